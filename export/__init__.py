@@ -1,0 +1,1 @@
+"""From demucs checkpoints to ONNX specialists. torch, demucs and onnx live only here."""

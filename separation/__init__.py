@@ -1,0 +1,1 @@
+"""The core of stemfleet: a mix in, stems out. numpy and onnxruntime; no Ray, no torch."""
