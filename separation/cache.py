@@ -60,22 +60,28 @@ class SourceCache:
             with part.open("ab") as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX)
                 if _same_file(lock.fileno(), part):  # else another process fetched it while we waited
-                    self._fetch(uri, etag, part)
+                    try:
+                        self._fetch(uri, etag, part)
+                    except BaseException:
+                        part.unlink()
+                        raise
                     os.replace(part, whole)
                     self._make_room(keep=whole)
 
     def _fetch(self, uri: str, etag: str, part: Path) -> None:
         wrong = ""
         for _ in range(TRIES):
-            storage.download(uri, part)
+            try:
+                storage.download(uri, part)
+            except storage.DamagedRead as error:
+                wrong = error.reason
+                continue
             now = storage.stat(uri)
             if now.etag != etag:
-                part.unlink()
                 raise _changed(uri, etag, now.etag)
             wrong = _difference(uri, part, now)
             if not wrong:
                 return
-        part.unlink()
         raise StorageError(storage.shown(uri), f"{wrong}, {TRIES} times")
 
     def _make_room(self, keep: Path) -> None:

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import fsspec
+from botocore.exceptions import FlexibleChecksumError
 from fsspec.implementations.local import LocalFileSystem
 from fsspec.utils import glob_translate
 
@@ -33,6 +34,10 @@ S3_SETTINGS: dict[str, Any] = {
 }
 STORE_FAULTS = {"NoSuchBucket", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken"}
 UPLOADS_IN_FLIGHT = 2  # parts of 50 MiB held in memory while a large file is put; s3fs would hold ten
+
+
+class DamagedRead(StorageError):
+    """The bytes that arrived are not the object's; the next try may do better."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +106,10 @@ def read_bytes(uri: str) -> bytes:
 
 
 def download(uri: str, target: Path) -> None:
-    """The object's bytes in one stream; whether they are the right ones is for the caller to check."""
+    """The object's bytes in one stream, which the caller has to compare with the object's size and etag.
+
+    Raises DamagedRead if the store sent a checksum that the bytes do not have.
+    """
     fs, path = _open_store(uri)
     with reading(uri):
         # s3fs reads a large object in parallel ranges into a file of the full size, where a range that
@@ -192,6 +200,8 @@ def reading(uri: str) -> Iterator[None]:
         raise type(error)(number, os.strerror(number), shown(uri)) from error
     except StorageError:
         raise
+    except FlexibleChecksumError as error:
+        raise DamagedRead(shown(uri), _reason(error)) from error
     except Exception as error:  # stores raise what their client libraries raise
         raise StorageError(shown(uri), _reason(error)) from error
 
