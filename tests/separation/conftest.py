@@ -24,6 +24,7 @@ class Proxy:
         self._upstream = upstream.removeprefix("http://")
         self.faults: dict[str, list[Fault]] = {}
         self.always: dict[str, Fault] = {}
+        self.page_keys: int | None = None  # of a listing; S3 sends 1,000
         self.seen: list[str] = []  # "GET /bucket/key"
         self._lock = threading.Lock()
         proxy = self
@@ -63,6 +64,8 @@ class Proxy:
         return subprocess.Popen(command, cwd=ROOT, env=environment, text=True, stdout=subprocess.PIPE)
 
     def _ask(self, method: str, path: str, headers: dict[str, str], body: bytes) -> Answer:
+        if self.page_keys and "list-type" in path:
+            path += f"&max-keys={self.page_keys}"
         connection = http.client.HTTPConnection(self._upstream)
         connection.request(method, path, body, headers)
         reply = connection.getresponse()
