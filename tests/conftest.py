@@ -1,0 +1,47 @@
+import itertools
+import re
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+
+import fsspec
+import pytest
+
+from separation import storage
+
+COUNTER = itertools.count()
+
+
+@pytest.fixture(scope="session")
+def s3_endpoint() -> Iterator[str]:
+    """A real S3 server on a free loopback port, and the environment that leads to it."""
+    command = [sys.executable, "-u", "-m", "moto.server", "-H", "127.0.0.1", "-p", "0"]
+    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    assert server.stderr is not None
+    try:
+        seen = ""
+        for line in server.stderr:
+            seen += line
+            if found := re.search(r"http://127\.0\.0\.1:\d+", line):
+                break
+        else:
+            raise RuntimeError(f"the S3 server ended before it listened:\n{seen}")
+        threading.Thread(target=server.stderr.read, daemon=True).start()  # a full pipe would stop it
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("AWS_ENDPOINT_URL", found[0])
+            patch.setenv("AWS_ACCESS_KEY_ID", "test-key")
+            patch.setenv("AWS_SECRET_ACCESS_KEY", "test-secret")
+            patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+            yield found[0]
+    finally:
+        server.terminate()
+        server.wait()
+
+
+@pytest.fixture
+def bucket(s3_endpoint: str) -> str:
+    """A fresh bucket, as `s3://name`."""
+    name = f"bucket-{next(COUNTER)}"
+    fsspec.filesystem("s3", **storage.S3_SETTINGS).call_s3("create_bucket", Bucket=name)
+    return f"s3://{name}"
