@@ -19,14 +19,14 @@ import pyarrow.compute as pc
 import ray
 from ray.exceptions import RayError, RayTaskError
 from rich.console import Console
+from separation.bag import fetch, read_bag
+from separation.specialist import PROVIDERS
 
 from jobs.pipeline import catalogue, dataset, plan, run_record, tables
 from jobs.pipeline.job import Job
 from jobs.pipeline.run import run
 from separation import options as separation_options
-from separation.bag import fetch, read_bag
 from separation.errors import SeparationError
-from separation.specialist import PROVIDERS
 
 DONE, SOME_ERRORS, STOPPED = 0, 1, 2
 
@@ -166,7 +166,7 @@ def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m jobs.separate",
         description="Separates a catalogue of tracks into stems on a Ray cluster.",
-        epilog="Exit codes: 0 every track is done; 1 some tracks are errors; 2 refused or stopped, run again.",
+        epilog="Exit codes: 0 all tracks done; 1 some tracks are errors; 2 refused or stopped, run again.",
     )
     parser.add_argument(
         "--input",

@@ -5,7 +5,6 @@ import os
 import sys
 import tempfile
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,11 +17,9 @@ from separation.chunks import plan_chunks, stride_of
 from separation.deliver import Complement, deliver
 from separation.errors import SeparationError, TrackError, UsageError
 from separation.options import Options
-from separation.reading import open_audio
 from separation.separator import separate
 from separation.specialist import PROVIDERS, Specialist
 from separation.stitch import reblock
-from separation.storage import SourceCache, stat
 
 DONE, SOME_ERRORS, REFUSED = 0, 1, 2
 
@@ -57,7 +54,9 @@ def parser() -> argparse.ArgumentParser:
         prog="python -m separation", description="Separates tracks into stems on this machine, without Ray."
     )
     parser.add_argument("tracks", nargs="+", metavar="TRACK", help="audio files: paths or fsspec URIs")
-    parser.add_argument("--models", required=True, metavar="DIR", help="a model folder (see python -m export)")
+    parser.add_argument(
+        "--models", required=True, metavar="DIR", help="a model folder (see python -m export)"
+    )
     parser.add_argument("--out", required=True, metavar="DIR", help="where the stems go: OUT/TRACK/STEM.wav")
     parser.add_argument("--provider", choices=PROVIDERS, default="auto", help="(%(default)s)")
     parser.add_argument(
@@ -71,7 +70,9 @@ def load(args: argparse.Namespace, options: Options) -> dict[str, Specialist]:
     bag = read_bag(args.models)
     cache = Path(tempfile.gettempdir()) / f"stemfleet-{os.getuid()}" / "models"
     return {
-        stem: Specialist(fetch(bag, stem, cache), stem, bag.stems, provider=args.provider, threads=args.threads)
+        stem: Specialist(
+            fetch(bag, stem, cache), stem, bag.stems, provider=args.provider, threads=args.threads
+        )
         for stem in options.specialists(bag.stems)
     }
 

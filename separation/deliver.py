@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from separation.level import peak
 from separation.options import ClipMode, Options
 from separation.storage import join, put_file
 from separation.writing import Encoding, write_audio
@@ -55,7 +56,7 @@ def deliver(
     Each stem is iterated twice, once for its peak, and encoded to a local temporary file first:
     an exception leaves nothing half-written at `output`.
     """
-    peaks = {stem: peak(blocks) for stem, blocks in stems.items()}
+    peaks = {stem: max(map(peak, blocks), default=0.0) for stem, blocks in stems.items()}
     factor = clip_factor(peaks.values(), options.clip_mode)
     encoding = Encoding(options.format, options.bits)
     files = []
@@ -67,10 +68,6 @@ def deliver(
             put_file(encoded, uri)
         files.append(StemFile(stem, uri, written.bytes, written.sha256, peaks[stem]))
     return files, factor
-
-
-def peak(blocks: Blocks) -> float:
-    return max((float(np.abs(block).max()) for block in blocks if block.size), default=0.0)
 
 
 def _clipped(blocks: Blocks, factor: float, options: Options) -> Iterator[np.ndarray]:

@@ -76,7 +76,9 @@ class Options:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """demucs's names where it has them."""
     group = parser.add_argument_group("separation")
-    group.add_argument("--stems", default="", metavar="A,B", help="only these stems (all that the models have)")
+    group.add_argument(
+        "--stems", default="", metavar="A,B", help="only these stems (all that the models have)"
+    )
     group.add_argument(
         "--two-stems", metavar="STEM", help="only STEM and no_STEM (mix minus STEM): runs one specialist"
     )

@@ -14,11 +14,10 @@ from itertools import pairwise
 
 import numpy as np
 
+from separation.blocks import reblock
 from separation.chunks import Chunk, Section, uncut
 from separation.contract import SEGMENT
 from separation.level import Level, restore
-
-BLOCK = 65_536  # samples: the size in which stitched audio moves on, whatever the sections were
 
 
 @cache
@@ -74,22 +73,6 @@ def join(sections: Sequence[Section], load: Callable[[int], np.ndarray]) -> Iter
         before_track = max(0, -section.start)  # of a shifted grid
         yield total[:, before_track:settled] / weight[before_track:settled]
         edge, edge_weight = total[:, settled:], weight[settled:]
-
-
-def reblock(blocks: Iterable[np.ndarray], size: int = BLOCK) -> Iterator[np.ndarray]:
-    """The same samples in blocks of `size`, the last one shorter: (channels, n) -> (channels, size)."""
-    held: list[np.ndarray] = []
-    count = 0
-    for block in blocks:
-        while count + block.shape[1] >= size:
-            take = size - count
-            yield np.concatenate([*held, block[:, :take]], axis=1)
-            block, held, count = block[:, take:], [], 0
-        if block.shape[1]:
-            held.append(block)
-            count += block.shape[1]
-    if held:
-        yield np.concatenate(held, axis=1)
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ Everything is Arrow and vectorised: a catalogue of ten million tracks is a few g
 minutes as Python objects.
 """
 
+import os
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
@@ -20,7 +21,7 @@ from separation.storage import join, list_files, read_bytes
 # What a prefix takes; a glob or a manifest takes whatever it names.
 AUDIO = frozenset(
     "aac ac3 aif aifc aiff alac amr ape au caf dsf flac m4a m4b mka mp2 mp3 mp4 mpc oga ogg opus rf64 snd "
-    "spx tta w64 wav wave webm wma wv".split()
+    "spx tta w64 wav wave webm wma wv".split()  # noqa: SIM905
 )
 MANIFESTS = {"parquet", "csv", "json", "jsonl", "ndjson"}
 
@@ -33,11 +34,10 @@ class Catalogue:
 
 def read_catalogue(uri: str) -> Catalogue:
     """Raises `UsageError` where it is empty, lacks a column or names a track twice."""
+    if "://" not in uri:
+        uri = os.path.abspath(uri)  # listings answer with absolute paths
     extension = _extension(uri)
-    if extension in MANIFESTS:
-        catalogue = Catalogue(_manifest(uri, extension))
-    else:
-        catalogue = _listed(uri)
+    catalogue = Catalogue(_manifest(uri, extension)) if extension in MANIFESTS else _listed(uri)
     if not catalogue.tracks.num_rows:
         beside = f" ({catalogue.passed_over} other files)" if catalogue.passed_over else ""
         raise UsageError(f"{uri}: no tracks{beside}")
@@ -57,7 +57,9 @@ def _listed(uri: str) -> Catalogue:
     audio = found if is_glob else [file for file in found if _extension(file) in AUDIO]
     prefix = root.rstrip("/") + "/"
     ids = [file.removeprefix(prefix) if file != uri else PurePosixPath(file).name for file in audio]
-    tracks = pa.Table.from_arrays([pa.array(ids, pa.string()), pa.array(audio, pa.string())], schema=schema.CATALOGUE)
+    tracks = pa.Table.from_arrays(
+        [pa.array(ids, pa.string()), pa.array(audio, pa.string())], schema=schema.CATALOGUE
+    )
     return Catalogue(tracks, len(found) - len(audio))
 
 
@@ -72,7 +74,9 @@ def _manifest(uri: str, extension: str) -> pa.Table:
         if extension == "parquet":
             table = pq.read_table(data)
         elif extension == "csv":
-            strings = pa.csv.ConvertOptions(column_types={name: pa.string() for name in schema.CATALOGUE.names})
+            strings = pa.csv.ConvertOptions(
+                column_types={name: pa.string() for name in schema.CATALOGUE.names}
+            )
             table = pa.csv.read_csv(data, convert_options=strings)
         else:
             table = pa.json.read_json(data)

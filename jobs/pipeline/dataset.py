@@ -5,7 +5,7 @@ from typing import Any
 
 import pyarrow as pa
 import ray
-from ray.data import ActorPoolStrategy, DataContext, Dataset
+from ray.data import ActorPoolStrategy, DataContext, Dataset, ExecutionResources
 
 from jobs.pipeline import ending, stages
 from jobs.pipeline.job import Job
@@ -34,9 +34,8 @@ def configure(job: Job) -> None:
     context.target_max_block_size = None  # one task's output stays one block: a section stays whole
     context.enable_progress_bars = False
     context.print_on_execution_start = False
-    context.execution_options.exclude_resources = context.execution_options.exclude_resources.add(
-        type(context.execution_options.exclude_resources)(cpu=job.plan.task_cpus)  # for `finish`
-    )
+    context.raise_original_map_exception = True  # a ModelError stays one on its way to the driver
+    context.execution_options.exclude_resources = ExecutionResources(cpu=job.plan.task_cpus)  # for `finish`
 
 
 def sections(tracks: pa.Table, job: Job) -> Dataset:
@@ -77,7 +76,7 @@ def _pool(job: Job) -> dict[str, Any]:
         "num_cpus": plan.cpus_per_actor,
         "compute": ActorPoolStrategy(min_size=plan.actors, max_size=plan.max_actors),
         "fn_constructor_kwargs": {"job": job},
-        "max_restarts": -1,
+        "max_restarts": -1,  # also keeps Ray from fusing `chunk` into the first pool's actors
         **gpu,
     }
 

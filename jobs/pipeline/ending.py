@@ -14,11 +14,10 @@ import pyarrow as pa
 
 from jobs.pipeline import schema
 from jobs.pipeline.job import Job
-from jobs.pipeline.rows import Row, failed, sections_of, unpack
+from jobs.pipeline.rows import Row, failed, level_of, sections_of, unpack
 from jobs.pipeline.source import SourceMix
 from separation.deliver import Blocks, Complement, deliver
 from separation.errors import TrackError
-from separation.level import Level
 from separation.stitch import StitchedStem, overlap_add
 from separation.storage import join, put_bytes, read_bytes, remove
 
@@ -37,14 +36,15 @@ def _stitch(chunks: pa.Table, rows: list[Row], job: Job) -> Row:
         return row
     clock = time.perf_counter()
     section = job.sections(row["length"])[row["section"]]
-    totals = {
-        stem: overlap_add(section, (unpack(chunks[stem], r["at"]) for r in rows)) for stem in job.stems
-    }
+    totals = {stem: overlap_add(section, (unpack(chunks[stem], r["at"]) for r in rows)) for stem in job.stems}
     row = {
         **row,
         "decode_s": sum(r["decode_s"] for r in rows),
         "stitch_s": time.perf_counter() - clock,
-        "stems": [{"stem": stem, "chunks": len(rows), **_sum([r[f"{stem}_run"] for r in rows])} for stem in job.stems],
+        "stems": [
+            {"stem": stem, "chunks": len(rows), **_sum([r[f"{stem}_run"] for r in rows])}
+            for stem in job.stems
+        ],
     }
     if row["sections"] == 1:
         return _write(row, lambda stem, index: totals[stem], job)
@@ -59,9 +59,15 @@ def _stitch(chunks: pa.Table, rows: list[Row], job: Job) -> Row:
 def finish(sections: list[Row], job: Job) -> Row:
     """All sections' rows of a track -> the track's row; joins their parts, then removes them."""
     row = merge(sections)
-    parts = [part(job, row["track_id"], stem, index) for stem in job.stems for index in range(row["sections"])]
+    parts = [
+        part(job, row["track_id"], stem, index) for stem in job.stems for index in range(row["sections"])
+    ]
     if row["status"] == "ok":
-        row = _write(row, lambda stem, index: np.load(io.BytesIO(read_bytes(part(job, row["track_id"], stem, index)))), job)
+        row = _write(
+            row,
+            lambda stem, index: np.load(io.BytesIO(read_bytes(part(job, row["track_id"], stem, index)))),
+            job,
+        )
     remove(parts)
     return row
 
@@ -88,14 +94,16 @@ def merge(sections: list[Row]) -> Row:
 
 def _sum(runs: list[Row]) -> Row:
     """Runs of one specialist as one: what is a number is summed, what is a name is the first's."""
-    numbers = {name: sum(run[name] for run in runs) for name in runs[0] if isinstance(runs[0][name], int | float)}
+    numbers = {
+        name: sum(run[name] for run in runs) for name in runs[0] if isinstance(runs[0][name], int | float)
+    }
     return runs[0] | numbers
 
 
 def _write(row: Row, load: Load, job: Job) -> Row:
     clock = time.perf_counter()
     sections = job.sections(row["length"])
-    level = Level(row["mean"], row["std"])
+    level = level_of(row)
 
     def stitched(stem: str) -> StitchedStem:
         return StitchedStem(sections, lambda index: load(stem, index), level)
@@ -104,12 +112,21 @@ def _write(row: Row, load: Load, job: Job) -> Row:
     if two := job.options.two_stems:
         blocks[f"no_{two}"] = Complement(SourceMix(row["uri"], row["source_etag"], job), blocks[two])
     try:
-        files, factor = deliver(blocks, row["track_id"], row["length"], job.options, join(job.output, "stems"))
+        files, factor = deliver(
+            blocks, row["track_id"], row["length"], job.options, join(job.output, "stems")
+        )
     except TrackError as error:
         return row | failed(error)
     runs = {run["stem"]: run for run in row["stems"]}
     written = [
-        {**runs.get(file.stem, {}), "stem": file.stem, "uri": file.uri, "bytes": file.bytes, "sha256": file.sha256, "peak": file.peak}
+        {
+            **runs.get(file.stem, {}),
+            "stem": file.stem,
+            "uri": file.uri,
+            "bytes": file.bytes,
+            "sha256": file.sha256,
+            "peak": file.peak,
+        }
         for file in files
     ]
     write_s = (row.get("write_s") or 0.0) + time.perf_counter() - clock

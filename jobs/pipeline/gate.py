@@ -20,7 +20,9 @@ class Gate:
 
     def __init__(self, folder: Path, turns: int):
         folder.mkdir(parents=True, exist_ok=True)
-        self._files = [os.open(folder / f"turn-{turn}", os.O_RDWR | os.O_CREAT, 0o600) for turn in range(turns)]
+        self._files = [
+            os.open(folder / f"turn-{turn}", os.O_RDWR | os.O_CREAT, 0o600) for turn in range(turns)
+        ]
 
     @contextmanager
     def turn(self) -> Iterator[float]:

@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 
-from jobs.pipeline.plan import Plan
 from separation.bag import Bag
+
+from jobs.pipeline.plan import Plan
 from separation.chunks import Section, plan_sections
 from separation.options import Options
 

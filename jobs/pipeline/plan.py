@@ -120,13 +120,13 @@ def check(plan: Plan, nodes: Sequence[Node], specialists: int) -> None:
         ("GPUs", plan.gpus_per_actor, sum(node.gpus for node in nodes)),
         ("CPUs", plan.cpus_per_actor, sum(node.cpus for node in nodes)),
     ):
-        tasks = (RAY_TASK_CPUS if name == "CPUs" else 0.0)
+        tasks = RAY_TASK_CPUS if name == "CPUs" else 0.0
         need = specialists * plan.actors * each + tasks
         if need > have + 1e-6:
             beside = f" and {tasks:g} for the tasks beside them" if tasks else ""
             raise PlanError(
-                f"{specialists} pools of {plan.actors} actors at {each:g} {name}{beside} need {need:g} {name}; "
-                f"the cluster has {have:g}"
+                f"{specialists} pools of {plan.actors} actors at {each:g} {name}{beside} need {need:g}; "
+                f"the cluster has {have:g} {name}"
             )
     if plan.cpus_per_actor <= 0 and not plan.gpus_per_actor:
         raise PlanError(

@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from separation.contract import CHANNELS, SEGMENT
 from separation.errors import TrackError
+from separation.level import Level
 
 Row = dict[str, Any]
 
@@ -51,3 +52,7 @@ def sections_of(chunks: pa.Table) -> list[list[Row]]:
 def failed(error: TrackError) -> Row:
     """The columns of a row in error."""
     return {"status": "error", "error_kind": str(error.kind), "error": error.reason}
+
+
+def level_of(row: Row) -> Level:
+    return Level(row["mean"], row["std"], row["peak"])

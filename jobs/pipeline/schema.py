@@ -1,9 +1,9 @@
 """The columns of everything that moves: rows on the road, and the two tables at the output.
 
-    SOURCE    a track after its probe
-    SECTION   + where the section lies                 one row a section
-    CHUNK     + where the chunk lies, and its segment  one row a chunk, one block a section
-    FINISHED  SECTION - the audio + what each specialist and file cost; one row a section
+SOURCE    a track after its probe
+SECTION   + where the section lies                 one row a section
+CHUNK     + where the chunk lies, and its segment  one row a chunk, one block a section
+FINISHED  SECTION - the audio + what each specialist and file cost; one row a section
 """
 
 import pyarrow as pa
@@ -27,6 +27,7 @@ SOURCE = pa.schema(
         ("length", pa.int64()),  # samples at 44.1 kHz
         ("mean", pa.float64()),
         ("std", pa.float64()),
+        ("peak", pa.float64()),
         ("probe_s", _seconds),
         ("started_at", _moment),
     ]

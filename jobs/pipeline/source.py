@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from separation.reading import Reader, open_audio
 
 from jobs.pipeline.job import Job
-from separation.reading import Reader, open_audio
-from separation.stitch import reblock
+from separation.blocks import reblock
 from separation.storage import SourceCache
 
 

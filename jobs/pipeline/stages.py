@@ -11,18 +11,18 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+from separation.bag import fetch
+from separation.specialist import Specialist
 
 from jobs.pipeline import schema
 from jobs.pipeline.gate import Gate
 from jobs.pipeline.job import Job
-from jobs.pipeline.rows import Row, failed, pack, unpack
+from jobs.pipeline.rows import Row, failed, level_of, pack, unpack
 from jobs.pipeline.source import open_source
-from separation.bag import fetch
 from separation.chunks import context, cut
 from separation.errors import TrackError
 from separation.keys import check_track_id
-from separation.level import Level, LevelMeter, flatten
-from separation.specialist import Specialist
+from separation.level import LevelMeter, flatten
 from separation.storage import stat
 
 
@@ -43,7 +43,7 @@ def _probe(track: Row, job: Job) -> Row:
             meter = LevelMeter()
             for block in reader.blocks():
                 meter.add(block)
-        row |= {"length": meter.length, **asdict(meter.level())}
+        row |= {"length": meter.samples, **asdict(meter.level())}
     except TrackError as error:
         row |= failed(error)
     return row | {"probe_s": time.perf_counter() - clock}
@@ -83,7 +83,7 @@ def _segments(row: Row, job: Job) -> list[np.ndarray]:
     start, stop = context(section.chunks, row["length"])
     with open_source(row["uri"], row["source_etag"], job) as reader:
         mix = np.concatenate(list(reader.blocks(start, stop)), axis=1)
-    flat = flatten(mix, Level(row["mean"], row["std"]))
+    flat = flatten(mix, level_of(row))
     return [cut(flat, chunk, start) for chunk in section.chunks]
 
 
@@ -129,4 +129,3 @@ class Infer:
         return chunks.append_column(self.stem, pack(segments)).append_column(
             f"{self.stem}_run", pa.array(runs, schema.RUN)
         )
-
