@@ -19,10 +19,9 @@ from separation.errors import UsageError
 from separation.storage import join, list_files, read_bytes
 
 # What a prefix takes; a glob or a manifest takes whatever it names.
-AUDIO = frozenset(
-    "aac ac3 aif aifc aiff alac amr ape au caf dsf flac m4a m4b mka mp2 mp3 mp4 mpc oga ogg opus rf64 snd "
-    "spx tta w64 wav wave webm wma wv".split()  # noqa: SIM905
-)
+_AUDIO = """aac ac3 aif aifc aiff alac amr ape au caf dsf flac m4a m4b mka mp2 mp3 mp4 mpc oga ogg opus
+rf64 snd spx tta w64 wav wave webm wma wv"""
+AUDIO = frozenset(_AUDIO.split())
 MANIFESTS = {"parquet", "csv", "json", "jsonl", "ndjson"}
 
 
