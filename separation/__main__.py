@@ -13,13 +13,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from separation import options as opts
 from separation.bag import fetch, read_bag
+from separation.blocks import reblock
+from separation.cache import SourceCache
 from separation.chunks import plan_chunks, stride_of
 from separation.deliver import Complement, deliver
 from separation.errors import SeparationError, TrackError, UsageError
 from separation.options import Options
 from separation.separator import separate
 from separation.specialist import PROVIDERS, Specialist
-from separation.stitch import reblock
 
 DONE, SOME_ERRORS, REFUSED = 0, 1, 2
 
@@ -111,6 +112,10 @@ def separate_file(
 
 def read(uri: str) -> np.ndarray:
     """All of a track: float32 (2, samples) at 44.1 kHz."""
+    with tempfile.TemporaryDirectory(prefix="stemfleet-") as folder:
+        sources = SourceCache(folder, max_bytes=0)
+        with sources.open(uri, sources.stat(uri).etag) as file:
+            return np.concatenate(list(open_audio(file, uri).blocks()), axis=1)
 
 
 if __name__ == "__main__":

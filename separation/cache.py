@@ -4,7 +4,8 @@ import fcntl
 import hashlib
 import os
 import re
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -26,18 +27,19 @@ class SourceCache:
     def __init__(self, folder: Path | str, max_bytes: int):
         self._folder, self._max_bytes = Path(folder), max_bytes
 
+    def stat(self, uri: str) -> storage.Stat:
+        """`storage.stat`, with the errors of `open`."""
+        with _blaming(uri):
+            return storage.stat(uri)
+
     def open(self, uri: str, etag: str) -> BinaryIO:
         """The object that `storage.stat` reported with this etag; a local path is opened where it is.
 
         Raises TrackError if the object is gone, closed to us or no longer the same, and StorageError if the
         store fails.
         """
-        try:
+        with _blaming(uri):
             return self._open_local(uri, etag) if storage.is_local(uri) else self._open_fetched(uri, etag)
-        except FileNotFoundError as error:
-            raise TrackError(uri, Kind.MISSING, "no such object any more") from error
-        except PermissionError as error:
-            raise TrackError(uri, Kind.DENIED, "the store does not let us read it") from error
 
     def _open_local(self, uri: str, etag: str) -> BinaryIO:
         with storage.reading(uri):
@@ -90,6 +92,16 @@ class SourceCache:
                 return
             if path != keep and _unlink_unless_locked(path):
                 excess -= size
+
+
+@contextmanager
+def _blaming(uri: str) -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise TrackError(uri, Kind.MISSING, "no such object") from error
+    except PermissionError as error:
+        raise TrackError(uri, Kind.DENIED, "the store does not let us read it") from error
 
 
 def _difference(uri: str, path: Path, expected: storage.Stat) -> str:

@@ -9,9 +9,9 @@ from typing import Literal, get_args
 from separation.chunks import draw_shifts, stride_of
 from separation.contract import OVERLAP
 from separation.errors import UsageError
+from separation.writing import ClipMode
 
 Format = Literal["wav", "flac", "mp3", "ogg"]
-ClipMode = Literal["rescale", "clamp", "none"]
 FIELDS = {"track_id", "track", "trackext", "stem", "ext"}
 
 

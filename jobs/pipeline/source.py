@@ -6,18 +6,22 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from separation.reading import Reader, open_audio
 
 from jobs.pipeline.job import Job
 from separation.blocks import reblock
-from separation.storage import SourceCache
+from separation.cache import SourceCache
+from separation.reading import Reader, open_audio
 
 
 @contextmanager
 def open_source(uri: str, etag: str, job: Job) -> Iterator[Reader]:
     """The track's reader, from the node's cache of sources; the object must still have `etag`."""
-    with SourceCache(Path(job.cache) / "sources", job.cache_bytes).open(uri, etag) as file:
+    with sources(job).open(uri, etag) as file:
         yield open_audio(file, uri)
+
+
+def sources(job: Job) -> SourceCache:
+    return SourceCache(Path(job.cache) / "sources", job.cache_bytes)
 
 
 @dataclass(frozen=True, slots=True)

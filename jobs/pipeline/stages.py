@@ -18,12 +18,11 @@ from jobs.pipeline import schema
 from jobs.pipeline.gate import Gate
 from jobs.pipeline.job import Job
 from jobs.pipeline.rows import Row, failed, level_of, pack, unpack
-from jobs.pipeline.source import open_source
+from jobs.pipeline.source import open_source, sources
 from separation.chunks import context, cut
 from separation.errors import TrackError
 from separation.keys import check_track_id
 from separation.level import LevelMeter, flatten
-from separation.storage import stat
 
 
 def probe(tracks: pa.Table, job: Job) -> pa.Table:
@@ -36,7 +35,7 @@ def _probe(track: Row, job: Job) -> Row:
     clock = time.perf_counter()
     try:
         check_track_id(track["uri"], track["track_id"])
-        found = stat(track["uri"])
+        found = sources(job).stat(track["uri"])
         row |= {"source_bytes": found.bytes, "source_etag": found.etag}
         with open_source(track["uri"], found.etag, job) as reader:
             row |= {"sample_rate_hz": reader.sample_rate_hz, "channels": reader.channels}
