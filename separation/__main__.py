@@ -19,6 +19,7 @@ from separation.chunks import plan_chunks, stride_of
 from separation.deliver import Complement, deliver
 from separation.errors import SeparationError, TrackError, UsageError
 from separation.options import Options
+from separation.reading import open_audio
 from separation.separator import separate
 from separation.specialist import PROVIDERS, Specialist
 

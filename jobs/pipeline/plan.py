@@ -61,6 +61,9 @@ def derive(nodes: Sequence[Node], specialists: int, provider: str, overrides: di
     `overrides` are fields of `Plan`; None values leave the derived number.
     """
     given = {name: value for name, value in overrides.items() if value is not None}
+    nodes = [node for node in nodes if node.cpus or node.gpus]  # a head may run no work
+    if not nodes:
+        raise PlanError("the cluster has no node with a CPU or a GPU for work")
     gpus = sum(node.gpus for node in nodes)
     if provider == "auto":
         provider = "cuda" if gpus else "cpu"
@@ -80,16 +83,15 @@ def derive(nodes: Sequence[Node], specialists: int, provider: str, overrides: di
 
 
 def _on_cpus(nodes: Sequence[Node], specialists: int, given: dict[str, Any]) -> Plan:
-    """Every node that runs work holds the same actors of each pool; its cores are shared as turns."""
-    workers = [node for node in nodes if node.cpus >= 1]
-    smallest = min((node.cpus for node in workers), default=0.0)
+    """Every node holds the same actors of each pool, which take turns on its cores."""
+    smallest = min(node.cpus for node in nodes)
     cores = max(1, int(smallest))
     threads = given.get("threads") or min(cores, MOST_THREADS, max(2, cores // max(1, specialists)))
     turns = max(1, cores // threads)
     a_node = max(1, math.ceil(turns / specialists))
     left = smallest - max(RAY_TASK_CPUS, smallest / 8)
     cpus = min(float(threads), math.floor(100 * left / (specialists * a_node)) / 100)
-    actors = a_node * len(workers)
+    actors = a_node * len(nodes)
     return Plan("cpu", actors, actors, max(cpus, 0.0), 0.0, threads, turns, 1, 1)
 
 
@@ -101,7 +103,7 @@ def _on_gpus(nodes: Sequence[Node], specialists: int, given: dict[str, Any]) -> 
 
 
 def _chunks_per_section(nodes: Sequence[Node], asked: int | None) -> int:
-    store = min((node.store_bytes for node in nodes if node.cpus or node.gpus), default=0.0)
+    store = min(node.store_bytes for node in nodes)
     most = int(store / (STORE_PER_MIX * CHUNK_BYTES))
     if (asked or 1) > most:
         raise PlanError(
