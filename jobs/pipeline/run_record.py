@@ -6,10 +6,11 @@ from importlib.metadata import version
 from typing import Any
 
 from jobs.pipeline.job import Job
+from separation import __version__
 from separation.errors import UsageError
 from separation.storage import join, put_bytes, read_bytes
 
-PACKAGES = ("stemfleet", "ray", "numpy", "soundfile", "soxr", "pyarrow", "s3fs")
+PACKAGES = ("ray", "numpy", "soundfile", "soxr", "pyarrow", "s3fs")
 
 
 def settings(job: Job) -> dict[str, Any]:
@@ -37,7 +38,7 @@ def write(job: Job, arguments: dict[str, Any]) -> None:
     """Written before the first track: an output that cannot be written is known by then."""
     record = {
         "run_id": job.run_id,
-        "versions": {package: version(package) for package in PACKAGES},
+        "versions": {"stemfleet": __version__, **{package: version(package) for package in PACKAGES}},
         "settings": settings(job),
         "arguments": arguments,
         "shifts_samples": job.options.grid_shifts,
