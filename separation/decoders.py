@@ -15,14 +15,16 @@ import soundfile
 from av.error import FFmpegError, InvalidDataError
 
 from separation.errors import Kind, TrackError
-from separation.headers import declared_bytes
+from separation.headers import declared_bytes, mp3_frames
 
-BLOCK = 262_144  # samples: soundfile seeks after every read, which costs a FLAC block
+BLOCK = 65_536  # samples
 EXACT = {"PCM_S8", "PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE", "ULAW", "ALAW"}
+SOUND = (b"RIFF", b"RIFX", b"RF64", b"BW64", b"FORM", b"riff", b"caff", b".snd", b"fLaC", b"ID3")
+FORM_TYPES = {b"RIFF": (b"WAVE",), b"FORM": (b"AIFF", b"AIFC")}  # the others are video, pictures, ...
 UNKNOWN_LENGTH = 2**63 - 1  # soundfile's account of a FLAC that was streamed
 # What PyAV may take the bytes for. Without a list, a playlist that calls itself song.mp3 opens other files.
 FORMATS = "aac,ac3,aiff,ape,asf,au,caf,eac3,flac,matroska,mov,mp3,ogg,tta,w64,wav,wv"
-DAMAGE_ALLOWED = 0.01  # share of a lossy file's packets that may be undecodable, e.g. a tag at its end
+LOSS_ALLOWED = 0.01  # share of a lossy file that may be damaged, e.g. a tag that passes for its last packet
 
 
 class Decoder(Protocol):
@@ -45,18 +47,30 @@ def open_decoder(file: BinaryIO, uri: str) -> Decoder:
     end = declared_bytes(file)
     if end is not None and end > size:
         raise TrackError(uri, Kind.TRUNCATED, f"the header declares {end} bytes; the object has {size}")
+    sound = _open_sound(file, uri)
+    if sound is None or sound.subtype not in EXACT or sound.frames in (0, UNKNOWN_LENGTH):
+        return AvDecoder(file, uri)
+    return SoundDecoder(sound, uri)
+
+
+def _open_sound(file: BinaryIO, uri: str) -> soundfile.SoundFile | None:
+    """What soundfile makes of a file that begins as one of its own; None if it is for PyAV to try."""
+    file.seek(0)
+    magic = file.read(12)
+    if not magic.startswith(SOUND) or (magic[:4] in FORM_TYPES and magic[8:] not in FORM_TYPES[magic[:4]]):
+        return None
     file.seek(0)
     try:
-        sound = soundfile.SoundFile(file)
+        return soundfile.SoundFile(file)
     except TypeError:  # the file's name ends in .raw, which soundfile takes for the absence of a header
-        return AvDecoder(file, uri)
+        return None
     except soundfile.LibsndfileError as error:
-        if _tag(file) in (b"RIFF", b"RF64", b"FORM", b"fLaC"):
-            raise TrackError(uri, Kind.BAD_HEADER, error.error_string or "unreadable header") from error
-        return AvDecoder(file, uri)
-    if sound.subtype in EXACT and 0 < sound.frames < UNKNOWN_LENGTH and sound.format not in ("OGG", "MP3"):
-        return SoundDecoder(sound, uri)
-    return AvDecoder(file, uri)
+        try:
+            AvDecoder(file, uri)  # it knows more codecs inside WAV, and MP3 behind an ID3 tag
+        except TrackError:
+            reason = f"libsndfile: {error.error_string or 'damaged header'}"
+            raise TrackError(uri, Kind.BAD_HEADER, reason) from error
+        return None
 
 
 class SoundDecoder:
@@ -87,7 +101,7 @@ class SoundDecoder:
             raise TrackError(
                 self._uri,
                 Kind.CORRUPT,
-                f"{self.codec} data cannot be decoded after sample {position} of {self._sound.frames}",
+                f"damaged {self.codec} data after sample {position} of {self._sound.frames}",
             ) from error
 
 
@@ -111,6 +125,11 @@ class AvDecoder:
             self.declared_samples: int | None = None
             if stream.duration and stream.time_base:
                 self.declared_samples = round(stream.duration * stream.time_base * self.rate)
+            self._counted = container.format.name.startswith("mov")  # else the declared length is a guess
+            frames = mp3_frames(file) if container.format.name == "mp3" else None
+            if frames:
+                self.declared_samples = frames * (1152 if self.rate >= 32_000 else 576)
+                self._counted = True
 
     def samples(self, start: int, stop: int | None) -> Iterator[np.ndarray]:
         position = 0
@@ -129,6 +148,10 @@ class AvDecoder:
                     yield planar(frame)[:, max(0, start - first) : last]
                 if stop is not None and position >= stop:
                     return
+        declared = self.declared_samples if self._counted else None
+        if declared and position < declared * (1 - LOSS_ALLOWED) - self.rate / 10:
+            reason = f"the header declares {declared} samples; {position} can be decoded"
+            raise TrackError(self._uri, Kind.TRUNCATED, reason)
 
     def _open(self) -> "av.container.InputContainer":
         self._file.seek(0)
@@ -153,7 +176,7 @@ class AvDecoder:
                     damaged += 1
         except FFmpegError as error:
             raise TrackError(self._uri, Kind.CORRUPT, error.strerror or type(error).__name__) from error
-        if damaged > max(1, packets * DAMAGE_ALLOWED):
+        if damaged > max(1, packets * LOSS_ALLOWED):
             raise TrackError(self._uri, Kind.CORRUPT, f"{damaged} of {packets} packets cannot be decoded")
 
 
@@ -168,8 +191,3 @@ def planar(frame: av.AudioFrame) -> np.ndarray:
     if data.dtype.kind == "i":
         return np.asarray(data / np.float64(2 ** (8 * data.dtype.itemsize - 1)), dtype=np.float32)
     return np.asarray(data, dtype=np.float32)
-
-
-def _tag(file: BinaryIO) -> bytes:
-    file.seek(0)
-    return file.read(4)

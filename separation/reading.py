@@ -50,9 +50,12 @@ class Reader:
         """
         position = start
         for block in self._range(start, stop):
-            if not np.isfinite(block).all():
-                where = f"NaN or infinite samples after {position / SAMPLE_RATE:.1f} s"
-                raise TrackError(self._uri, Kind.NONFINITE, where)
+            finite = np.isfinite(block).all(axis=0)
+            if not finite.all():
+                seconds = (position + int(finite.argmin())) / SAMPLE_RATE
+                raise TrackError(
+                    self._uri, Kind.NONFINITE, f"NaN or infinite samples from {seconds:.2f} s on"
+                )
             if block.shape[1]:
                 position += block.shape[1]
                 yield block if self.channels == 2 else np.repeat(block, 2, axis=0)

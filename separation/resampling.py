@@ -46,25 +46,37 @@ class Pieces:
 
 def resample(blocks: Iterator[np.ndarray], pieces: Pieces) -> Iterator[np.ndarray]:
     """Samples [start, stop) at 44.1 kHz, from the input's blocks (channels, n) from `input_start` on."""
-    held, held_start, more, piece = [next(blocks, _NOTHING)], pieces.input_start, True, pieces.first
+    source = _Window(blocks, pieces.input_start)
+    piece = pieces.first
     while pieces.stop is None or piece * PIECE * SAMPLE_RATE < pieces.stop:
-        begin = max(0, piece * PIECE - MARGIN) * pieces.rate
-        end = ((piece + 1) * PIECE + MARGIN) * pieces.rate
-        while more and held_start + sum(block.shape[1] for block in held) < end:
-            block = next(blocks, _NOTHING)
-            more = block.size > 0
-            held += [block] if more else []
-        source = np.concatenate(held, axis=1)[:, begin - held_start :]
-        held, held_start = [source], begin
-        if piece * PIECE * pieces.rate >= begin + source.shape[1]:
+        begin = max(0, piece * PIECE - MARGIN)  # seconds
+        audio = source.read(begin * pieces.rate, ((piece + 1) * PIECE + MARGIN) * pieces.rate)
+        if audio.shape[1] <= (piece * PIECE - begin) * pieces.rate:
             return  # the track ends before this piece
-        audio = soxr.resample(source[:, : end - begin].T, pieces.rate, SAMPLE_RATE, quality="VHQ").T
-        offset = begin // pieces.rate * SAMPLE_RATE
+        audio = soxr.resample(audio.T, pieces.rate, SAMPLE_RATE, quality="VHQ").T
         start = max(pieces.start, piece * PIECE * SAMPLE_RATE)
-        stop = (piece + 1) * PIECE * SAMPLE_RATE
-        stop = stop if pieces.stop is None else min(stop, pieces.stop)
-        yield audio[:, start - offset : stop - offset]
         piece += 1
+        stop = piece * PIECE * SAMPLE_RATE
+        stop = stop if pieces.stop is None else min(stop, pieces.stop)
+        offset = begin * SAMPLE_RATE
+        yield audio[:, start - offset : stop - offset]
 
 
-_NOTHING = np.zeros((2, 0), dtype=np.float32)
+class _Window:
+    """A stream of blocks, of which only what later reads can ask for is held."""
+
+    def __init__(self, blocks: Iterator[np.ndarray], start: int):
+        self._blocks = blocks
+        self._held: list[np.ndarray] = []
+        self._start = self._stop = start  # of what is held, in samples
+
+    def read(self, start: int, stop: int) -> np.ndarray:
+        """Samples [start, stop), fewer if the stream ends; `start` is never before the last one's."""
+        while self._stop < stop and (block := next(self._blocks, None)) is not None:
+            self._held.append(block)
+            self._stop += block.shape[1]
+        if not self._held:
+            return np.zeros((1, 0), dtype=np.float32)
+        joined = np.concatenate(self._held, axis=1)[:, start - self._start :]
+        self._held, self._start = [joined], start
+        return joined[:, : stop - start]
