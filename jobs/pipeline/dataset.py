@@ -1,11 +1,12 @@
 """The road as one chained expression. What is Ray's, and why it is set as it is, stands here."""
 
+import logging
 from collections.abc import Iterator
 from typing import Any
 
 import pyarrow as pa
 import ray
-from ray.data import ActorPoolStrategy, DataContext, Dataset, ExecutionResources
+from ray.data import ActorPoolStrategy, DataContext, Dataset
 
 from jobs.pipeline import ending, stages
 from jobs.pipeline.job import Job
@@ -30,12 +31,12 @@ def cluster_nodes() -> list[Node]:
 
 def configure(job: Job) -> None:
     """Ray Data's settings for this job, in its global context: operators read them there."""
+    logging.getLogger("ray.data").setLevel(logging.WARNING)
     context = DataContext.get_current()
     context.target_max_block_size = None  # one task's output stays one block: a section stays whole
     context.enable_progress_bars = False
     context.print_on_execution_start = False
     context.raise_original_map_exception = True  # a ModelError stays one on its way to the driver
-    context.execution_options.exclude_resources = ExecutionResources(cpu=job.plan.task_cpus)  # for `finish`
 
 
 def sections(tracks: pa.Table, job: Job) -> Dataset:
@@ -76,7 +77,6 @@ def _pool(job: Job) -> dict[str, Any]:
         "num_cpus": plan.cpus_per_actor,
         "compute": ActorPoolStrategy(min_size=plan.actors, max_size=plan.max_actors),
         "fn_constructor_kwargs": {"job": job},
-        "max_restarts": -1,  # also keeps Ray from fusing `chunk` into the first pool's actors
         **gpu,
     }
 

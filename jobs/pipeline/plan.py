@@ -14,7 +14,7 @@ from separation.errors import PlanError
 CHUNK_BYTES = CHANNELS * SEGMENT * 4  # float32: 2.75 MB
 STORE_PER_MIX = 32  # bytes of object store for each byte of a section's mix, or it spills (measured)
 MOST_CHUNKS = 64  # 6.2 minutes: most tracks are one section and need no parts
-TASK_CPUS = 0.25  # of a probe, chunk or stitch task; at 0.4 or more, four pools on 2 CPUs hang (measured)
+TASK_CPUS = 0.3  # of a probe, chunk or stitch task; at 0.4 or more, four pools on 2 CPUs hang (measured)
 RAY_TASK_CPUS = 1.0  # of Ray Data's own tasks, which we cannot set: left free on every node
 GPU_ACTOR_CPUS = 0.25  # an actor on a GPU only feeds it
 MOST_THREADS = 8  # of a session: beyond, a second actor is worth more
@@ -130,6 +130,11 @@ def check(plan: Plan, nodes: Sequence[Node], specialists: int) -> None:
                 f"{specialists} pools of {plan.actors} actors at {each:g} {name}{beside} need {need:g}; "
                 f"the cluster has {have:g} {name}"
             )
+    if plan.cpus_per_actor == plan.task_cpus:
+        raise PlanError(
+            f"actors and tasks of {plan.task_cpus:g} CPU each would be fused by Ray into one process, where "
+            "decoding stops inference: choose different numbers"
+        )
     if plan.cpus_per_actor <= 0 and not plan.gpus_per_actor:
         raise PlanError(
             f"{sum(node.cpus for node in nodes):g} CPUs leave none for {specialists} pools beside the "

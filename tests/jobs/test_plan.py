@@ -61,6 +61,7 @@ def test_what_is_given_is_taken() -> None:
         ([Node(2, 0, 7 * GB)], {"provider": "cuda"}, "needs a GPU; the cluster's 1 nodes have none"),
         ([Node(4, 1, 7 * GB)], {"gpus_per_actor": 0.3}, "1.2; the cluster has 1 GPUs"),
         ([Node(2, 0, 7 * GB)], {"cpus_per_actor": 0.4}, "2.6; the cluster has 2 CPUs"),
+        ([Node(4, 0, 7 * GB)], {"cpus_per_actor": 0.3}, "fused"),
         ([Node(2, 0, 7 * GB)], {"actors": 4}, "the cluster has 2 CPUs"),
         ([Node(1, 0, 7 * GB)], {}, "a node needs 2"),
         ([Node(2, 0, 0.05 * GB)], {}, "a section of 1 chunks needs an object store of 88 MB"),
