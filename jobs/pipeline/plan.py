@@ -40,6 +40,7 @@ class Plan:
     turns: int  # inferences at once on a node; 0 leaves it to the device
     batch: int  # chunks an inference
     chunks_per_section: int
+    store_chunks: int  # the longest section that the object stores hold without spilling
     task_cpus: float = TASK_CPUS
 
     def describe(self) -> list[str]:
@@ -51,7 +52,12 @@ class Plan:
             f"inference: {self.batch} chunks a batch, "
             + (f"at most {self.turns} at once on a node" if self.turns else "as many at once as actors"),
             f"sections: up to {self.chunks_per_section} chunks, "
-            f"{self.chunks_per_section * CHUNK_BYTES / 2**20:.0f} MiB of mix",
+            f"{self.chunks_per_section * CHUNK_BYTES / 2**20:.0f} MiB of mix"
+            + (
+                f"; those over {self.store_chunks} chunks will spill from the object store to disk"
+                if self.chunks_per_section > self.store_chunks
+                else ""
+            ),
         ]
 
 
@@ -70,11 +76,9 @@ def derive(nodes: Sequence[Node], specialists: int, provider: str, overrides: di
     if provider in ("cuda", "tensorrt") and not gpus:
         raise PlanError(f"--provider {provider} needs a GPU; the cluster's {len(nodes)} nodes have none")
     fits = _on_gpus if provider in ("cuda", "tensorrt") else _on_cpus
-    plan = replace(
-        fits(nodes, specialists, given),
-        provider=provider,
-        chunks_per_section=_chunks_per_section(nodes, given.get("chunks_per_section")),
-    )
+    most = _store_chunks(nodes)
+    sized = {"store_chunks": most, "chunks_per_section": min(MOST_CHUNKS, most)}
+    plan = replace(fits(nodes, specialists, given), provider=provider, **sized)
     plan = replace(plan, **given)
     if "max_actors" not in given:
         plan = replace(plan, max_actors=max(plan.actors, plan.max_actors if "actors" not in given else 0))
@@ -92,26 +96,25 @@ def _on_cpus(nodes: Sequence[Node], specialists: int, given: dict[str, Any]) -> 
     left = smallest - max(RAY_TASK_CPUS, smallest / 8)
     cpus = min(float(threads), math.floor(100 * left / (specialists * a_node)) / 100)
     actors = a_node * len(nodes)
-    return Plan("cpu", actors, actors, max(cpus, 0.0), 0.0, threads, turns, 1, 1)
+    return Plan("cpu", actors, actors, max(cpus, 0.0), 0.0, threads, turns, 1, 1, 1)
 
 
 def _on_gpus(nodes: Sequence[Node], specialists: int, given: dict[str, Any]) -> Plan:
     """One actor of each specialist on every GPU."""
     gpus = int(sum(node.gpus for node in nodes))
     share = math.floor(100 / specialists) / 100
-    return Plan("cuda", gpus, gpus, GPU_ACTOR_CPUS, share, 1, 0, 8, 1)
+    return Plan("cuda", gpus, gpus, GPU_ACTOR_CPUS, share, 1, 0, 8, 1, 1)
 
 
-def _chunks_per_section(nodes: Sequence[Node], asked: int | None) -> int:
+def _store_chunks(nodes: Sequence[Node]) -> int:
     store = min(node.store_bytes for node in nodes)
-    most = int(store / (STORE_PER_MIX * CHUNK_BYTES))
-    if (asked or 1) > most:
+    chunks = int(store / (STORE_PER_MIX * CHUNK_BYTES))
+    if not chunks:
         raise PlanError(
-            f"a section of {asked or 1} chunks needs an object store of "
-            f"{(asked or 1) * STORE_PER_MIX * CHUNK_BYTES / 1e6:.0f} MB on every node "
-            f"({STORE_PER_MIX} times its mix); the smallest has {store / 1e6:.0f} MB"
+            f"a section of one chunk needs {STORE_PER_MIX * CHUNK_BYTES / 1e6:.0f} MB of object store on "
+            f"every node ({STORE_PER_MIX} times its mix); the smallest has {store / 1e6:.0f} MB"
         )
-    return asked or min(MOST_CHUNKS, most)
+    return chunks
 
 
 def check(plan: Plan, nodes: Sequence[Node], specialists: int) -> None:

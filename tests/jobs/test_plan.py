@@ -48,6 +48,12 @@ def test_sections_fit_the_object_store() -> None:
     assert plan(Node(2, 0, 100 * GB)).chunks_per_section == MOST_CHUNKS
 
 
+def test_a_longer_section_is_taken_with_a_warning() -> None:
+    asked = plan(Node(2, 0, 1 * GB), chunks_per_section=100)
+    assert asked.chunks_per_section == 100
+    assert "those over 11 chunks will spill" in " ".join(asked.describe())
+
+
 def test_what_is_given_is_taken() -> None:
     given = plan(Node(8, 0, 20 * GB), threads=1, actors=1, turns=3, batch=2, chunks_per_section=5)
     assert (given.threads, given.actors, given.max_actors, given.turns) == (1, 1, 1, 3)
@@ -64,8 +70,7 @@ def test_what_is_given_is_taken() -> None:
         ([Node(4, 0, 7 * GB)], {"cpus_per_actor": 0.3}, "fused"),
         ([Node(2, 0, 7 * GB)], {"actors": 4}, "the cluster has 2 CPUs"),
         ([Node(1, 0, 7 * GB)], {}, "a node needs 2"),
-        ([Node(2, 0, 0.05 * GB)], {}, "a section of 1 chunks needs an object store of 88 MB"),
-        ([Node(2, 0, 1 * GB)], {"chunks_per_section": 100}, "the smallest has 1000 MB"),
+        ([Node(2, 0, 0.05 * GB)], {}, "one chunk needs 88 MB of object store.* the smallest has 50 MB"),
         ([Node(2, 0, 7 * GB)], {"actors": 3, "max_actors": 2}, "3 to 2 actors"),
         ([Node(0, 0, 7 * GB)], {}, "no node with a CPU or a GPU"),
     ],
