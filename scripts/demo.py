@@ -17,13 +17,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from local_cluster import ROOT, LocalError, Workbench, bucket_files, ray_head, s3_server, submit, workbench
+from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
 RESULT = ROOT / "demo"
 BUCKET = "demo"
 BROKEN = "broken/not really audio.mp3"  # as python -m band --broken names it
-console = Console(highlight=False)
+TABLE_COLUMNS = 110  # a log has no width of its own
+console = Console(highlight=False, width=None if sys.stdout.isatty() else TABLE_COLUMNS)
 
 
 class DemoError(Exception):
@@ -52,29 +54,33 @@ def prepare_models(bench: Workbench, models: str | None) -> Path:
     return folder
 
 
-def show(console: Console, folder: Path) -> None:
-    """Both tables of an output folder."""
+def show(folder: Path) -> None:
+    """Both tables of an output folder, in the columns that fit a terminal."""
     tracks = pq.read_table(folder / "tracks").sort_by("track_id")
-    timings = pq.read_table(folder / "timings").sort_by([("track_id", "ascending"), ("stem", "ascending")])
-    columns = ("track_id", "status", "duration_s", "sample_rate_hz", "channels", "chunks", "error")
+    columns = ("track_id", "status", "duration_s", "sample_rate_hz", "channels", "chunks", "error_kind")
     console.print(as_table("tracks", tracks.select(columns)))
-    columns = ("track_id", "stem", "peak", "bytes", "queue_s", "infer_s", "x_realtime", "provider")
-    console.print(as_table("timings", timings.select(columns)))
+    timings = pq.read_table(folder / "timings").sort_by([("track_id", "ascending"), ("stem", "ascending")])
+    columns = ("track_id", "stem", "peak", "bytes", "queue_s", "infer_s", "x_realtime")
+    providers = ", ".join(timings["provider"].unique().to_pylist())
+    console.print(as_table(f"timings, by {providers}", timings.select(columns)))
 
 
 def as_table(title: str, rows: pa.Table) -> Table:
-    table = Table(title=title, title_justify="left")
+    """A row's first column is its group's name, and stands only where a new group begins."""
+    table = Table(title=title, title_justify="left", box=SIMPLE)
     for field in rows.schema:
-        table.add_column(
-            field.name, justify="left" if pa.types.is_string(field.type) else "right", overflow="fold"
-        )
+        side = "left" if pa.types.is_string(field.type) else "right"
+        table.add_column(field.name, justify=side, no_wrap=True)
+    group = None
     for row in rows.to_pylist():
-        table.add_row(*map(as_cell, row.values()))
+        first, *others = row.values()
+        table.add_row("" if first == group else first, *map(as_cell, others))
+        group = first
     return table
 
 
 def as_cell(value: object) -> str:
-    return "" if value is None else f"{value:.3g}" if isinstance(value, float) else str(value)
+    return "" if value is None else f"{value:,.3f}" if isinstance(value, float) else str(value)
 
 
 def check(folder: Path, code: int) -> None:
@@ -115,7 +121,7 @@ def demo(models: str | None) -> None:
                 raise DemoError(f"jobs.separate exited with {code}; its log is above")
         with step("download stems and tables", times):
             files.get(f"{BUCKET}/output/", f"{RESULT}/", recursive=True)
-        show(console, RESULT)
+        show(RESULT)
         check(RESULT, code)
         with step("stop Ray and the S3 server", times):
             stack.close()

@@ -105,6 +105,7 @@ def workbench() -> Iterator[Workbench]:
         # Despite its name: Ray turns 127.0.0.1 into the machine's address, and listens there, unless
         # clusters are off (get_node_ip_address in ray/_private/services.py).
         "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+        "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "0",  # or the node waits 30 s for its idle workers to go
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN_PATH": str(token),
         "PYTHONUNBUFFERED": "1",
