@@ -5,6 +5,8 @@ import numpy as np
 from separation.contract import SAMPLE_RATE
 
 BLOCK = 64  # samples: the resolution of the limiter's gain
+RINGING = SAMPLE_RATE // 8  # samples: a high-pass at 28 Hz has died down to -180 dB
+LONGEST = 400_000  # samples: more than this is filtered in blocks
 LOOKAHEAD = 40  # blocks: 58 ms, slow enough that the gain does not distort bass
 
 
@@ -36,27 +38,36 @@ def draw_impulse(rng: np.random.Generator) -> np.ndarray:
     return impulse / np.sqrt((impulse**2).sum(1, keepdims=True))
 
 
-def add_room(stem: np.ndarray, impulse: np.ndarray, wet: float) -> np.ndarray:
-    """`stem` (2, samples) with its middle heard in the room at `wet` times its level."""
-    length = stem.shape[1]
-    size = fast_size(length + impulse.shape[1])
-    middle = np.fft.rfft(stem.mean(0), size)
-    reply = np.fft.irfft(middle * np.fft.rfft(impulse, size), size)[:, :length]
-    return stem + np.float32(wet) * reply.astype(np.float32)
+def tone_curve(size: int, low_hz: float, tilt_db: float) -> np.ndarray:
+    """Gain for each bin of an FFT of `size`: a second-order high-pass at `low_hz`, so that no DC is left,
+    and a treble shelf of `tilt_db` above 3 kHz. Real, so of zero phase.
+    """
+    hz = np.fft.rfftfreq(size, 1 / SAMPLE_RATE).astype(np.float32)
+    squared = (hz / low_hz) ** 2
+    shelf = 1 + (10 ** (tilt_db / 20) - 1) * hz**2 / (hz**2 + 3000.0**2)
+    return (squared / (1 + squared) * shelf).astype(np.float32)
 
 
-def equalise(stem: np.ndarray, low_hz: float, tilt_db: float) -> np.ndarray:
-    """Second-order high-pass at `low_hz`, so no DC is left, and a treble shelf of `tilt_db` above 3 kHz.
+def place_in_room(
+    stem: np.ndarray, impulse: np.ndarray, wet: float, low_hz: float, tilt_db: float
+) -> np.ndarray:
+    """`stem` (2, samples) through `tone_curve`, and its middle heard in the room at `wet` times its level.
 
-    Zero phase, over the whole of (2, samples) at once; padded so that its end does not reach its start.
+    Both are one product on the spectrum, over long blocks that are zero-padded and added where they
+    overlap: an FFT of a whole four-minute song costs five times as much for each sample.
     """
     length = stem.shape[1]
-    size = fast_size(length + SAMPLE_RATE // 4)
-    frequency = np.fft.rfftfreq(size, 1 / SAMPLE_RATE).astype(np.float32)
-    squared = (frequency / low_hz) ** 2
-    shelf = 1 + (10 ** (tilt_db / 20) - 1) * frequency**2 / (frequency**2 + 3000.0**2)
-    curve = (squared / (1 + squared) * shelf).astype(np.float32)
-    return np.fft.irfft(np.fft.rfft(stem, size) * curve, size)[:, :length].astype(np.float32)
+    before, after = RINGING, RINGING + impulse.shape[1]
+    size = fast_size(min(length, LONGEST) + before + after)
+    curve = tone_curve(size, low_hz, tilt_db)
+    room = np.float32(wet) * np.fft.rfft(impulse, size)
+    canvas = np.zeros((2, length + 2 * size), np.float32)
+    for start in range(0, length, size - before - after):
+        spectrum = np.fft.rfft(stem[:, start : start + size - before - after], size) * curve
+        spectrum += room * spectrum.mean(0)
+        # A filter of zero phase rings backwards too: that part has wrapped around to the end.
+        canvas[:, start : start + size] += np.roll(np.fft.irfft(spectrum, size), before, axis=1)
+    return canvas[:, before : before + length]
 
 
 def saturate(stem: np.ndarray, drive: float) -> np.ndarray:

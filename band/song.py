@@ -6,7 +6,7 @@ from band.bass import play_bass
 from band.chords import play_other
 from band.drums import play_drums
 from band.plan import draw_plan
-from band.room import add_room, draw_impulse, equalise, loudness, master_gain, saturate
+from band.room import draw_impulse, loudness, master_gain, place_in_room, saturate
 from band.tone import rise
 from band.voice import play_vocals
 from separation.contract import SAMPLE_RATE, STEMS
@@ -44,10 +44,10 @@ def song(seed: int, seconds: float) -> dict[str, np.ndarray]:
     for stem, player in zip(STEMS, players, strict=True):
         dry = PLAYERS[stem](player, plan)
         dry = saturate(dry * np.float32(0.1 / max(loudness(dry), 1e-6)), drive=producer.uniform(0.3, 2))
-        dry = equalise(dry, LOW_HZ[stem], tilt_db=producer.uniform(-3, 3))
-        wet = add_room(dry, impulse, WET[stem] * producer.uniform(0.3, 1.7))
+        wet = WET[stem] * producer.uniform(0.3, 1.7)
+        stems[stem] = place_in_room(dry, impulse, wet, LOW_HZ[stem], tilt_db=producer.uniform(-3, 3))
         level_db = float(np.clip(producer.normal(0, 2), -4, 4))
-        stems[stem] = wet * np.float32(10 ** (level_db / 20) * 0.1 / max(loudness(wet), 1e-6))
+        stems[stem] *= np.float32(10 ** (level_db / 20) * 0.1 / max(loudness(stems[stem]), 1e-6))
     return master(stems, loud_db=producer.uniform(-1, 8))
 
 
