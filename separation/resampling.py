@@ -6,7 +6,8 @@
 A piece of 10 s starts at a whole sample of both rates, whichever the rates are. It is resampled from its own
 input and a second on either side, far beyond the filter, so samples [start, stop) of a track come out with
 the same bits whether all of it is resampled or only what they need. At VHQ the pieces equal the track
-resampled in one go to the bit, or to 2e-5 where the rates have no small ratio (44,099 Hz).
+resampled in one go but for the last bit of some samples, or to 3e-5 where the rates have no small ratio
+(44,099 Hz).
 """
 
 from collections.abc import Iterator
