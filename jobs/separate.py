@@ -19,14 +19,14 @@ import pyarrow.compute as pc
 import ray
 from ray.exceptions import RayError, RayTaskError
 from rich.console import Console
-from separation.bag import fetch, read_bag
-from separation.specialist import PROVIDERS
 
 from jobs.pipeline import catalogue, dataset, plan, run_record, tables
 from jobs.pipeline.job import Job
 from jobs.pipeline.run import run
 from separation import options as separation_options
+from separation.bag import fetch, read_bag
 from separation.errors import SeparationError
+from separation.specialist import FALLBACKS
 
 DONE, SOME_ERRORS, STOPPED = 0, 1, 2
 
@@ -182,7 +182,7 @@ def parser() -> argparse.ArgumentParser:
     again.add_argument("--force", action="store_true", help="do every track again")
     separation_options.add_arguments(parser)
     where = parser.add_argument_group("plan", "derived from the cluster where not given")
-    where.add_argument("--provider", choices=PROVIDERS, default="auto", help="(%(default)s)")
+    where.add_argument("--provider", choices=tuple(FALLBACKS), default="auto", help="(%(default)s)")
     where.add_argument("--actors", type=int, metavar="N", help="a specialist, over the whole cluster")
     where.add_argument("--max-actors", type=int, metavar="N", help="to which a pool may grow")
     where.add_argument("--cpus-per-actor", type=float, metavar="N")

@@ -21,7 +21,7 @@ from separation.errors import SeparationError, TrackError, UsageError
 from separation.options import Options
 from separation.reading import open_audio
 from separation.separator import separate
-from separation.specialist import PROVIDERS, Specialist
+from separation.specialist import FALLBACKS, Specialist
 
 DONE, SOME_ERRORS, REFUSED = 0, 1, 2
 
@@ -60,7 +60,7 @@ def parser() -> argparse.ArgumentParser:
         "--models", required=True, metavar="DIR", help="a model folder (see python -m export)"
     )
     parser.add_argument("--out", required=True, metavar="DIR", help="where the stems go: OUT/TRACK/STEM.wav")
-    parser.add_argument("--provider", choices=PROVIDERS, default="auto", help="(%(default)s)")
+    parser.add_argument("--provider", choices=tuple(FALLBACKS), default="auto", help="(%(default)s)")
     parser.add_argument(
         "--threads", type=int, default=os.cpu_count() or 1, help="a session (all cores: %(default)s)"
     )

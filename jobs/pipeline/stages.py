@@ -11,18 +11,18 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-from separation.bag import fetch
-from separation.specialist import Specialist
 
 from jobs.pipeline import schema
 from jobs.pipeline.gate import Gate
 from jobs.pipeline.job import Job
 from jobs.pipeline.rows import Row, failed, level_of, pack, unpack
 from jobs.pipeline.source import open_source, sources
+from separation.bag import fetch
 from separation.chunks import context, cut
 from separation.errors import TrackError
 from separation.keys import check_track_id
 from separation.level import LevelMeter, flatten
+from separation.specialist import Specialist
 
 
 def probe(tracks: pa.Table, job: Job) -> pa.Table:
@@ -97,7 +97,12 @@ class Infer:
         cache = Path(job.cache)
         file = fetch(job.bag, stem, cache / "models")
         self.specialist = Specialist(
-            file, stem, job.bag.stems, provider=job.plan.provider, threads=job.plan.threads
+            file,
+            stem,
+            job.bag.stems,
+            provider=job.plan.provider,
+            threads=job.plan.threads,
+            spinning=False,  # actors share the node's cores
         )
         self.gate = Gate(cache / "turns", job.plan.turns)
         self.facts = {
