@@ -1,8 +1,10 @@
 """Audio in blocks: the same audio cut elsewhere."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
+
+BLOCK = 65_536  # samples: the size in which stitched and measured audio moves on
 
 
 class Reblock:
@@ -32,3 +34,11 @@ class Reblock:
         if self.held:
             yield np.concatenate(self._parts, axis=1)
         self._parts, self.held = [], 0
+
+
+def reblock(blocks: Iterable[np.ndarray], size: int = BLOCK) -> Iterator[np.ndarray]:
+    """The same samples in blocks of `size`, the last one shorter."""
+    blocker = Reblock(size)
+    for block in blocks:
+        yield from blocker.add(block)
+    yield from blocker.rest()

@@ -28,6 +28,11 @@ class SourceCache:
     def __init__(self, folder: Path | str, max_bytes: int):
         self._folder, self._max_bytes = Path(folder), max_bytes
 
+    def stat(self, uri: str) -> storage.Stat:
+        """`storage.stat`, with the errors of `open`."""
+        with _blaming(uri):
+            return storage.stat(uri)
+
     def open(self, uri: str, etag: str) -> BinaryIO:
         """The object that `storage.stat` reported with this etag; a local path is opened where it is.
 
@@ -40,7 +45,7 @@ class SourceCache:
             return self._open_fetched(uri, etag)
 
     def _open_local(self, uri: str, etag: str) -> BinaryIO:
-        with _of_track(uri), reading(uri):
+        with _blaming(uri), reading(uri):
             file = storage.local_path(uri).open("rb")
         found = storage.stat_of(os.fstat(file.fileno())).etag
         if found != etag:
@@ -72,7 +77,7 @@ class SourceCache:
     def _fetch(self, uri: str, etag: str, part: Path) -> None:
         wrong = ""
         for _ in range(TRIES):
-            with _of_track(uri):
+            with _blaming(uri):
                 try:
                     storage.download(uri, part)
                 except DamagedRead as error:
@@ -101,12 +106,12 @@ class SourceCache:
 
 
 @contextmanager
-def _of_track(uri: str) -> Iterator[None]:
+def _blaming(uri: str) -> Iterator[None]:
     """What the store refuses about one object is the track's error."""
     try:
         yield
     except FileNotFoundError as error:
-        raise TrackError(uri, Kind.MISSING, "no such object any more") from error
+        raise TrackError(uri, Kind.MISSING, "no such object") from error
     except PermissionError as error:
         raise TrackError(uri, Kind.DENIED, "the store does not let us read it") from error
 

@@ -81,9 +81,7 @@ def draw_shifts(count: int, seed: int) -> tuple[int, ...]:
 
 def plan_chunks(track_length: int, stride: int = STRIDE, shift: int = 0) -> list[Chunk]:
     """The grid of a track of `track_length` samples, beginning `shift` samples before it."""
-    return [
-        Chunk(start, min(SEGMENT, track_length - start)) for start in range(-shift, track_length, stride)
-    ]
+    return [Chunk(start, min(SEGMENT, track_length - start)) for start in range(-shift, track_length, stride)]
 
 
 def plan_sections(
@@ -125,5 +123,3 @@ def uncut(segment: np.ndarray, chunk: Chunk) -> np.ndarray:
     """The chunk's own samples of its segment, a view: (..., SEGMENT) -> (..., chunk.length)."""
     margin = chunk.start - chunk.segment_start
     return segment[..., margin : margin + chunk.length]
-
-

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from separation.blocks import Reblock
+from separation.blocks import BLOCK, Reblock
 
 EPSILON = 1e-8  # demucs's; keeps the division finite where the two channels cancel
 
@@ -40,7 +40,7 @@ class LevelMeter:
     """
 
     def __init__(self) -> None:
-        self._blocks = Reblock(65_536)
+        self._blocks = Reblock(BLOCK)
         self._count = 0
         self._mean = 0.0
         self._squares = 0.0  # sum of (sample - mean)^2 of the mono mix
@@ -71,6 +71,13 @@ class LevelMeter:
         self._mean += delta * mono.size / count
         self._count = count
         self._peak = max(self._peak, peak(block))
+
+
+def measure(mix: np.ndarray) -> Level:
+    """The level of a whole mix, (2, samples)."""
+    meter = LevelMeter()
+    meter.add(mix)
+    return meter.level()
 
 
 def peak(block: np.ndarray) -> float:

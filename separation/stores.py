@@ -1,10 +1,12 @@
 """Which store a URI belongs to, and whose fault its errors are.
 
-what the store said             reading an object          anything else
-no such object                  FileNotFoundError          StorageError
-this object is not for you      PermissionError            StorageError
-no bucket, bad credentials,     StorageError               StorageError
-no answer, anything else
+    what the store said             reading an object          anything else
+    no such object                  FileNotFoundError          StorageError
+    this object is not for you      PermissionError            StorageError
+    no bucket, bad credentials,     StorageError               StorageError
+    no answer, anything else
+
+The first two are errors of one track; a StorageError is nobody's, and stops the job.
 """
 
 import contextlib

@@ -10,11 +10,10 @@ import numpy as np
 import soundfile
 
 from separation import ogg, wav
-from separation.blocks import Reblock
+from separation.blocks import BLOCK, Reblock
 from separation.contract import CHANNELS, SAMPLE_RATE
 from separation.errors import UsageError
 
-BLOCK = 65_536  # samples handed to an encoder at once
 ClipMode = Literal["rescale", "clamp", "none"]
 
 
@@ -64,18 +63,20 @@ def write_audio(path: Path | str, blocks: Iterable[np.ndarray], frames: int, enc
         return Written(file.tell(), digest)
 
 
-def clip(block: np.ndarray, mode: ClipMode, peak: float) -> np.ndarray:
-    """Keeps a stem within +-1; `peak` is the largest |sample| of all stems of the track.
+def clip_divisor(peak: float, mode: ClipMode) -> float:
+    """What every stem of a track is divided by; `peak` is the largest |sample| of all its stems.
 
-    `rescale` divides every stem of the track by the same number, max(1.01 peak, 1), so that the stems keep
-    their relative levels and still add up. demucs divides each stem by its own.
+    One number for all of them, so that they keep their relative levels and still add up. demucs's
+    `rescale` (`prevent_clip` in demucs/audio.py) divides each stem by its own.
     """
-    if mode == "rescale":
-        divisor = max(np.float32(1.01) * np.float32(peak), np.float32(1))
-        return np.asarray(block / divisor, dtype=np.float32)
+    return max(1.01 * peak, 1.0) if mode == "rescale" else 1.0
+
+
+def clip(block: np.ndarray, mode: ClipMode, divisor: float) -> np.ndarray:
+    """Keeps a stem within +-1, as `mode` says; `clamp` is at 0.99, as demucs's is."""
     if mode == "clamp":
         return np.asarray(np.clip(block, -0.99, 0.99))
-    return block
+    return np.asarray(block / np.float32(divisor), dtype=np.float32)
 
 
 def _reblocked(blocks: Iterable[np.ndarray], frames: int, path: Path) -> Iterator[np.ndarray]:

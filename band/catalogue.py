@@ -1,0 +1,89 @@
+"""A small catalogue on disk: the formats, rates and names that a real one has, and a file that is broken."""
+
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+from band.song import song
+from separation.contract import SAMPLE_RATE
+
+BROKEN_NAME = "broken/not really audio.mp3"
+BROKEN_BYTES = b"<html><body>404 Not Found</body></html>\n" * 40  # what a failed download leaves behind
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """One file: `name` is its path below the catalogue; `subtype` is soundfile's name of the encoding."""
+
+    name: str
+    seconds: float
+    sample_rate: int = SAMPLE_RATE
+    channels: int = 2
+    subtype: str | None = None  # soundfile's default for the extension: 16 bit, or lossy
+
+
+KINDS = (  # name, sample rate, channels, subtype
+    ("pop/first light.wav", 44_100, 2, "PCM_16"),
+    ("pop/Überraschung.flac", 44_100, 2, "PCM_16"),
+    ("radio/late show.mp3", 44_100, 2, None),
+    ("studio/session 24 bit.wav", 48_000, 2, "PCM_24"),
+    ("世界/夜の歌.ogg", 48_000, 2, None),
+    ("archive/mono tape.mp3", 48_000, 1, None),
+    ("archive/demo (mono).flac", 44_100, 1, "PCM_24"),
+)
+
+
+def draw_specs(tracks: int, shortest_s: float, longest_s: float, seed: int) -> list[Spec]:
+    """`tracks` files that take the kinds in turn, with lengths between the two; names never repeat."""
+    rng = np.random.default_rng(seed)
+
+    def kinds():
+        turn = 0
+        while True:
+            for name, *rest in KINDS:
+                path = Path(name)
+                yield (name if turn == 0 else str(path.with_stem(f"{path.stem} {turn + 1}")), *rest)
+            turn += 1
+
+    return [
+        Spec(name, float(rng.uniform(shortest_s, longest_s)), rate, channels, subtype)
+        for name, rate, channels, subtype in islice(kinds(), tracks)
+    ]
+
+
+def write_catalogue(folder: Path, seed: int, specs: list[Spec]) -> list[Path]:
+    """Writes song `seed + k` as the k-th file; the paths in order."""
+    return [write_track(folder, seed + number, spec) for number, spec in enumerate(specs)]
+
+
+def write_track(folder: Path, seed: int, spec: Spec) -> Path:
+    """The mix of song `seed`, as `spec` says."""
+    mix = resample(song(seed, spec.seconds)["mix"], spec.sample_rate)
+    path = folder / spec.name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    samples = mix if spec.channels == 2 else mix.mean(0, keepdims=True)
+    soundfile.write(path, np.clip(samples.T, -1, 1), spec.sample_rate, subtype=spec.subtype)
+    return path
+
+
+def write_broken(folder: Path) -> Path:
+    """A web page under the name of an MP3: no decoder can read it."""
+    path = folder / BROKEN_NAME
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(BROKEN_BYTES)
+    return path
+
+
+def resample(mix: np.ndarray, sample_rate: int) -> np.ndarray:
+    """(channels, samples) at 44.1 kHz -> at `sample_rate`, by its whole spectrum: exact below both limits.
+
+    The length is the nearest whole number of samples, which detunes by under one part in a song's length.
+    """
+    if sample_rate == SAMPLE_RATE:
+        return mix
+    length = round(mix.shape[1] * sample_rate / SAMPLE_RATE)
+    spectrum = np.fft.rfft(mix, axis=1)
+    return (np.fft.irfft(spectrum, length, axis=1) * (length / mix.shape[1])).astype(np.float32)

@@ -1,0 +1,92 @@
+"""The road as one chained expression. What is Ray's, and why it is set as it is, stands here."""
+
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+import pyarrow as pa
+import ray
+from ray.data import ActorPoolStrategy, DataContext, Dataset
+
+from jobs.pipeline import ending, stages
+from jobs.pipeline.job import Job
+from jobs.pipeline.plan import Node
+from jobs.pipeline.rows import Row
+
+TRACKS_A_BLOCK = 512
+
+
+def cluster_nodes() -> list[Node]:
+    """The living nodes, as Ray reports them."""
+    return [
+        Node(
+            cpus=node["Resources"].get("CPU", 0.0),
+            gpus=node["Resources"].get("GPU", 0.0),
+            store_bytes=node["Resources"].get("object_store_memory", 0.0),
+        )
+        for node in ray.nodes()
+        if node["Alive"]
+    ]
+
+
+def configure(job: Job) -> None:
+    """Ray Data's settings for this job, in its global context: operators read them there."""
+    logging.getLogger("ray.data").setLevel(logging.WARNING)
+    context = DataContext.get_current()
+    context.target_max_block_size = None  # one task's output stays one block: a section stays whole
+    context.enable_progress_bars = False
+    context.print_on_execution_start = False
+    context.raise_original_map_exception = True  # a ModelError stays one on its way to the driver
+
+
+def sections(tracks: pa.Table, job: Job) -> Dataset:
+    """tracks -> one finished row a section (`schema.FINISHED`); lazy until it is iterated."""
+    task = {"batch_format": "pyarrow", "num_cpus": job.plan.task_cpus, "fn_kwargs": {"job": job}}
+    dataset = (
+        ray.data.from_arrow(_blocks(tracks))
+        .repartition(target_num_rows_per_block=1)
+        .map_batches(stages.probe, **task)
+        .map_batches(stages.plan, **task)
+        .repartition(target_num_rows_per_block=1)
+        .map_batches(stages.chunk, **task)
+    )
+    for stem in job.stems:
+        dataset = dataset.map_batches(_actor(stem), **_pool(job))
+    return dataset.map_batches(ending.stitch, **task)
+
+
+def finish(rows: list[Row], job: Job) -> Row:
+    """`ending.finish` as a task on a worker."""
+    return ray.get(ray.remote(ending.finish).options(num_cpus=job.plan.task_cpus).remote(rows, job))
+
+
+def iterate(dataset: Dataset) -> Iterator[Row]:
+    for table in dataset.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
+        yield from table.to_pylist()
+
+
+def _blocks(tracks: pa.Table) -> list[pa.Table]:
+    return [tracks.slice(first, TRACKS_A_BLOCK) for first in range(0, tracks.num_rows, TRACKS_A_BLOCK)]
+
+
+def _pool(job: Job) -> dict[str, Any]:
+    plan = job.plan
+    gpu = {"num_gpus": plan.gpus_per_actor, "batch_size": plan.batch} if plan.gpus_per_actor else {}
+    return {
+        "batch_format": "pyarrow",
+        "num_cpus": plan.cpus_per_actor,
+        "compute": ActorPoolStrategy(min_size=plan.actors, max_size=plan.max_actors),
+        "fn_constructor_kwargs": {"job": job},
+        **gpu,
+    }
+
+
+def _actor(stem: str) -> type:
+    """The class of a stem's pool, `Vocals` for `vocals`: Ray shows it as the operator's name."""
+
+    class Actor(stages.Infer):
+        def __init__(self, job: Job):
+            super().__init__(stem, job, ray.get_runtime_context().get_node_id())
+
+    Actor.__name__ = Actor.__qualname__ = stem.capitalize()
+    return Actor

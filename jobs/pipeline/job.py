@@ -1,0 +1,31 @@
+"""What every stage of a job needs to know, small enough to travel with each task."""
+
+from dataclasses import dataclass
+
+from separation.bag import Bag
+
+from jobs.pipeline.plan import Plan
+from separation.chunks import Section, plan_sections
+from separation.options import Options
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    run_id: str
+    output: str
+    bag: Bag
+    options: Options
+    plan: Plan
+    cache: str  # folder on each node for models and sources
+    cache_bytes: int  # of sources
+
+    @property
+    def stems(self) -> tuple[str, ...]:
+        """Those that specialists infer."""
+        return self.options.specialists(self.bag.stems)
+
+    def sections(self, length: int) -> list[Section]:
+        """The sections of a track of `length` samples; every stage derives the same."""
+        return plan_sections(
+            length, self.plan.chunks_per_section, self.options.overlap, self.options.grid_shifts
+        )

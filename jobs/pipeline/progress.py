@@ -1,0 +1,94 @@
+"""How far a job is: a live view on a terminal, a line every ten seconds in a log."""
+
+import threading
+import time
+from dataclasses import dataclass
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from jobs.pipeline.rows import Row
+from separation.contract import SAMPLE_RATE
+
+LINE_S = 10.0
+
+
+@dataclass
+class Counts:
+    total: int  # tracks of this run
+    done: int = 0
+    failed: int = 0
+    audio_s: float = 0.0  # of the tracks done
+
+    @property
+    def left(self) -> int:
+        return self.total - self.done - self.failed
+
+
+class Progress:
+    """Counts finished tracks and shows them; use as a context. `x realtime` is since the first row."""
+
+    def __init__(self, total: int, console: Console):
+        self.counts = Counts(total)
+        self._console = console
+        self._started = time.monotonic()
+        self._stop = threading.Event()
+        self._live = Live(get_renderable=self._table, console=console, refresh_per_second=2, transient=True)
+        self._log = threading.Thread(target=self._log_regularly, name="progress", daemon=True)
+
+    def __enter__(self) -> "Progress":
+        if self._console.is_terminal:
+            self._live.start()
+        else:
+            self._log.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._stop.set()
+        if self._console.is_terminal:
+            self._live.stop()
+        else:
+            self._log.join()
+        self._console.print(self.line(), markup=False, highlight=False, soft_wrap=True)
+
+    def add(self, row: Row) -> None:
+        if row["status"] == "ok":
+            self.counts.done += 1
+            self.counts.audio_s += row["length"] / SAMPLE_RATE
+        else:
+            self.counts.failed += 1
+
+    def fields(self) -> dict[str, str]:
+        counts, elapsed = self.counts, time.monotonic() - self._started
+        finished = counts.done + counts.failed
+        eta = elapsed / finished * counts.left if finished else None
+        return {
+            "tracks done": f"{counts.done} of {counts.total}",
+            "left": str(counts.left),
+            "failed": str(counts.failed),
+            "audio": f"{counts.audio_s / 3600:.2f} h",
+            "x realtime": f"{counts.audio_s / elapsed:.2f}" if counts.audio_s else "-",
+            "elapsed": _clock(elapsed),
+            "ETA": _clock(eta) if eta is not None else "-",
+        }
+
+    def line(self) -> str:
+        return "  ".join(f"{name} {value}" for name, value in self.fields().items())
+
+    def _table(self) -> Table:
+        table = Table(box=None)
+        for name in self.fields():
+            table.add_column(name, justify="right")
+        table.add_row(*self.fields().values())
+        return table
+
+    def _log_regularly(self) -> None:
+        while not self._stop.wait(LINE_S):
+            self._console.print(self.line(), markup=False, highlight=False, soft_wrap=True)
+
+
+def _clock(seconds: float) -> str:
+    minutes, second = divmod(int(seconds), 60)
+    hours, minute = divmod(minutes, 60)
+    return f"{hours}:{minute:02}:{second:02}"

@@ -1,0 +1,37 @@
+"""A job's access to the catalogue's files: each node keeps what it read for the stages to come."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from jobs.pipeline.job import Job
+from separation.blocks import reblock
+from separation.cache import SourceCache
+from separation.reading import Reader, open_audio
+
+
+@contextmanager
+def open_source(uri: str, etag: str, job: Job) -> Iterator[Reader]:
+    """The track's reader, from the node's cache of sources; the object must still have `etag`."""
+    with sources(job).open(uri, etag) as file:
+        yield open_audio(file, uri)
+
+
+def sources(job: Job) -> SourceCache:
+    return SourceCache(Path(job.cache) / "sources", job.cache_bytes)
+
+
+@dataclass(frozen=True, slots=True)
+class SourceMix:
+    """A track's mix as blocks float32 (channels, BLOCK), decoded anew at each iteration."""
+
+    uri: str
+    etag: str
+    job: Job
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        with open_source(self.uri, self.etag, self.job) as reader:
+            yield from reblock(reader.blocks())

@@ -1,0 +1,204 @@
+"""python -m jobs.separate: a catalogue of tracks -> stems and tables, on a Ray cluster.
+
+Exit codes: 0, every track is done; 1, the job ran to its end and some tracks are errors; 2, it
+refused to start or had to stop, and can be run again.
+"""
+
+import argparse
+import os
+import secrets
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import ray
+from ray.exceptions import RayError, RayTaskError
+from rich.console import Console
+
+from jobs.pipeline import catalogue, dataset, plan, run_record, tables
+from jobs.pipeline.job import Job
+from jobs.pipeline.run import run
+from separation import options as separation_options
+from separation.bag import fetch, read_bag
+from separation.errors import SeparationError
+from separation.specialist import FALLBACKS
+
+DONE, SOME_ERRORS, STOPPED = 0, 1, 2
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    args = parser().parse_args(arguments)
+    console = Console(highlight=False, soft_wrap=True, markup=False)
+    try:
+        return separate(args, console)
+    except (SeparationError, RayError) as error:
+        console.print(f"stopped: {_cause(error)}")
+        return STOPPED
+
+
+def separate(args: argparse.Namespace, console: Console) -> int:
+    ray.init(logging_level="warning", log_to_driver=False)
+    job = make_job(args)
+    for line in job.plan.describe():
+        console.print(line)
+    work = find_work(args, job)
+    console.print(work.describe())
+    if args.dry_run:
+        return DONE
+    tables.forget(job.output, work.again)
+    tables.drop_uncommitted(job.output)
+    run_record.write(job, vars(args))
+    failed = work.failed
+    if work.pending.num_rows:
+        failed += run(work.pending, job, console).failed
+    if failed:
+        _show_errors(job.output, console)
+    console.print(f"stems and tables: {job.output}")
+    return SOME_ERRORS if failed else DONE
+
+
+def make_job(args: argparse.Namespace) -> Job:
+    """Everything that can be known before the catalogue is read; raises what does not fit."""
+    options = separation_options.from_arguments(args)
+    bag = read_bag(args.models)
+    for stem in options.specialists(bag.stems):
+        fetch(bag, stem, Path(args.cache) / "models")
+    overrides = {name: getattr(args, name) for name in OVERRIDES}
+    specialists = len(options.specialists(bag.stems))
+    return Job(
+        run_id=f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(3)}",
+        output=args.output.rstrip("/"),
+        bag=bag,
+        options=options,
+        plan=plan.derive(dataset.cluster_nodes(), specialists, args.provider, overrides),
+        cache=args.cache,
+        cache_bytes=int(args.cache_gb * 1e9),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    total: int
+    passed_over: int
+    done: int
+    failed: int  # errors of earlier runs, which stay
+    again: pa.ChunkedArray  # track ids to do once more, whose rows must go first
+    pending: pa.Table
+
+    def describe(self) -> str:
+        over = f"; {self.passed_over} files without an audio name passed over" if self.passed_over else ""
+        return (
+            f"catalogue: {self.total} tracks, {self.done} done, {self.failed} failed, "
+            f"{self.pending.num_rows} left{over}"
+        )
+
+
+def find_work(args: argparse.Namespace, job: Job) -> Work:
+    """The catalogue minus what the tracks table holds; the stems are not listed."""
+    found = catalogue.read_catalogue(args.input)
+    known = tables.read_table(job.output, "tracks", ["track_id", "status"])
+    known = known.filter(pc.is_in(known["track_id"], value_set=found.tracks["track_id"]))
+    if known.num_rows and not args.force:
+        run_record.refuse_mixture(job)
+    is_error = pc.equal(known["status"], "error")
+    if args.force:
+        again, kept = known, known.slice(0, 0)
+    elif args.retry_errors:
+        again, kept = known.filter(is_error), known.filter(pc.invert(is_error))
+    else:
+        again, kept = known.slice(0, 0), known
+    failed = pc.sum(pc.equal(kept["status"], "error")).as_py() or 0
+    return Work(
+        total=found.tracks.num_rows,
+        passed_over=found.passed_over,
+        done=kept.num_rows - failed,
+        failed=failed,
+        again=again["track_id"],
+        pending=catalogue.pending(found.tracks, kept["track_id"]),
+    )
+
+
+EXAMPLES = 5  # of each kind of error in the summary; the tracks table has all
+
+
+def _show_errors(output: str, console: Console) -> None:
+    columns = ["uri", "status", "error_kind", "error"]
+    errors = tables.read_table(output, "tracks", columns).filter(pc.field("status") == "error")
+    for count in pc.value_counts(errors["error_kind"]).to_pylist():
+        kind = count["values"]
+        console.print(f"{count['counts']} tracks {kind}:")
+        for row in errors.filter(pc.field("error_kind") == kind).slice(0, EXAMPLES).to_pylist():
+            console.print(f"  {row['uri']!r}: {row['error']}")
+
+
+def _cause(error: Exception) -> str:
+    """The sentence of what a stage raised, without Ray's layers around it; Ray's own otherwise."""
+    inner: BaseException | None = error
+    while inner is not None:
+        if isinstance(inner, RayTaskError):
+            inner = inner.cause
+        if isinstance(inner, SeparationError):
+            return str(inner)
+        inner = inner.__cause__
+    return str(error)
+
+
+# Fields of Plan that an option of the same name sets.
+OVERRIDES = (
+    "actors",
+    "max_actors",
+    "cpus_per_actor",
+    "gpus_per_actor",
+    "threads",
+    "turns",
+    "batch",
+    "chunks_per_section",
+    "task_cpus",
+)
+
+
+def parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m jobs.separate",
+        description="Separates a catalogue of tracks into stems on a Ray cluster.",
+        epilog="Exit codes: 0 all tracks done; 1 some tracks are errors; 2 refused or stopped, run again.",
+    )
+    parser.add_argument(
+        "--input",
+        required=True,
+        metavar="URI",
+        help="a prefix, a glob, or a manifest (.parquet, .csv, .jsonl with uri and optional track_id)",
+    )
+    parser.add_argument("--output", required=True, metavar="URI", help="where stems and tables go")
+    parser.add_argument("--models", required=True, metavar="URI", help="a model folder (python -m export)")
+    parser.add_argument("--dry-run", action="store_true", help="print the plan and what is left, and stop")
+    again = parser.add_mutually_exclusive_group()
+    again.add_argument("--retry-errors", action="store_true", help="try tracks in error again")
+    again.add_argument("--force", action="store_true", help="do every track again")
+    separation_options.add_arguments(parser)
+    where = parser.add_argument_group("plan", "derived from the cluster where not given")
+    where.add_argument("--provider", choices=tuple(FALLBACKS), default="auto", help="(%(default)s)")
+    where.add_argument("--actors", type=int, metavar="N", help="a specialist, over the whole cluster")
+    where.add_argument("--max-actors", type=int, metavar="N", help="to which a pool may grow")
+    where.add_argument("--cpus-per-actor", type=float, metavar="N")
+    where.add_argument("--gpus-per-actor", type=float, metavar="N")
+    where.add_argument("--threads", type=int, metavar="N", help="of an ONNX session")
+    where.add_argument("--turns", type=int, metavar="N", help="inferences at once on a node (0: no limit)")
+    where.add_argument("--batch", type=int, metavar="N", help="chunks an inference")
+    where.add_argument("--chunks-per-section", type=int, metavar="N")
+    where.add_argument("--task-cpus", type=float, metavar="N", help="of a probe, chunk or stitch task")
+    default = f"{tempfile.gettempdir()}/stemfleet-{os.getuid()}"
+    where.add_argument(
+        "--cache", default=default, metavar="DIR", help="on each node, for models and sources (%(default)s)"
+    )
+    where.add_argument("--cache-gb", type=float, default=10.0, help="for sources on a node (%(default)s)")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,153 @@
+"""make demo: a small catalogue from S3 to stems on a Ray cluster, all of it on this machine.
+
+band --> catalogue --> S3 (moto) --> ray job submit: jobs.separate --> S3 --> ./demo
+"""
+
+import argparse
+import contextlib
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import fsspec
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from local_cluster import ROOT, LocalError, Workbench, bucket_files, ray_head, s3_server, submit, workbench
+from rich.box import SIMPLE
+from rich.console import Console
+from rich.table import Table
+
+RESULT = ROOT / "demo"
+BUCKET = "demo"
+BROKEN = "broken/not really audio.mp3"  # as python -m band --broken names it
+TABLE_COLUMNS = 110  # a log has no width of its own
+console = Console(highlight=False, width=None if sys.stdout.isatty() else TABLE_COLUMNS)
+
+
+class DemoError(Exception):
+    """What came out otherwise than it should, in a sentence."""
+
+
+@contextlib.contextmanager
+def step(name: str, times: dict[str, float]) -> Iterator[None]:
+    console.print(f"[bold]{name}[/bold]")
+    start = time.perf_counter()
+    yield
+    times[name] = time.perf_counter() - start
+
+
+def prepare_models(bench: Workbench, models: str | None) -> Path:
+    """A model folder on this machine: the given one, or a small bag of seeded random weights."""
+    folder = bench.home / "models"
+    if models is None:
+        options = ["--channels", "8", "--seed", "0", "--out", str(folder)]
+        bench.finish([sys.executable, "-m", "export", "random", *options])
+        return folder
+    files, path = fsspec.url_to_fs(models)
+    if not files.exists(f"{path.rstrip('/')}/bag.json"):
+        raise DemoError(f"--models {models}: expected a model folder with a bag.json (python -m export)")
+    files.get(f"{path.rstrip('/')}/", f"{folder}/", recursive=True)
+    return folder
+
+
+def show(folder: Path) -> None:
+    """Both tables of an output folder, in the columns that fit a terminal."""
+    tracks = pq.read_table(folder / "tracks").sort_by("track_id")
+    columns = ("track_id", "status", "duration_s", "sample_rate_hz", "channels", "chunks", "error_kind")
+    console.print(as_table("tracks", tracks.select(columns)))
+    timings = pq.read_table(folder / "timings").sort_by([("track_id", "ascending"), ("stem", "ascending")])
+    columns = ("track_id", "stem", "peak", "bytes", "queue_s", "infer_s", "x_realtime")
+    providers = ", ".join(timings["provider"].unique().to_pylist())
+    console.print(as_table(f"timings, by {providers}", timings.select(columns)))
+
+
+def as_table(title: str, rows: pa.Table) -> Table:
+    """A row's first column is its group's name, and stands only where a new group begins."""
+    table = Table(title=title, title_justify="left", box=SIMPLE)
+    for field in rows.schema:
+        side = "left" if pa.types.is_string(field.type) else "right"
+        table.add_column(field.name, justify=side, no_wrap=True)
+    group = None
+    for row in rows.to_pylist():
+        first, *others = row.values()
+        table.add_row("" if first == group else first, *map(as_cell, others))
+        group = first
+    return table
+
+
+def as_cell(value: object) -> str:
+    return "" if value is None else f"{value:,.3f}" if isinstance(value, float) else str(value)
+
+
+def check(folder: Path, code: int) -> None:
+    """Only the broken file may be in error, and every other track has its stems."""
+    tracks = pq.read_table(folder / "tracks")
+    errors = tracks.filter(pc.field("status") != "ok")["track_id"].to_pylist()
+    if code != 1 or errors != [BROKEN]:
+        raise DemoError(f"exit code {code}, tracks in error {errors}; expected 1 and [{BROKEN!r}]")
+    for track in tracks.filter(pc.field("status") == "ok")["track_id"].to_pylist():
+        if not any((folder / "stems" / track).iterdir()):
+            raise DemoError(f"{track}: done by the tables, and without stems in {folder / 'stems'}")
+
+
+def demo(models: str | None) -> None:
+    times: dict[str, float] = {}
+    with contextlib.ExitStack() as stack:
+        bench = stack.enter_context(workbench())
+        with step("write a catalogue of seeded songs", times):
+            shutil.rmtree(RESULT, ignore_errors=True)
+            options = ["--tracks", "7", "--seconds", "15-40", "--broken"]
+            bench.finish([sys.executable, "-m", "band", "--out", str(RESULT / "catalogue"), *options])
+        with step("prepare a model folder", times):
+            folder = prepare_models(bench, models)
+        with step("start an S3 server and upload both", times):
+            aws = stack.enter_context(s3_server(bench, BUCKET))
+            files = bucket_files(aws)
+            files.put(f"{RESULT / 'catalogue'}/", f"{BUCKET}/catalogue/", recursive=True)
+            files.put(f"{folder}/", f"{BUCKET}/models/", recursive=True)
+        with step("start a Ray head", times):
+            address = stack.enter_context(ray_head(bench))
+        with step("run the job", times):
+            entrypoint = ["python", "-m", "jobs.separate"]
+            for option, name in (("--input", "catalogue"), ("--output", "output"), ("--models", "models")):
+                entrypoint += [option, f"s3://{BUCKET}/{name}"]
+            entrypoint += ["--cache", str(bench.home / "cache")]
+            code = submit(bench, address, aws, entrypoint)
+            if code not in (0, 1):
+                raise DemoError(f"jobs.separate exited with {code}; its log is above")
+        with step("download stems and tables", times):
+            files.get(f"{BUCKET}/output/", f"{RESULT}/", recursive=True)
+        show(RESULT)
+        check(RESULT, code)
+        with step("stop Ray and the S3 server", times):
+            stack.close()
+    console.print("\n".join(f"{seconds:6.1f} s  {name}" for name, seconds in times.items()))
+    console.print(
+        f"listen: the mixes are in {RESULT / 'catalogue'}, the stems in {RESULT / 'stems'}", soft_wrap=True
+    )
+    if models is None:
+        console.print("The weights were random: these stems are noise-like. --models takes a real bag.")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--models", metavar="URI", help="a model folder (default: small, of random weights)")
+    options = parser.parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that it cleans up as Ctrl-C does
+    try:
+        demo(options.models)
+    except (DemoError, LocalError) as error:
+        console.print(f"demo: {error}", style="red", markup=False)
+        return 1
+    except KeyboardInterrupt:
+        console.print("demo: interrupted; everything it started has been stopped")
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,94 @@
+"""What Ray costs: the job's audio-seconds a second over the bare core's, same cores, same files.
+
+    python scripts/overhead.py --models DIR [--tracks 6] [--seconds 60]
+
+Both sides run one after the other, `--rounds` times; start-up (Ray, sessions) is apart on both. The
+stems of both sides are compared: a ratio between different results would say nothing.
+"""
+
+import argparse
+import hashlib
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import pyarrow.compute as pc
+from rich.console import Console
+from rich.table import Table
+
+from band.catalogue import draw_specs, write_catalogue
+from jobs.pipeline.tables import read_table
+from separation.__main__ import read
+from separation.bag import fetch, read_bag
+from separation.contract import SAMPLE_RATE
+from separation.deliver import deliver
+from separation.options import Options
+from separation.separator import separate
+from separation.specialist import Specialist
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--models", required=True)
+    parser.add_argument("--tracks", type=int, default=6)
+    parser.add_argument("--seconds", type=float, default=60.0)
+    parser.add_argument("--rounds", type=int, default=1)
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="overhead-") as name:
+        folder = Path(name)
+        write_catalogue(folder / "in", 0, draw_specs(args.tracks, args.seconds, args.seconds, 0))
+        bare, job = [], []
+        for number in range(args.rounds):
+            bare.append(run_bare(folder / "in", folder / f"bare-{number}", args.models))
+            job.append(run_job(folder / "in", folder / f"job-{number}", args.models))
+            same = hashes(folder / f"bare-{number}") == hashes(folder / f"job-{number}/stems")
+        table = Table("side", "audio s", "s", "audio s a second")
+        for side, runs in (("bare core", bare), ("job", job)):
+            audio, seconds = runs[0][0], statistics.median(run[1] for run in runs)
+            table.add_row(side, f"{audio:.0f}", f"{seconds:.1f}", f"{audio / seconds:.3f}")
+        ratio = statistics.median(b[1] / j[1] for b, j in zip(bare, job, strict=True))
+        console = Console()
+        console.print(table)
+        console.print(f"job / bare core: {ratio:.3f}   stems {'identical' if same else 'DIFFER'}")
+        return 0 if same else 1
+
+
+def run_bare(tracks: Path, output: Path, models: str) -> tuple[float, float]:
+    """Audio seconds and seconds of the core in a loop; the sessions are loaded before."""
+    bag = read_bag(models)
+    threads = os.cpu_count() or 1
+    specialists = {}
+    for stem in bag.stems:
+        file = fetch(bag, stem, output / "cache")
+        specialists[stem] = Specialist(file, stem, bag.stems, provider="cpu", threads=threads)
+    audio, clock = 0.0, time.perf_counter()
+    for path in sorted(path for path in tracks.rglob("*") if path.is_file()):
+        mix = read(str(path))
+        stems = separate(mix, specialists)
+        deliver(stems, str(path.relative_to(tracks)), mix.shape[1], Options(), str(output))
+        audio += mix.shape[1] / SAMPLE_RATE
+    return audio, time.perf_counter() - clock
+
+
+def run_job(tracks: Path, output: Path, models: str) -> tuple[float, float]:
+    """Audio seconds and seconds from the first probe to the last commit of `jobs.separate`."""
+    command = [sys.executable, "-m", "jobs.separate", "--input", str(tracks), "--output", str(output)]
+    subprocess.run([*command, "--models", models, "--cache", str(output / "cache")], check=True)
+    rows = read_table(str(output), "tracks")
+    seconds = (pc.max(rows["finished_at"]).as_py() - pc.min(rows["started_at"]).as_py()).total_seconds()
+    return pc.sum(rows["duration_s"]).as_py(), seconds
+
+
+def hashes(folder: Path) -> dict[str, str]:
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in folder.rglob("*.wav")
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,123 @@
+"""python -m separation: tracks on one machine, without Ray."""
+
+import argparse
+import os
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from separation import options as opts
+from separation.bag import fetch, read_bag
+from separation.blocks import reblock
+from separation.cache import SourceCache
+from separation.chunks import plan_chunks, stride_of
+from separation.deliver import Complement, deliver
+from separation.errors import SeparationError, TrackError, UsageError
+from separation.options import Options
+from separation.reading import open_audio
+from separation.separator import separate
+from separation.specialist import FALLBACKS, Specialist
+
+DONE, SOME_ERRORS, REFUSED = 0, 1, 2
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    args = parser().parse_args(arguments)
+    console = Console(stderr=True)
+    try:
+        options = opts.from_arguments(args)
+        names = [Path(track).name for track in args.tracks]
+        if twice := {name for name in names if names.count(name) > 1}:
+            raise UsageError(f"tracks of one name would overwrite each other: {', '.join(sorted(twice))}")
+        specialists = load(args, options)
+    except SeparationError as error:
+        console.print(f"error: {error}", style="red", markup=False)
+        return REFUSED
+    failed = 0
+    for uri, name in zip(args.tracks, names, strict=True):
+        try:
+            separate_file(uri, name, specialists, options, args, console)
+        except TrackError as error:
+            failed += 1
+            console.print(f"error: {error}", style="red", markup=False)
+        except SeparationError as error:
+            console.print(f"error: {error}", style="red", markup=False)
+            return REFUSED
+    return SOME_ERRORS if failed else DONE
+
+
+def parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m separation", description="Separates tracks into stems on this machine, without Ray."
+    )
+    parser.add_argument("tracks", nargs="+", metavar="TRACK", help="audio files: paths or fsspec URIs")
+    parser.add_argument(
+        "--models", required=True, metavar="DIR", help="a model folder (see python -m export)"
+    )
+    parser.add_argument("--out", required=True, metavar="DIR", help="where the stems go: OUT/TRACK/STEM.wav")
+    parser.add_argument("--provider", choices=tuple(FALLBACKS), default="auto", help="(%(default)s)")
+    parser.add_argument(
+        "--threads", type=int, default=os.cpu_count() or 1, help="a session (all cores: %(default)s)"
+    )
+    opts.add_arguments(parser)
+    return parser
+
+
+def load(args: argparse.Namespace, options: Options) -> dict[str, Specialist]:
+    bag = read_bag(args.models)
+    cache = Path(tempfile.gettempdir()) / f"stemfleet-{os.getuid()}" / "models"
+    return {
+        stem: Specialist(
+            fetch(bag, stem, cache), stem, bag.stems, provider=args.provider, threads=args.threads
+        )
+        for stem in options.specialists(bag.stems)
+    }
+
+
+def separate_file(
+    uri: str,
+    name: str,
+    specialists: dict[str, Specialist],
+    options: Options,
+    args: argparse.Namespace,
+    console: Console,
+) -> None:
+    mix = read(uri)
+    chunks = sum(
+        len(plan_chunks(mix.shape[1], stride_of(options.overlap), shift)) for shift in options.grid_shifts
+    )
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, TimeRemainingColumn(), console=console) as progress:
+        task = progress.add_task(name, total=chunks * len(specialists))
+        stems = separate(
+            mix,
+            specialists,
+            overlap=options.overlap,
+            shifts=options.grid_shifts,
+            on_chunk=lambda stem: progress.advance(task),
+        )
+    outputs = dict(stems)
+    if options.two_stems:
+        outputs[f"no_{options.two_stems}"] = Complement(reblock([mix]), stems[options.two_stems])
+    files, factor = deliver(outputs, name, mix.shape[1], options, args.out)
+    for file in files:
+        console.print(f"{file.uri}  peak {file.peak:.3f}", markup=False, highlight=False)
+    if factor != 1:
+        console.print(f"{name}: all stems scaled by {factor:.4f} so that none clips", markup=False)
+
+
+def read(uri: str) -> np.ndarray:
+    """All of a track: float32 (2, samples) at 44.1 kHz."""
+    with tempfile.TemporaryDirectory(prefix="stemfleet-") as folder:
+        sources = SourceCache(folder, max_bytes=0)
+        with sources.open(uri, sources.stat(uri).etag) as file:
+            return np.concatenate(list(open_audio(file, uri).blocks()), axis=1)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

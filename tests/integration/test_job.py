@@ -1,0 +1,299 @@
+"""The job on a real Ray cluster and a real S3 server, over files of several kinds."""
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import soundfile
+
+from jobs.pipeline.tables import read_table
+from separation import storage
+from separation.contract import SAMPLE_RATE, STEMS, STRIDE
+from separation.stores import S3_SETTINGS
+from tests.bags import GAINS, write_gain_bag
+from tests.integration.conftest import Run, job_command
+
+TRACKS, BROKEN = 200, 5
+FORMATS = ("wav", "flac", "mp3", "ogg")
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return str(write_gain_bag(tmp_path_factory.mktemp("models")))
+
+
+def write_track(
+    path: Path, seconds: float, rate: int = SAMPLE_RATE, channels: int = 2, seed: int = 0
+) -> None:
+    noise = np.random.default_rng(seed).standard_normal((int(seconds * rate), channels))
+    soundfile.write(path, np.float32(0.1) * noise.astype(np.float32), rate)
+
+
+@pytest.fixture(scope="module")
+def catalogue(tmp_path_factory: pytest.TempPathFactory, s3_endpoint: str) -> str:
+    """200 short tracks on S3, five of them broken."""
+    folder = tmp_path_factory.mktemp("catalogue")
+    for number in range(TRACKS - BROKEN):
+        path = folder / f"{number:03}.{FORMATS[number % 4]}"
+        write_track(path, 0.5 + number % 7 / 3, (44_100, 48_000)[number % 2], 1 + number % 2, number)
+    (folder / "empty.wav").write_bytes(b"")
+    (folder / "text.mp3").write_text("not audio\n" * 50)
+    for source, broken in (("000.wav", "short.wav"), ("001.flac", "short.flac"), ("004.wav", "half.wav")):
+        data = (folder / source).read_bytes()
+        (folder / broken).write_bytes(data[: len(data) // 2])
+    storage_root = "s3://catalogue"
+    make_bucket("catalogue")
+    for path in sorted(folder.iterdir()):
+        storage.put_file(path, f"{storage_root}/in/{path.name}")
+    return f"{storage_root}/in/"
+
+
+def make_bucket(name: str) -> None:
+    import fsspec
+
+    fsspec.filesystem("s3", **S3_SETTINGS).call_s3("create_bucket", Bucket=name)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+def hashes(output: str) -> dict[str, str]:
+    files = storage.list_files(f"{output}/stems")
+    return {
+        file.uri.removeprefix(f"{output}/stems/"): hashlib.sha256(storage.read_bytes(file.uri)).hexdigest()
+        for file in files
+    }
+
+
+def check_tables(output: str) -> pa.Table:
+    """Every track once, every stem once, each as the tables say."""
+    tracks, timings = read_table(output, "tracks"), read_table(output, "timings")
+    assert tracks.num_rows == len(set(tracks["track_id"].to_pylist())) == TRACKS
+    statuses = tracks["status"].to_pylist()
+    assert (statuses.count("ok"), statuses.count("error")) == (TRACKS - BROKEN, BROKEN)
+    assert timings.num_rows == (TRACKS - BROKEN) * len(STEMS)
+    written = hashes(output)
+    assert written == {
+        row["uri"].removeprefix(f"{output}/stems/"): row["sha256"] for row in timings.to_pylist()
+    }
+    return tracks
+
+
+def test_two_hundred_tracks_with_five_broken(separate: Run, catalogue: str, models: str, bucket: str) -> None:
+    arguments = ("--input", catalogue, "--output", f"{bucket}/out", "--models", models)
+    first = separate(*arguments)
+    assert first.returncode == 1, first.stdout + first.stderr
+    tracks = check_tables(f"{bucket}/out")
+    errors = {row["track_id"]: row for row in tracks.to_pylist() if row["status"] == "error"}
+    kinds = {track: row["error_kind"] for track, row in errors.items()}
+    assert kinds == {
+        "empty.wav": "empty",
+        "text.mp3": "not_audio",
+        "short.wav": "truncated",
+        "half.wav": "truncated",
+        "short.flac": "corrupt",
+    }
+    assert all(row["error"] for row in errors.values())
+    assert "left 0  failed 5" in first.stdout
+
+    before = list(storage.list_files(f"{bucket}/out"))
+    again = separate(*arguments)
+    assert again.returncode == 1, again.stdout + again.stderr
+    assert "0 left" in again.stdout
+    assert [f for f in storage.list_files(f"{bucket}/out") if "run.json" not in f.uri] == [
+        f for f in before if "run.json" not in f.uri
+    ]
+
+    other = separate(*arguments, "--format", "flac")
+    assert other.returncode == 2
+    assert "holds stems of other options" in other.stdout
+
+
+def test_a_killed_driver_loses_and_repeats_nothing(
+    ray_cluster: dict[str, str], separate: Run, catalogue: str, models: str, bucket: str, tmp_path: Path
+) -> None:
+    output = f"{bucket}/out"
+    arguments = ("--input", catalogue, "--output", output, "--models", models)
+    driver = subprocess.Popen(
+        job_command(tmp_path, *arguments),
+        env=ray_cluster,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    while not (done := read_table(output, "tracks", ["track_id"]).num_rows) > TRACKS // 4:
+        assert driver.poll() is None
+    driver.kill()
+    driver.wait()
+    committed = read_table(output, "tracks", ["track_id", "finished_at"])
+    assert done <= committed.num_rows < TRACKS
+    second = separate(*arguments)
+    assert second.returncode == 1, second.stdout + second.stderr
+    tracks = check_tables(output)
+    kept = set(map(tuple, (row.values() for row in committed.to_pylist())))
+    assert kept <= set(
+        map(tuple, (row.values() for row in tracks.select(committed.column_names).to_pylist()))
+    )
+
+
+def test_errors_are_retried_and_all_is_forced(separate: Run, models: str, tmp_path: Path) -> None:
+    folder, output = tmp_path / "in", str(tmp_path / "out")
+    folder.mkdir()
+    write_track(folder / "good.wav", 1)
+    (folder / "late.wav").write_bytes(b"")
+    arguments = ("--input", str(folder), "--output", output, "--models", models)
+    assert separate(*arguments).returncode == 1
+    write_track(folder / "late.wav", 1, seed=2)
+    first = {row["track_id"]: row for row in read_table(output, "tracks").to_pylist()}
+    assert separate(*arguments, "--retry-errors").returncode == 0
+    second = {row["track_id"]: row for row in read_table(output, "tracks").to_pylist()}
+    assert second["good.wav"] == first["good.wav"]
+    assert second["late.wav"]["status"] == "ok"
+    assert separate(*arguments, "--force", "--format", "flac").returncode == 0
+    third = read_table(output, "tracks").to_pylist()
+    assert len(third) == 2
+    assert all(row["finished_at"] > second[row["track_id"]]["finished_at"] for row in third)
+    assert (tmp_path / "out/stems/good.wav/drums.flac").exists()
+
+
+def test_sections_and_laptop_give_the_same_files(separate: Run, models: str, tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    write_track(folder / "a.flac", 65.3, 48_000)
+    write_track(folder / "b.mp3", 20, channels=1, seed=1)
+    laptop = tmp_path / "laptop"
+    options = ("--models", models, "--shifts", "2", "--seed", "7", "--format", "flac")
+    tracks = [str(path) for path in sorted(folder.iterdir())]
+    command = [sys.executable, "-m", "separation", *tracks, "--out", str(laptop), *options]
+    subprocess.run(command, check=True, capture_output=True)
+    expected = contents(laptop)
+    assert len(expected) == 8
+    for chunks in (2, 8, 1000):
+        output = tmp_path / f"out-{chunks}"
+        done = separate(
+            *("--input", str(folder), "--output", str(output), "--chunks-per-section", str(chunks)), *options
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert contents(output / "stems") == expected
+        assert not contents(output / "parts")
+
+
+def test_two_stems_run_one_specialist(separate: Run, models: str, tmp_path: Path) -> None:
+    folder, output = tmp_path / "in", tmp_path / "out"
+    folder.mkdir()
+    write_track(folder / "a.wav", 30)
+    base = ("--input", str(folder), "--output", str(output), "--models", models)
+    done = separate(*base, "--two-stems", "vocals", "--float32", "--chunks-per-section", "2")
+    assert done.returncode == 0, done.stdout + done.stderr
+    mix = soundfile.read(folder / "a.wav", dtype="float32")[0]
+    stem, rest = (
+        soundfile.read(output / f"stems/a.wav/{s}.wav", dtype="float32")[0] for s in ("vocals", "no_vocals")
+    )
+    np.testing.assert_allclose(stem, (mix - mix.mean()) * GAINS["vocals"] + mix.mean(), atol=1e-6)
+    np.testing.assert_array_equal(rest, mix - stem)
+    timings = {row["stem"]: row for row in read_table(str(output), "timings").to_pylist()}
+    assert set(timings) == {"vocals", "no_vocals"}
+    assert timings["vocals"]["infer_s"] > 0
+    assert timings["no_vocals"]["infer_s"] is None
+
+
+def test_a_long_section_stays_one_block(separate: Run, models: str, tmp_path: Path) -> None:
+    """Over 49 chunks of 2.75 MB, Ray's default block size of 128 MiB would split a section."""
+    folder, output = tmp_path / "in", tmp_path / "out"
+    folder.mkdir()
+    write_track(folder / "long.flac", 54.5 * STRIDE / SAMPLE_RATE)
+    base = ("--input", str(folder), "--output", str(output), "--models", models)
+    done = separate(*base, "--chunks-per-section", "64", "--format", "flac")
+    assert done.returncode == 0, done.stdout + done.stderr
+    (row,) = read_table(str(output), "tracks").to_pylist()
+    assert (row["chunks"], row["sections"]) == (55, 1)
+
+
+@pytest.fixture(scope="module")
+def million(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
+    """A manifest of a million tracks, and an output that has half of them."""
+    folder = tmp_path_factory.mktemp("million")
+    ids = pa.array([f"label/{n // 1000:04}/{n:07}.flac" for n in range(1_000_000)])
+    uris = pa.array([f"s3://catalogue/label/{n // 1000:04}/{n:07}.flac" for n in range(1_000_000)])
+    pq.write_table(pa.table({"track_id": ids, "uri": uris}), folder / "manifest.parquet")
+    (folder / "out/tracks").mkdir(parents=True)
+    for first in range(0, 500_000, 5_000):
+        some = ids.slice(first, 5_000)
+        table = pa.table({"track_id": some, "status": pa.array(["ok"] * len(some))})
+        pq.write_table(table, folder / f"out/tracks/20260101T000000-aaaaaa-{first // 5_000:05}.parquet")
+    yield str(folder / "manifest.parquet"), str(folder / "out")
+
+
+def test_a_dry_run_over_a_million_tracks(
+    ray_cluster: dict[str, str], models: str, million: tuple[str, str], tmp_path: Path
+) -> None:
+    manifest, output = million
+    arguments = ("--input", manifest, "--output", output, "--models", models, "--dry-run")
+    measured = (
+        "import resource, runpy, sys; sys.argv = sys.argv[1:]\n"
+        "try: runpy.run_module('jobs.separate', run_name='__main__')\n"
+        "finally: print('PEAK', resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+    )
+    command = [sys.executable, "-c", measured, *job_command(tmp_path, *arguments)[2:]]
+    done = subprocess.run(command, env=ray_cluster, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "1000000 tracks, 500000 done, 0 failed, 500000 left" in done.stdout
+    peak_kib = int(done.stdout.split("PEAK ")[1])
+    assert peak_kib < 2 * 2**20
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--provider", "cuda"), "needs a GPU"),
+        (("--stems", "piano"), "not piano"),
+        (("--actors", "9"), "the cluster has 2 CPUs"),
+    ],
+)
+def test_what_cannot_be_is_refused_before_it_starts(
+    separate: Run, models: str, tmp_path: Path, arguments: tuple[str, ...], words: str
+) -> None:
+    refused = separate(
+        "--input", str(tmp_path), "--output", str(tmp_path / "o"), "--models", models, *arguments
+    )
+    assert refused.returncode == 2
+    assert words in refused.stdout
+    assert not (tmp_path / "o").exists()
+
+
+def test_a_damaged_model_is_refused(separate: Run, models: str, tmp_path: Path) -> None:
+    folder = write_gain_bag(tmp_path / "models")
+    data = bytearray((folder / "bass.onnx").read_bytes())
+    data[-1] ^= 1
+    (folder / "bass.onnx").write_bytes(data)
+    refused = separate("--input", str(tmp_path), "--output", str(tmp_path / "o"), "--models", str(folder))
+    assert refused.returncode == 2
+    assert "bass.onnx" in refused.stdout
+
+
+def test_a_missing_bucket_is_refused(separate: Run, models: str, bucket: str) -> None:
+    refused = separate("--input", "s3://nowhere/x/", "--output", f"{bucket}/o", "--models", models)
+    assert refused.returncode == 2
+    assert "s3://nowhere" in refused.stdout
+
+
+def test_the_run_record_tells_what_ran(separate: Run, models: str, tmp_path: Path) -> None:
+    folder, output = tmp_path / "in", tmp_path / "out"
+    folder.mkdir()
+    write_track(folder / "a.wav", 1)
+    base = ("--input", str(folder), "--output", str(output), "--models", models)
+    assert separate(*base, "--shifts", "1").returncode == 0
+    record: dict[str, Any] = json.loads((output / "run.json").read_text())
+    assert record["plan"]["provider"] == "cpu"
+    assert set(record["settings"]["models"]) == set(STEMS)
+    assert len(record["shifts_samples"]) == 1
+    assert os.environ.get("AWS_SECRET_ACCESS_KEY", "-") not in (output / "run.json").read_text()

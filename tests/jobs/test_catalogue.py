@@ -1,0 +1,91 @@
+import json
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from jobs.pipeline.catalogue import pending, read_catalogue
+from separation.errors import UsageError
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    for name in ("b/2.flac", "b/1.WAV", "a.mp3", "b/cover.jpg", "notes.txt"):
+        path = tmp_path / "music" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"x")
+    return tmp_path / "music"
+
+
+def ids(uri: str | Path) -> list[str]:
+    return read_catalogue(str(uri)).tracks["track_id"].to_pylist()
+
+
+def test_a_prefix_takes_what_is_named_as_audio(tree: Path) -> None:
+    found = read_catalogue(f"{tree}/")
+    assert found.tracks["track_id"].to_pylist() == ["a.mp3", "b/1.WAV", "b/2.flac"]
+    assert found.tracks["uri"].to_pylist() == [f"{tree}/{name}" for name in ids(tree)]
+    assert found.passed_over == 2
+
+
+def test_a_relative_prefix_gives_the_same_ids(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tree.parent)
+    assert ids("music") == ids(tree)
+
+
+def test_a_glob_takes_what_it_names(tree: Path) -> None:
+    assert ids(f"{tree}/b/*") == ["1.WAV", "2.flac", "cover.jpg"]
+    assert ids(f"{tree}/**/*.flac") == ["b/2.flac"]
+
+
+def test_one_file_is_a_catalogue_of_one(tree: Path) -> None:
+    assert ids(tree / "b/2.flac") == ["2.flac"]
+
+
+@pytest.mark.parametrize("extension", ["parquet", "csv", "jsonl"])
+def test_a_manifest_names_uris_and_ids(tmp_path: Path, extension: str) -> None:
+    rows = [{"uri": "s3://b/x.wav", "track_id": "007"}, {"uri": "near/y.wav", "track_id": "008"}]
+    manifest = tmp_path / f"m.{extension}"
+    if extension == "parquet":
+        pq.write_table(pa.Table.from_pylist(rows), manifest)
+    elif extension == "csv":
+        manifest.write_text("uri,track_id\n" + "".join(f"{r['uri']},{r['track_id']}\n" for r in rows))
+    else:
+        manifest.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    tracks = read_catalogue(str(manifest)).tracks
+    assert tracks["track_id"].to_pylist() == ["007", "008"]
+    assert tracks["uri"].to_pylist() == ["s3://b/x.wav", f"{tmp_path}/near/y.wav"]
+
+
+def test_a_manifest_without_ids_takes_them_from_the_uris(tmp_path: Path) -> None:
+    manifest = tmp_path / "m.csv"
+    manifest.write_text("uri\ns3://bucket/a/x.wav\n/data/y.wav\n")
+    assert ids(manifest) == ["bucket/a/x.wav", "data/y.wav"]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("uri,track_id\nx.wav,1\ny.wav,1\n", "'1', 2 times"),
+        ("path\nx.wav\n", "column uri; this has path"),
+        ("uri\n", "no tracks"),
+    ],
+)
+def test_an_unusable_manifest_is_refused(tmp_path: Path, text: str, words: str) -> None:
+    manifest = tmp_path / "m.csv"
+    manifest.write_text(text)
+    with pytest.raises(UsageError, match=words):
+        read_catalogue(str(manifest))
+
+
+def test_a_manifest_that_is_none_is_refused(tmp_path: Path) -> None:
+    manifest = tmp_path / "m.parquet"
+    manifest.write_bytes(b"PAR1 no")
+    with pytest.raises(UsageError, match=r"m\.parquet: not readable as parquet"):
+        read_catalogue(str(manifest))
+
+
+def test_pending_is_what_is_not_done() -> None:
+    tracks = pa.table({"track_id": ["a", "b", "c"], "uri": ["1", "2", "3"]})
+    assert pending(tracks, pa.chunked_array([["b"]]))["track_id"].to_pylist() == ["a", "c"]

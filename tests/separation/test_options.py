@@ -1,0 +1,43 @@
+import pytest
+
+from separation.contract import STEMS
+from separation.errors import UsageError
+from separation.options import Options
+
+
+def test_stems_come_in_the_bags_order() -> None:
+    assert Options(stems=("vocals", "drums")).specialists(STEMS) == ("drums", "vocals")
+    assert Options().outputs(STEMS) == STEMS
+
+
+def test_two_stems_run_one_specialist() -> None:
+    options = Options(two_stems="bass")
+    assert options.specialists(STEMS) == ("bass",)
+    assert options.outputs(STEMS) == ("bass", "no_bass")
+
+
+def test_a_path_names_track_and_stem() -> None:
+    options = Options(filename="{track_id}/{track}-{trackext}-{stem}.{ext}", format="flac")
+    assert options.path("a/b c.mp3", "drums") == "a/b c.mp3/b c-mp3-drums.flac"
+
+
+@pytest.mark.parametrize(
+    ("request_", "words"),
+    [
+        ({"stems": ("bass",), "two_stems": "bass"}, "exclude"),
+        ({"bits": "float", "format": "flac"}, "float32"),
+        ({"bits": 24, "format": "mp3"}, "int24"),
+        ({"filename": "{stem}.{ext}"}, "track_id"),
+        ({"filename": "{track_id}/{colour}/{stem}"}, "colour"),
+        ({"shifts": -1}, "shifts"),
+        ({"overlap": 1.0}, "overlap"),
+    ],
+)
+def test_contradictions_are_refused(request_: dict[str, object], words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        Options(**request_)  # type: ignore[arg-type]
+
+
+def test_a_stem_that_the_models_lack_is_refused() -> None:
+    with pytest.raises(UsageError, match="piano"):
+        Options(stems=("piano",)).specialists(STEMS)
