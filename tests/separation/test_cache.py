@@ -164,6 +164,7 @@ def test_a_large_object_arrives_whole(proxy, bucket: str, tmp_path: Path) -> Non
     etag = put(f"{bucket}/long", data)
     proxy.faults = {"GET": [cut]}
     assert fetch(proxy, f"{bucket}/long", etag, tmp_path) == sha256(data)
+    assert sum(request.startswith("GET") for request in proxy.seen) == 2  # the half, and the rest
 
 
 def test_several_processes_fetch_once(proxy, bucket: str, tmp_path: Path) -> None:

@@ -136,11 +136,12 @@ def test_what_no_store_answers_to(uri: str) -> None:
 
 
 def test_a_failed_put_leaves_nothing_behind(tmp_path: Path) -> None:
-    storage.put_bytes(b"old", f"{tmp_path}/stem.wav")
+    (tmp_path / "stem.wav").mkdir()  # no file can take its place
     with pytest.raises(StorageError, match=r"stem\.wav"):
-        storage.put_file(tmp_path / "missing", f"{tmp_path}/stem.wav")
+        storage.put_bytes(b"new", f"{tmp_path}/stem.wav")
+    with pytest.raises(StorageError, match=r"stem\.wav"):
+        storage.put_file(__file__, f"{tmp_path}/stem.wav")
     assert [path.name for path in tmp_path.iterdir()] == ["stem.wav"]
-    assert (tmp_path / "stem.wav").read_bytes() == b"old"
 
 
 def test_an_output_has_the_mode_that_the_umask_gives(tmp_path: Path) -> None:
