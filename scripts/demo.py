@@ -98,12 +98,12 @@ def demo(models: str | None) -> None:
     times: dict[str, float] = {}
     with contextlib.ExitStack() as stack:
         bench = stack.enter_context(workbench())
+        with step("prepare a model folder", times):
+            folder = prepare_models(bench, models)
         with step("write a catalogue of seeded songs", times):
             shutil.rmtree(RESULT, ignore_errors=True)
             options = ["--tracks", "7", "--seconds", "15-40", "--broken"]
             bench.finish([sys.executable, "-m", "band", "--out", str(RESULT / "catalogue"), *options])
-        with step("prepare a model folder", times):
-            folder = prepare_models(bench, models)
         with step("start an S3 server and upload both", times):
             aws = stack.enter_context(s3_server(bench, BUCKET))
             files = bucket_files(aws)
