@@ -11,6 +11,7 @@ from typing import BinaryIO
 
 from separation import storage
 from separation.errors import Kind, StorageError, TrackError
+from separation.stores import DamagedRead, reading, shown, writing
 
 TRIES = 3  # downloads of an object whose bytes arrive damaged
 
@@ -38,11 +39,13 @@ class SourceCache:
         Raises TrackError if the object is gone, closed to us or no longer the same, and StorageError if the
         store fails.
         """
-        with _blaming(uri):
-            return self._open_local(uri, etag) if storage.is_local(uri) else self._open_fetched(uri, etag)
+        if storage.is_local(uri):
+            return self._open_local(uri, etag)
+        with writing(str(self._folder)):
+            return self._open_fetched(uri, etag)
 
     def _open_local(self, uri: str, etag: str) -> BinaryIO:
-        with storage.reading(uri):
+        with _blaming(uri), reading(uri):
             file = storage.local_path(uri).open("rb")
         found = storage.stat_of(os.fstat(file.fileno())).etag
         if found != etag:
@@ -61,24 +64,32 @@ class SourceCache:
                 return file
             with part.open("ab") as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX)
-                if _same_file(lock.fileno(), part):  # else another process fetched it while we waited
-                    self._fetch(uri, etag, part)
-                    os.replace(part, whole)
-                    self._make_room(keep=whole)
+                if not _same_file(lock.fileno(), part):
+                    continue  # another process finished, or gave up, while this one waited
+                try:
+                    if not whole.exists():
+                        self._fetch(uri, etag, part)
+                        os.replace(part, whole)
+                        self._make_room(keep=whole)
+                finally:
+                    part.unlink(missing_ok=True)
 
     def _fetch(self, uri: str, etag: str, part: Path) -> None:
         wrong = ""
         for _ in range(TRIES):
-            storage.download(uri, part)
-            now = storage.stat(uri)
+            with _blaming(uri):
+                try:
+                    storage.download(uri, part)
+                except DamagedRead as error:
+                    wrong = error.reason
+                    continue
+                now = storage.stat(uri)
             if now.etag != etag:
-                part.unlink()
                 raise _changed(uri, etag, now.etag)
             wrong = _difference(uri, part, now)
             if not wrong:
                 return
-        part.unlink()
-        raise StorageError(storage.shown(uri), f"{wrong}, {TRIES} times")
+        raise StorageError(shown(uri), f"{wrong}, {TRIES} times")
 
     def _make_room(self, keep: Path) -> None:
         files: list[tuple[float, int, Path]] = []
@@ -96,6 +107,7 @@ class SourceCache:
 
 @contextmanager
 def _blaming(uri: str) -> Iterator[None]:
+    """What the store refuses about one object is the track's error."""
     try:
         yield
     except FileNotFoundError as error:

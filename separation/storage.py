@@ -1,17 +1,9 @@
-"""fsspec with our rules: objects appear and are read whole, and an error says whose fault it is.
+"""fsspec with our rules: objects appear and are read whole. Any fsspec URI or plain path.
 
-Any fsspec URI or plain path; S3 settings come from the usual AWS environment.
-
-    what the store said             reading an object          anything else
-    no such object                  FileNotFoundError          StorageError
-    this object is not for you      PermissionError            StorageError
-    no bucket, bad credentials,     StorageError               StorageError
-    no answer, anything else
+S3 settings come from the usual AWS environment; `stores` says which error means what.
 """
 
 import contextlib
-import errno
-import functools
 import os
 import re
 import shutil
@@ -21,17 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import fsspec
 from fsspec.implementations.local import LocalFileSystem
 from fsspec.utils import glob_translate
 
-from separation.errors import StorageError
+from separation.stores import is_s3, open_store, reading, writing
 
-S3_SETTINGS: dict[str, Any] = {
-    "use_listings_cache": False,  # a cached listing misses what others wrote
-    "config_kwargs": {"retries": {"mode": "standard", "max_attempts": 3}},
-}
-STORE_FAULTS = {"NoSuchBucket", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken"}
 UPLOADS_IN_FLIGHT = 2  # parts of 50 MiB held in memory while a large file is put; s3fs would hold ten
 
 
@@ -54,15 +40,15 @@ def join(root: str, key: str) -> str:
 
 
 def is_local(uri: str) -> bool:
-    return isinstance(_open_store(uri)[0], LocalFileSystem)
+    return isinstance(open_store(uri)[0], LocalFileSystem)
 
 
 def local_path(uri: str) -> Path:
-    return Path(_open_store(uri)[1])
+    return Path(open_store(uri)[1])
 
 
 def stat(uri: str) -> Stat:
-    fs, path = _open_store(uri)
+    fs, path = open_store(uri)
     with reading(uri):
         if isinstance(fs, LocalFileSystem):
             return stat_of(os.stat(path)) if os.path.isfile(path) else _missing(uri)
@@ -84,8 +70,8 @@ def stat_of(found: os.stat_result) -> Stat:
 
 def etag_is_md5(uri: str) -> bool:
     """Whether a 32-digit ETag is the MD5 of the bytes: S3's is not if a key of KMS or the client encrypts."""
-    fs, path = _open_store(uri)
-    if not _is_s3(fs):
+    fs, path = open_store(uri)
+    if not is_s3(fs):
         return False
     bucket, key, _ = fs.split_path(path)
     with reading(uri):
@@ -94,35 +80,38 @@ def etag_is_md5(uri: str) -> bool:
 
 
 def read_bytes(uri: str) -> bytes:
-    fs, path = _open_store(uri)
+    fs, path = open_store(uri)
     with reading(uri):
         data: bytes = fs.cat_file(path)
         return data
 
 
 def download(uri: str, target: Path) -> None:
-    """The object's bytes in one stream; whether they are the right ones is for the caller to check."""
-    fs, path = _open_store(uri)
+    """The object's bytes in one stream, which the caller has to compare with the object's size and etag.
+
+    Raises DamagedRead if the store sent a checksum that the bytes do not have.
+    """
+    fs, path = open_store(uri)
     with reading(uri):
         # s3fs reads a large object in parallel ranges into a file of the full size, where a range that
         # broke off leaves a hole that no length shows.
-        fs.get_file(path, str(target), **({"max_concurrency": 1} if _is_s3(fs) else {}))
+        fs.get_file(path, str(target), **({"max_concurrency": 1} if is_s3(fs) else {}))
 
 
 def put_file(source: Path | str, uri: str) -> None:
     """The object appears whole or not at all."""
-    fs, path = _open_store(uri)
+    fs, path = open_store(uri)
     with writing(uri):
         if isinstance(fs, LocalFileSystem):
             with _replacing(Path(path)) as temporary:
                 shutil.copyfile(source, temporary)
         else:
-            fs.put_file(str(source), path, **({"max_concurrency": UPLOADS_IN_FLIGHT} if _is_s3(fs) else {}))
+            fs.put_file(str(source), path, **({"max_concurrency": UPLOADS_IN_FLIGHT} if is_s3(fs) else {}))
 
 
 def put_bytes(data: bytes, uri: str) -> None:
     """The object appears whole or not at all."""
-    fs, path = _open_store(uri)
+    fs, path = open_store(uri)
     with writing(uri):
         if isinstance(fs, LocalFileSystem):
             with _replacing(Path(path)) as temporary:
@@ -134,7 +123,7 @@ def put_bytes(data: bytes, uri: str) -> None:
 def remove(uris: Iterable[str]) -> None:
     """One request an object: the bulk request of s3fs swallows the errors of single keys."""
     for uri in uris:
-        fs, path = _open_store(uri)
+        fs, path = open_store(uri)
         with writing(uri), contextlib.suppress(FileNotFoundError):
             fs.rm_file(path)
 
@@ -145,25 +134,29 @@ def list_files(uri: str) -> Iterator[Listed]:
     An S3 listing arrives page by page, so that ten million keys need no memory. A folder that does not
     exist lists nothing. A plain path comes back as plain absolute paths.
     """
-    fs, path = _open_store(uri)
+    fs, path = open_store(uri)
+    walk = _walk_s3 if is_s3(fs) else _walk
     magic = re.search(r"[*?\[]", path)
-    folder = path[: magic.start()].rpartition("/")[0] if magic else path
-    wanted = re.compile(glob_translate(path)).match if magic else lambda _: True
-    plain = "://" not in uri
     with writing(uri):
-        for name, size in _walk_s3(fs, folder) if _is_s3(fs) else _walk(fs, folder):
-            if wanted(name):
-                yield Listed(name if plain else fs.unstrip_protocol(name), size)
+        if magic is None:
+            found = walk(fs, path, f"{path}/")
+        else:
+            matches = re.compile(glob_translate(path)).match
+            literal = path[: magic.start()]
+            found = ((name, size) for name, size in walk(fs, "", literal) if matches(name))
+        for name, size in found:
+            yield Listed(name if "://" not in uri else fs.unstrip_protocol(name), size)
 
 
-def _walk_s3(fs: Any, folder: str) -> Iterator[tuple[str, int]]:
-    bucket, _, key = folder.partition("/")
-    if key:
+def _walk_s3(fs: Any, file: str, prefix: str) -> Iterator[tuple[str, int]]:
+    """The object `file`, if there is one, and those whose names begin with `prefix`."""
+    bucket, _, key = prefix.partition("/")
+    if "/" in file:
         with contextlib.suppress(FileNotFoundError):
-            info = fs.info(folder)
+            info = fs.info(file)
             if info["type"] == "file":
-                yield folder, info["size"]
-    query = {"Bucket": bucket, "Prefix": f"{key}/" if key else ""}
+                yield file, info["size"]
+    query = {"Bucket": bucket, "Prefix": key}
     while True:
         page = fs.call_s3("list_objects_v2", **query)
         for item in page.get("Contents", ()):
@@ -174,61 +167,10 @@ def _walk_s3(fs: Any, folder: str) -> Iterator[tuple[str, int]]:
         query["ContinuationToken"] = page["NextContinuationToken"]
 
 
-def _walk(fs: Any, folder: str) -> Iterator[tuple[str, int]]:
-    found = fs.find(folder, detail=True)
+def _walk(fs: Any, file: str, prefix: str) -> Iterator[tuple[str, int]]:
+    found = fs.find(file or prefix.rpartition("/")[0], detail=True)
     for name in sorted(found):
         yield name, found[name]["size"]
-
-
-@contextlib.contextmanager
-def reading(uri: str) -> Iterator[None]:
-    """Turns whatever a store raises into the errors of the table above."""
-    try:
-        yield
-    except (FileNotFoundError, PermissionError) as error:
-        if _code(error) in STORE_FAULTS:
-            raise StorageError(shown(uri), _reason(error)) from error
-        number = errno.ENOENT if isinstance(error, FileNotFoundError) else errno.EACCES
-        raise type(error)(number, os.strerror(number), shown(uri)) from error
-    except StorageError:
-        raise
-    except Exception as error:  # stores raise what their client libraries raise
-        raise StorageError(shown(uri), _reason(error)) from error
-
-
-@contextlib.contextmanager
-def writing(uri: str) -> Iterator[None]:
-    """Writing and listing have no track to blame: every failure is the store's."""
-    try:
-        with reading(uri):
-            yield
-    except OSError as error:
-        raise StorageError(shown(uri), _reason(error)) from error
-
-
-def shown(uri: str) -> str:
-    """The URI without the user, password or signed query that it may carry."""
-    uri = re.sub(r"^(\w+://)[^/@]*@", r"\1", uri)
-    return uri.partition("?")[0] if re.match(r"https?://", uri) else uri
-
-
-def _open_store(uri: str) -> tuple[Any, str]:
-    protocol = uri.partition("://")[0]
-    try:
-        fs = _filesystem("file" if protocol == uri else protocol, os.getpid())
-        return fs, fs._strip_protocol(uri)
-    except (ValueError, ImportError) as error:  # no such protocol, or its library is not installed
-        raise StorageError(shown(uri), str(error)) from error
-
-
-@functools.cache
-def _filesystem(protocol: str, pid: int) -> Any:
-    """One a process: s3fs's event loop does not survive a fork."""
-    return fsspec.filesystem(protocol, **(S3_SETTINGS if protocol in ("s3", "s3a") else {}))
-
-
-def _is_s3(fs: Any) -> bool:
-    return "s3" in fs.protocol
 
 
 def _missing(uri: str) -> Stat:
@@ -245,13 +187,3 @@ def _replacing(path: Path) -> Iterator[Path]:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-
-
-def _code(error: BaseException) -> str:
-    response = getattr(error.__cause__, "response", None) or {}
-    return str(response.get("Error", {}).get("Code", ""))
-
-
-def _reason(error: BaseException) -> str:
-    text = str(error) or type(error).__name__
-    return f"{_code(error)}: {text}" if _code(error) else text

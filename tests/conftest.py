@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import fsspec
 import pytest
 
-from separation import storage
+from separation.stores import S3_SETTINGS
 
 COUNTER = itertools.count()
 
@@ -43,5 +43,5 @@ def s3_endpoint() -> Iterator[str]:
 def bucket(s3_endpoint: str) -> str:
     """A fresh bucket, as `s3://name`."""
     name = f"bucket-{next(COUNTER)}"
-    fsspec.filesystem("s3", **storage.S3_SETTINGS).call_s3("create_bucket", Bucket=name)
+    fsspec.filesystem("s3", **S3_SETTINGS).call_s3("create_bucket", Bucket=name)
     return f"s3://{name}"

@@ -18,6 +18,7 @@ import soundfile
 from jobs.pipeline.tables import read_table
 from separation import storage
 from separation.contract import SAMPLE_RATE, STEMS, STRIDE
+from separation.stores import S3_SETTINGS
 from tests.bags import GAINS, write_gain_bag
 from tests.integration.conftest import Run, job_command
 
@@ -59,7 +60,7 @@ def catalogue(tmp_path_factory: pytest.TempPathFactory, s3_endpoint: str) -> str
 def make_bucket(name: str) -> None:
     import fsspec
 
-    fsspec.filesystem("s3", **storage.S3_SETTINGS).call_s3("create_bucket", Bucket=name)
+    fsspec.filesystem("s3", **S3_SETTINGS).call_s3("create_bucket", Bucket=name)
 
 
 def contents(folder: Path) -> dict[str, bytes]:

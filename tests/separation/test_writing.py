@@ -12,7 +12,7 @@ import soundfile
 
 from separation import ogg
 from separation.errors import UsageError
-from separation.writing import ClipMode, Encoding, clip, write_audio
+from separation.writing import ClipMode, Encoding, clip, clip_divisor, write_audio
 
 ENCODINGS = [
     Encoding("wav", 16),
@@ -126,7 +126,8 @@ def test_the_extension_is_the_format_s() -> None:
 @pytest.mark.parametrize("peak", [0.5, 0.99, 1.0, 1.7])
 def test_rescale_divides_all_stems_of_a_track_by_one_number(peak: float) -> None:
     loud, quiet = stem() / np.float32(0.8) * np.float32(peak), stem() * np.float32(0.1)
-    scaled = [clip(block, "rescale", peak) for block in (loud, quiet)]
+    divisor = clip_divisor(peak, "rescale")
+    scaled = [clip(block, "rescale", divisor) for block in (loud, quiet)]
     if 1.01 * peak <= 1:
         np.testing.assert_array_equal(scaled[0], loud)
         np.testing.assert_array_equal(scaled[1], quiet)
@@ -138,6 +139,6 @@ def test_rescale_divides_all_stems_of_a_track_by_one_number(peak: float) -> None
 
 @pytest.mark.parametrize(("mode", "expected"), [("clamp", 0.99), ("none", 1.5)])
 def test_the_other_clip_modes(mode: ClipMode, expected: float) -> None:
-    clipped = clip(np.float32([[1.5, -1.5, 0.5]]), mode, 1.5)
+    clipped = clip(np.float32([[1.5, -1.5, 0.5]]), mode, clip_divisor(1.5, mode))
     np.testing.assert_array_equal(clipped, np.float32([[expected, -expected, 0.5]]))
     assert clipped.dtype == np.float32

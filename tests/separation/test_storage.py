@@ -1,0 +1,236 @@
+import os
+import pickle
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import fsspec
+import pytest
+
+from separation import storage
+from separation.errors import StorageError
+from separation.storage import Listed
+from separation.stores import S3_SETTINGS
+
+ROOT = Path(__file__).parents[2]
+KEYS = ["a.wav", "b/a.wav", "b/c d#e+f%20?.flac", "b/ü.mp3", "b2/x.wav"]
+
+
+@pytest.fixture(params=["s3", "path", "file", "memory"])
+def root(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """An empty folder in every kind of store."""
+    if request.param == "s3":
+        return f"{request.getfixturevalue('bucket')}/catalogue"
+    return {"path": "", "file": "file://", "memory": "memory://"}[request.param] + str(tmp_path)
+
+
+def put_all(root: str) -> None:
+    for key in KEYS:
+        storage.put_bytes(key.encode(), storage.join(root, key))
+
+
+def test_what_is_put_can_be_read(root: str) -> None:
+    put_all(root)
+    for key in KEYS:
+        assert storage.read_bytes(storage.join(root, key)) == key.encode()
+
+
+def test_a_file_is_put_whole_and_replaces_another(root: str, tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    uri = f"{root}/new/stem.wav"
+    for data in (b"one", os.urandom(300_000), b""):
+        source.write_bytes(data)
+        storage.put_file(source, uri)
+        assert storage.read_bytes(uri) == data
+    assert list(storage.list_files(f"{root}/new")) == [Listed(uri, 0)]
+
+
+def test_a_folder_lists_its_own_files_sorted(root: str) -> None:
+    put_all(root)
+    assert list(storage.list_files(root)) == [
+        Listed(f"{root}/{key}", len(key.encode())) for key in sorted(KEYS)
+    ]
+    assert [found.uri for found in storage.list_files(f"{root}/b/")] == [
+        f"{root}/{key}" for key in sorted(KEYS)[1:4]
+    ]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "expected"),
+    [
+        ("*.wav", ["a.wav"]),
+        ("**/*.wav", ["a.wav", "b/a.wav", "b2/x.wav"]),
+        ("b*/*.wav", ["b/a.wav", "b2/x.wav"]),
+        ("b/[a-c]*", ["b/a.wav", "b/c d#e+f%20?.flac"]),
+        ("nothing*", []),
+    ],
+)
+def test_a_glob_lists_what_it_matches(root: str, pattern: str, expected: list[str]) -> None:
+    put_all(root)
+    found = [listed.uri for listed in storage.list_files(f"{root}/{pattern}")]
+    assert found == [f"{root}/{key}" for key in expected]
+
+
+def test_a_file_lists_itself_and_nothing_lists_nothing(root: str) -> None:
+    put_all(root)
+    assert list(storage.list_files(f"{root}/a.wav")) == [Listed(f"{root}/a.wav", 5)]
+    assert list(storage.list_files(f"{root}/nowhere")) == []
+
+
+def test_a_listing_is_never_remembered(root: str) -> None:
+    put_all(root)
+    assert len(list(storage.list_files(root))) == len(KEYS)
+    storage.put_bytes(b"", f"{root}/z")
+    assert len(list(storage.list_files(root))) == len(KEYS) + 1
+    storage.remove([f"{root}/z"])
+    assert len(list(storage.list_files(root))) == len(KEYS)
+
+
+def test_stat_changes_when_the_object_does(root: str) -> None:
+    uri = f"{root}/song"
+    storage.put_bytes(b"one", uri)
+    before = storage.stat(uri)
+    assert before.bytes == 3
+    assert storage.stat(uri) == before
+    storage.put_bytes(b"two", uri)
+    assert storage.stat(uri).etag != before.etag
+
+
+def test_remove_forgives_what_is_gone(root: str) -> None:
+    put_all(root)
+    storage.remove([f"{root}/a.wav", f"{root}/never.wav", f"{root}/b/a.wav"])
+    assert [found.uri for found in storage.list_files(root)] == [f"{root}/{key}" for key in sorted(KEYS)[2:]]
+
+
+@pytest.mark.parametrize("call", [storage.stat, storage.read_bytes])
+def test_a_missing_object_says_which(root: str, call: Callable[[str], object]) -> None:
+    put_all(root)
+    with pytest.raises(FileNotFoundError) as caught:
+        call(f"{root}/nope.wav")
+    assert f"{root}/nope.wav" in str(pickle.loads(pickle.dumps(caught.value)))
+    with pytest.raises(FileNotFoundError):
+        storage.stat(f"{root}/b")  # a folder is no object
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        storage.stat,
+        storage.read_bytes,
+        lambda uri: storage.put_bytes(b"", uri),
+        lambda uri: list(storage.list_files(uri)),
+        lambda uri: storage.put_file(__file__, uri),
+    ],
+)
+def test_a_missing_bucket_is_the_store_s_fault(s3_endpoint: str, call: Callable[[str], object]) -> None:
+    with pytest.raises(StorageError) as caught:
+        call("s3://no-such-bucket/song.wav")
+    assert "s3://no-such-bucket/song.wav: NoSuchBucket" in str(pickle.loads(pickle.dumps(caught.value)))
+
+
+@pytest.mark.parametrize("uri", ["nonsense://a/b", "s3fs.core"])
+def test_what_no_store_answers_to(uri: str) -> None:
+    with pytest.raises((StorageError, FileNotFoundError), match=uri.split(":")[0]):
+        storage.stat(uri)
+
+
+def test_a_failed_put_leaves_nothing_behind(tmp_path: Path) -> None:
+    storage.put_bytes(b"old", f"{tmp_path}/stem.wav")
+    with pytest.raises(StorageError, match=r"stem\.wav"):
+        storage.put_file(tmp_path / "missing", f"{tmp_path}/stem.wav")
+    assert [path.name for path in tmp_path.iterdir()] == ["stem.wav"]
+    assert (tmp_path / "stem.wav").read_bytes() == b"old"
+
+
+def test_an_output_has_the_mode_that_the_umask_gives(tmp_path: Path) -> None:
+    (tmp_path / "plain").touch()
+    storage.put_bytes(b"", f"{tmp_path}/stem")
+    assert (tmp_path / "stem").stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
+def test_a_folder_that_cannot_be_written_is_the_store_s_fault(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(StorageError, match="file/stem"):
+        storage.put_bytes(b"", f"{tmp_path}/file/stem")
+
+
+def test_a_large_file_is_put_in_parts_and_read_back(bucket: str, tmp_path: Path) -> None:
+    source, copy = tmp_path / "source", tmp_path / "copy"
+    source.write_bytes(os.urandom(1 << 20) * 110)
+    storage.put_file(source, f"{bucket}/large")
+    assert storage.stat(f"{bucket}/large").bytes == 110 << 20
+    assert storage.stat(f"{bucket}/large").etag.endswith("-3")
+    storage.download(f"{bucket}/large", copy)
+    assert source.read_bytes() == copy.read_bytes()
+
+
+def refused(status: int, code: str):
+    body = f"<Error><Code>{code}</Code><Message>told so</Message></Error>".encode()
+
+    def fault(_):
+        return (status, {"Content-Type": "application/xml", "Content-Length": str(len(body))}, body), len(
+            body
+        )
+
+    return fault
+
+
+def head_refused(_):
+    return (403, {"Content-Length": "0"}, b""), 0  # HEAD has no body to say why
+
+
+CALL = """
+import sys
+from separation import storage
+try:
+    print(eval(sys.argv[1], {"storage": storage}))
+except Exception as error:
+    print(type(error).__name__, error)
+"""
+
+
+def outcome(proxy, expression: str) -> str:
+    return proxy.run(CALL, expression).communicate()[0].strip()
+
+
+def test_an_object_that_is_not_for_us_is_told_from_a_store_that_refuses_us(proxy, bucket: str) -> None:
+    storage.put_bytes(b"x", f"{bucket}/song")
+    proxy.always = {"HEAD": head_refused, "GET": refused(403, "AccessDenied")}
+    assert outcome(proxy, f"storage.stat('{bucket}/song')").startswith("PermissionError")
+    proxy.always["GET"] = refused(403, "ExpiredToken")
+    assert outcome(proxy, f"storage.stat('{bucket}/song')").startswith(
+        f"StorageError {bucket}/song: ExpiredToken"
+    )
+
+
+def test_a_long_listing_arrives_in_pages(proxy, bucket: str) -> None:
+    put_all(bucket)
+    proxy.page_keys = 2
+    listed = outcome(proxy, f"[found.uri for found in storage.list_files('{bucket}')]")
+    assert listed == str([f"{bucket}/{key}" for key in sorted(KEYS)])
+
+
+def test_the_marker_of_a_folder_is_no_file(bucket: str) -> None:
+    fs = fsspec.filesystem("s3", **S3_SETTINGS)
+    fs.call_s3("put_object", Bucket=bucket[5:], Key="made-in-a-console/")
+    assert list(storage.list_files(bucket)) == []
+
+
+def test_a_put_survives_two_refusals_and_no_more_than_the_tries(proxy, bucket: str) -> None:
+    proxy.faults = {"PUT": [refused(503, "SlowDown"), refused(500, "InternalError")]}
+    assert outcome(proxy, f"storage.put_bytes(b'stem', '{bucket}/stem')") == "None"
+    assert storage.read_bytes(f"{bucket}/stem") == b"stem"
+    proxy.always = {"PUT": refused(500, "InternalError")}
+    assert outcome(proxy, f"storage.put_bytes(b'new', '{bucket}/stem')").startswith(
+        f"StorageError {bucket}/stem: InternalError"
+    )
+    assert storage.read_bytes(f"{bucket}/stem") == b"stem"
+
+
+def test_a_store_that_does_not_answer_is_a_storage_error(bucket: str) -> None:
+    environment = os.environ | {"AWS_ENDPOINT_URL": "http://127.0.0.1:9"}
+    command = [sys.executable, "-c", CALL, "storage.stat('s3://bucket/song')"]
+    found = subprocess.run(command, cwd=ROOT, env=environment, text=True, capture_output=True, check=True)
+    assert found.stdout.startswith("StorageError s3://bucket/song: Could not connect")
+    assert "secret" not in found.stdout
