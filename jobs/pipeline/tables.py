@@ -29,7 +29,6 @@ def track_row(run_id: str, row: Row) -> Row:
         **{name: row.get(name) for name in schema.TRACKS.names},
         "run_id": run_id,
         "duration_s": None if length is None else length / SAMPLE_RATE,
-        "finished_at": datetime.now(UTC),
     }
 
 
@@ -82,7 +81,7 @@ class TableWriter:
         if self._error:
             raise self._error
         with self._lock:
-            self._new.append(row)
+            self._new.append(row | {"finished_at": datetime.now(UTC)})
 
     def _flush_regularly(self) -> None:
         while not self._stop.wait(FLUSH_S) and not self._error:

@@ -1,0 +1,118 @@
+"""Whole tracks: ours against demucs's `apply_model` on the same hot checkpoints."""
+
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+from unittest import mock
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from demucs.apply import BagOfModels, apply_model
+
+from export.__main__ import export
+from export.parity import compare
+from export.random_bag import RandomBag
+from export.request import Request
+from separation.__main__ import read
+from separation.bag import fetch
+from separation.chunks import draw_shifts
+from separation.contract import MAX_SHIFT, SAMPLE_RATE, SEGMENT, STEMS, STRIDE
+from separation.separator import collect, separate
+from separation.specialist import Specialist
+
+HOT = RandomBag(seed=5, hot=True, channels=8, bottom_channels=16, layers=1, heads=1)
+SNR_DB = 100
+
+
+class Sides:
+    """Both sides of the comparison on one bag."""
+
+    def __init__(self, folder: Path):
+        bag = export(Request("random", random=HOT), folder, None, "fp32")
+        self.specialists = {
+            stem: Specialist(fetch(bag, stem, folder), stem, bag.stems, "cpu") for stem in bag.stems
+        }
+        self.models = {stem: HOT.model(stem) for stem in STEMS}
+
+    def reference(
+        self, mix: np.ndarray, stems: tuple[str, ...], overlap: float, shifts: tuple[int, ...]
+    ) -> np.ndarray:
+        """As `Separator.separate_tensor` in demucs/api.py; its random offsets replaced by `shifts`."""
+        rows = [[float(row == STEMS.index(stem)) for row in range(4)] for stem in stems]
+        bag = BagOfModels([self.models[stem] for stem in stems], rows)
+        wav = torch.from_numpy(mix)
+        ref = wav.mean(0)
+        mean, std = ref.mean(), ref.std() + 1e-8
+        offsets = itertools.cycle(MAX_SHIFT - shift for shift in shifts)
+        with mock.patch("demucs.apply.random.randint", lambda low, high: next(offsets)):
+            count = 0 if shifts == (0,) else len(shifts)
+            out = apply_model(bag, ((wav - mean) / std)[None], shifts=count, overlap=overlap)
+        return (out[0] * std + mean).numpy()
+
+    def compare(
+        self,
+        mix: np.ndarray,
+        stems: tuple[str, ...] = ("vocals",),
+        overlap: float = 0.25,
+        shifts: tuple[int, ...] = (0,),
+    ) -> None:
+        reference = self.reference(mix, stems, overlap, shifts)
+        specialists = {stem: self.specialists[stem] for stem in stems}
+        ours = separate(mix, specialists, overlap=overlap, shifts=shifts)
+        for stem in stems:
+            parity = compare(reference[STEMS.index(stem)], collect(ours[stem]))
+            assert parity.snr_db >= SNR_DB, (stem, parity)
+
+
+@pytest.fixture(scope="module")
+def sides(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sides]:
+    yield Sides(tmp_path_factory.mktemp("hot"))
+
+
+def music(length: int, channels: int = 2) -> np.ndarray:
+    rng = np.random.default_rng(length)
+    time = np.arange(length) / SAMPLE_RATE
+    tones = sum(np.sin(2 * np.pi * f * time) * np.exp(-3 * (time % 0.5)) for f in (110, 277, 660, 2217))
+    noise = rng.standard_normal((channels, length)) * np.exp(-30 * (time % 0.25))
+    return (0.05 * tones + 0.1 * noise + 0.01).astype(np.float32)
+
+
+@pytest.mark.parametrize("length", [2, 3 * SAMPLE_RATE, SEGMENT - 1, SEGMENT, SEGMENT + 1, 2 * STRIDE])
+def test_lengths(sides: Sides, length: int) -> None:
+    sides.compare(music(length))
+
+
+def test_all_stems_of_an_odd_length(sides: Sides) -> None:
+    sides.compare(music(30 * SAMPLE_RATE + 12_345), stems=STEMS)
+
+
+@pytest.mark.parametrize("overlap", [0, 0.1, 0.5, 0.75])
+def test_overlaps(sides: Sides, overlap: float) -> None:
+    sides.compare(music(17 * SAMPLE_RATE + 1), overlap=overlap)
+
+
+def test_recorded_shifts(sides: Sides) -> None:
+    sides.compare(music(10 * SAMPLE_RATE + 1), shifts=draw_shifts(2, seed=4))
+
+
+def test_one_shift_is_not_none(sides: Sides) -> None:
+    sides.compare(music(9 * SAMPLE_RATE), shifts=draw_shifts(1, seed=4))
+
+
+@pytest.mark.parametrize(("rate", "channels"), [(44_100, 1), (48_000, 2), (48_000, 1)])
+def test_files_of_other_kinds(sides: Sides, tmp_path: Path, rate: int, channels: int) -> None:
+    path = tmp_path / "track.wav"
+    soundfile.write(path, music(9 * SAMPLE_RATE, channels).T, rate, subtype="FLOAT")
+    mix = read(str(path))
+    assert mix.shape[0] == 2
+    sides.compare(mix)
+
+
+def test_silence_and_a_single_sample(sides: Sides) -> None:
+    """demucs divides by (nearly) nothing here; ours must stay finite, and silence silent."""
+    silent = separate(np.zeros((2, SEGMENT + 1), np.float32), sides.specialists)
+    assert not any(collect(stem).any() for stem in silent.values())
+    single = separate(np.full((2, 1), 0.5, np.float32), sides.specialists)
+    assert all(np.isfinite(collect(stem)).all() for stem in single.values())
