@@ -1,0 +1,105 @@
+"""python -m export: checkpoints in, a model folder out, and proof that both compute the same."""
+
+import argparse
+import hashlib
+import sys
+from pathlib import Path
+
+from export.graph import SpecialistModule, to_onnx
+from export.parity import BARS, measure, music_like
+from export.request import Request, add_arguments, from_arguments, from_origin
+from separation.bag import Bag, SpecialistFile, fetch, read_bag, write_bag
+from separation.errors import SeparationError, UsageError
+from separation.specialist import Specialist
+
+SEGMENT_SEED = 0
+
+
+def export(request: Request, out: Path, stems: list[str] | None, precision: str) -> Bag:
+    """Writes the specialists of `stems` (all of them by default) and then bag.json."""
+    out.mkdir(parents=True, exist_ok=True)
+    files, order = {}, []
+    for specialist in request.specialists():
+        order.append(specialist.stem)
+        if stems is not None and specialist.stem not in stems:
+            continue
+        content = to_onnx(SpecialistModule(specialist.model, specialist.row))
+        path = out / f"{specialist.stem}.onnx"
+        path.write_bytes(content)
+        sha256 = hashlib.sha256(content).hexdigest()
+        files[specialist.stem] = SpecialistFile(
+            path.name, sha256, len(content), specialist.source, specialist.source_sha256
+        )
+        print(f"{path}  {len(content) / 1e6:.1f} MB  from {specialist.source}", flush=True)
+    if unknown := set(stems or ()) - set(order):
+        raise UsageError(f"{request.bag} has no {', '.join(sorted(unknown))}; it has {', '.join(order)}")
+    kept = tuple(stem for stem in order if stem in files)
+    bag = Bag(str(out), request.name, kept, precision, files, request.origin)
+    write_bag(bag, out)
+    return bag
+
+
+def verify(bag: Bag, request: Request) -> bool:
+    """Prints a line a stem; whether all of them meet the bar of the bag's precision."""
+    bar = BARS[bag.precision]
+    print(f"{bag.precision}: at least {bar.snr_db:g} dB, at most {bar.max_over_peak:g} of the peak")
+    print(f"{'stem':<8} {'SNR dB':>7} {'max/peak':>9} {'MB':>6}")
+    segments, left = music_like(SEGMENT_SEED), set(bag.stems)
+    for source in request.specialists():
+        if source.stem not in left:
+            continue
+        left.remove(source.stem)
+        specialist = Specialist(fetch(bag, source.stem, Path(bag.uri)), source.stem, bag.stems, "cpu")
+        parity = measure(source.model, source.row, specialist, segments)
+        short = "" if parity.meets(bar) else "  falls short"
+        size = bag.specialists[source.stem].bytes / 1e6
+        print(
+            f"{source.stem:<8} {parity.snr_db:7.1f} {parity.max_over_peak:9.1e} {size:6.1f}{short}",
+            flush=True,
+        )
+        if short:
+            left.add(source.stem)
+    return not left
+
+
+def parser_of_export() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m export",
+        description=__doc__,
+        epilog="python -m export verify --help says how to verify.",
+    )
+    parser.add_argument("bag", metavar="BAG", help="a pretrained name, a folder with <name>.yaml, or random")
+    parser.add_argument("--out", type=Path, required=True, help="the model folder to write")
+    parser.add_argument("--stems", nargs="+", help="only these")
+    parser.add_argument("--precision", choices=["fp32"], default="fp32")
+    add_arguments(parser)
+    return parser
+
+
+def parser_of_verify() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m export verify", description="Compares every stem of a model folder with PyTorch."
+    )
+    parser.add_argument("folder", metavar="DIR", type=Path)
+    parser.add_argument("--bag", metavar="BAG", help="the checkpoints; by default those that bag.json names")
+    add_arguments(parser)
+    return parser
+
+
+def main(words: list[str]) -> int:
+    try:
+        if words[:1] == ["verify"]:
+            args = parser_of_verify().parse_args(words[1:])
+            bag = read_bag(args.folder)
+            request = from_arguments(args) if args.bag else from_origin(bag.origin, args.trust_checkpoint)
+            return 0 if verify(bag, request) else 1
+        args = parser_of_export().parse_args(words)
+        export(from_arguments(args), args.out, args.stems, args.precision)
+        return 0
+    except SeparationError as error:
+        print(f"python -m export: {error}", file=sys.stderr)
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

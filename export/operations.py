@@ -1,0 +1,55 @@
+"""Operations that the exporter would write with questions about shapes, or not at all."""
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+class _Attention(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, q: Tensor, k: Tensor, v: Tensor, heads: int) -> Tensor:
+        q, k, v = (x.unflatten(2, (heads, -1)).transpose(1, 2) for x in (q, k, v))
+        return F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
+
+    @staticmethod
+    def symbolic(g, q, k, v, heads):
+        out = g.op("com.microsoft::MultiHeadAttention", q, k, v, num_heads_i=heads)
+        out.setType(q.type())
+        return out
+
+
+class _PadTime(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x: Tensor, before: int, after: int, mode: str) -> Tensor:
+        return F.pad(x, (before, after), mode=mode)
+
+    @staticmethod
+    def symbolic(g, x, before, after, mode):
+        rank = x.type().dim()
+        pads = torch.tensor([0] * (rank - 1) + [before] + [0] * (rank - 1) + [after])
+        return g.op("Pad", x, g.op("Constant", value_t=pads), mode_s=mode)
+
+
+class _Expand(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x: Tensor, shape: tuple[int, ...]) -> Tensor:
+        return x.expand(shape).clone()
+
+    @staticmethod
+    def symbolic(g, x, shape):
+        return g.op("Expand", x, g.op("Constant", value_t=torch.tensor(shape)))
+
+
+def attention(q: Tensor, k: Tensor, v: Tensor, heads: int) -> Tensor:
+    """softmax(q k' / sqrt(width of a head)) v, for queries, keys and values of (batch, tokens, channels)."""
+    return _Attention.apply(q, k, v, heads)
+
+
+def pad_time(x: Tensor, before: int, after: int, mode: str = "constant") -> Tensor:
+    """x with zeros, or its own reflection (`mode="reflect"`), around its last axis."""
+    return _PadTime.apply(x, before, after, mode)
+
+
+def expand(x: Tensor, *shape: int) -> Tensor:
+    """A constant x repeated along its axes of size 1."""
+    return _Expand.apply(x, shape)

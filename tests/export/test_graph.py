@@ -1,0 +1,109 @@
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from onnx import TensorProto, numpy_helper
+
+from export.graph import SpecialistModule, store_halves, to_onnx
+from export.parity import BARS, compare, measure, music_like, torch_stem
+from export.random_bag import RandomBag
+from export.transformer import TransformerLayer
+from separation.bag import Bag
+from separation.contract import STEMS
+from separation.specialist import Specialist
+from tests.export.conftest import SMALL
+
+
+@pytest.fixture(scope="module")
+def full_size():
+    """htdemucs_ft's architecture with hot weights, a segment, and all that PyTorch makes of it."""
+    model = RandomBag(hot=True).model("drums")
+    segments = music_like(1)
+    with torch.no_grad():
+        return model, segments, model(torch.from_numpy(segments)).numpy()
+
+
+@pytest.mark.parametrize("stem", STEMS)
+def test_full_size_parity(full_size, stem: str, tmp_path: Path) -> None:
+    model, segments, expected = full_size
+    row = STEMS.index(stem)
+    path = tmp_path / f"{stem}.onnx"
+    path.write_bytes(to_onnx(SpecialistModule(model, row)))
+    specialist = Specialist(path, stem, provider="cpu", threads=1)
+    parity = compare(expected[:, row], specialist(segments))
+    assert parity.snr_db > 110 and parity.max_over_peak < 5e-6, parity
+    assert path.stat().st_size < 87e6
+
+
+def test_parity_sees_a_missing_softmax_scale(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Attention must reach the output of the test's weights, or every other figure here is worthless."""
+    model = SMALL.model("bass")
+    segments = music_like(1)
+
+    def unscaled(layer, x, other):
+        layer.query.weight.data *= (layer.query.weight.shape[0] / layer.heads) ** 0.5
+        return original(layer, x, other)
+
+    def rewritten(mix: np.ndarray) -> np.ndarray:
+        with torch.no_grad():
+            return SpecialistModule(model, 1)(torch.from_numpy(mix)).numpy()
+
+    assert measure(model, 1, rewritten, segments).meets(BARS["fp32"])
+    original = TransformerLayer.forward
+    monkeypatch.setattr(TransformerLayer, "forward", unscaled)
+    broken = measure(model, 1, rewritten, segments)
+    assert broken.snr_db < 60 and not broken.meets(BARS["fp32"])
+
+
+def test_a_batch_is_its_segments(small_folder: tuple[Path, Bag]) -> None:
+    """The batch axis is free, and levels are taken for each segment alone."""
+    folder, _ = small_folder
+    specialist = Specialist(folder / "vocals.onnx", "vocals", provider="cpu", threads=1)
+    segments = np.concatenate([music_like(1), 0.01 * music_like(2), 0 * music_like(3)])
+    together = specialist._run(segments)
+    for index in range(3):
+        alone = specialist._run(segments[index : index + 1])
+        assert np.isfinite(alone).all()
+        assert np.abs(together[index] - alone[0]).max() <= 5e-6 * max(np.abs(alone).max(), 1e-3)
+    model = SMALL.model("vocals")
+    assert measure(model, 3, specialist, segments[:2]).meets(BARS["fp32"])
+
+
+def test_the_same_weights_give_the_same_bytes(small_folder: tuple[Path, Bag]) -> None:
+    folder, _ = small_folder
+    again = to_onnx(SpecialistModule(SMALL.model("drums"), 0))
+    assert again == (folder / "drums.onnx").read_bytes()
+
+
+def test_export_leaves_the_model_alone() -> None:
+    model = SMALL.model("drums")
+    segments = music_like(1)
+    before = torch_stem(model, 0, segments)
+    state = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    SpecialistModule(model, 0)
+    assert all(torch.equal(tensor, state[name]) for name, tensor in model.state_dict().items())
+    assert np.array_equal(before, torch_stem(model, 0, segments))
+
+
+def test_the_graph_asks_nothing_about_shapes(small_folder: tuple[Path, Bag]) -> None:
+    graph = onnx.load(small_folder[0] / "drums.onnx").graph
+    kinds = {node.op_type for node in graph.node}
+    assert not kinds & {"Shape", "If", "Loop", "STFT", "DFT"}, kinds
+
+
+def test_halves_are_stored_only_where_nothing_is_lost() -> None:
+    exact = np.full(2048, 0.5, np.float32)
+    inexact = np.append(exact, np.float32(1 / 3))
+    tensors = {"exact": exact, "inexact": inexact, "huge": exact * 1e9, "small": exact[:8]}
+    graph = onnx.helper.make_graph(
+        [], "graph", [], [], [numpy_helper.from_array(values, name) for name, values in tensors.items()]
+    )
+    store_halves(graph)
+    found = {tensor.name: tensor.data_type for tensor in graph.initializer}
+    assert found.pop("exact.half") == TensorProto.FLOAT16
+    assert found == dict.fromkeys(["inexact", "huge", "small"], TensorProto.FLOAT)
+    assert [(node.op_type, *node.input, *node.output) for node in graph.node] == [
+        ("Cast", "exact.half", "exact")
+    ]

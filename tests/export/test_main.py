@@ -1,0 +1,60 @@
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from export.__main__ import main
+from export.random_bag import RandomBag
+from export.request import Request, from_origin
+from separation.bag import Bag, read_bag, sha256_of
+from separation.contract import SEGMENT, STRIDE
+from tests.export.conftest import SMALL
+
+
+def test_the_folder_says_what_it_holds(small_folder: tuple[Path, Bag]) -> None:
+    folder, _ = small_folder
+    content = json.loads((folder / "bag.json").read_text())
+    assert (content["stems"], content["sample_rate"], content["segment"], content["stride"]) == (
+        ["drums", "vocals"], 44_100, SEGMENT, STRIDE,
+    )  # fmt: skip
+    vocals = read_bag(folder).specialists["vocals"]
+    assert vocals.sha256 == sha256_of(folder / "vocals.onnx")
+    assert vocals.bytes == (folder / "vocals.onnx").stat().st_size
+    assert sorted(path.name for path in folder.iterdir()) == ["bag.json", "drums.onnx", "vocals.onnx"]
+
+
+def test_origin_names_the_same_weights_again() -> None:
+    request = Request("random", random=SMALL)
+    assert from_origin(request.origin, trust=False) == request
+    assert Request("random").origin == "random"
+    named = Request("htdemucs_ft", repo=Path("/a folder/of checkpoints"))
+    assert from_origin(named.origin, trust=False) == named
+
+
+def test_verify_passes_and_fails_by_its_exit_code(
+    small_folder: tuple[Path, Bag], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, _ = small_folder
+    assert main(["verify", str(folder)]) == 0
+    assert "falls short" not in capsys.readouterr().out
+
+    swapped = tmp_path / "swapped"
+    shutil.copytree(folder, swapped)
+    content = json.loads((swapped / "bag.json").read_text())
+    files = content["specialists"]
+    files["drums"], files["vocals"] = files["vocals"], files["drums"]
+    (swapped / "bag.json").write_text(json.dumps(content))
+    assert main(["verify", str(swapped)]) == 1
+    assert capsys.readouterr().out.count("falls short") == 2
+
+
+def test_refusals_exit_with_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["verify", str(tmp_path)]) == 2
+    assert "bag.json: not found" in capsys.readouterr().err
+    assert main(["no_such_bag", "--out", str(tmp_path)]) == 2
+    assert main(["htdemucs_ft", "--hot", "--out", str(tmp_path)]) == 2
+    small = ["--channels", "8", "--bottom-channels", "32", "--layers", "1", "--heads", "2"]
+    assert main(["random", *small, "--stems", "piano", "--out", str(tmp_path)]) == 2
+    assert "piano" in capsys.readouterr().err
+    assert RandomBag(channels=8) != RandomBag()
