@@ -2,7 +2,7 @@ PYTHON ?= python3
 BIN = .venv/bin
 READY = .venv/.ready
 
-.PHONY: setup demo test check bench clean
+.PHONY: setup demo test test-long check bench clean
 
 setup: $(READY)
 
@@ -16,6 +16,9 @@ demo: $(READY)
 
 test: $(READY)
 	$(BIN)/python -m pytest
+
+test-long: $(READY)
+	$(BIN)/python -m pytest -m long -s
 
 check: $(READY)
 	$(BIN)/ruff check .

@@ -8,6 +8,8 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -16,9 +18,17 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 STORE_BYTES = 1_500_000_000
 
 
-@pytest.fixture(scope="session")
-def ray_cluster(s3_endpoint: str) -> Iterator[dict[str, str]]:
-    """The environment in which a job finds the cluster; its workers see the S3 server's settings."""
+@dataclass(frozen=True)
+class Cluster:
+    """`environment` is that of a process that finds the cluster; `pid` is the head's."""
+
+    environment: dict[str, str]
+    pid: int
+
+
+@contextmanager
+def start_cluster(store_bytes: int) -> Iterator[Cluster]:
+    """One node with two CPUs whose workers see this process's S3 settings."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -26,32 +36,38 @@ def ray_cluster(s3_endpoint: str) -> Iterator[dict[str, str]]:
         **os.environ,
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN": secrets.token_hex(32),
+        "RAY_ADDRESS": f"127.0.0.1:{port}",
         "PYTHONPATH": os.getcwd(),
     }
     with tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as folder:
         command = [
             *(sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block"),
             *("--node-ip-address", "127.0.0.1", "--port", str(port), "--temp-dir", folder),
-            *("--num-cpus", "2", "--object-store-memory", str(STORE_BYTES), "--include-dashboard", "false"),
+            *("--num-cpus", "2", "--object-store-memory", str(store_bytes), "--include-dashboard", "false"),
         ]
         log = Path(folder) / "start.log"
+        start = {name: value for name, value in environment.items() if name != "RAY_ADDRESS"}
         with log.open("w") as output:
-            head = subprocess.Popen(
-                command, env=environment, stdout=output, stderr=output, start_new_session=True
-            )
+            head = subprocess.Popen(command, env=start, stdout=output, stderr=output, start_new_session=True)
         try:
-            address = f"127.0.0.1:{port}"
             wait = [sys.executable, "-c", "import ray; ray.init(logging_level='error')"]
             for _ in range(5):
-                ready = subprocess.run(wait, env={**environment, "RAY_ADDRESS": address}, capture_output=True)
+                ready = subprocess.run(wait, env=environment, capture_output=True)
                 if ready.returncode == 0:
                     break
             else:
                 raise RuntimeError(f"Ray did not start:\n{log.read_text()}\n{ready.stderr.decode()}")
-            yield {**environment, "RAY_ADDRESS": address}
+            yield Cluster(environment, head.pid)
         finally:
             os.killpg(head.pid, signal.SIGKILL)  # all of Ray: asked politely, it takes half a minute
             head.wait()
+
+
+@pytest.fixture(scope="session")
+def ray_cluster(s3_endpoint: str) -> Iterator[dict[str, str]]:
+    """The environment in which a job finds the suite's cluster."""
+    with start_cluster(STORE_BYTES) as cluster:
+        yield cluster.environment
 
 
 @pytest.fixture
