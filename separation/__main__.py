@@ -16,7 +16,7 @@ from separation.bag import fetch, read_bag
 from separation.blocks import reblock
 from separation.cache import SourceCache
 from separation.chunks import plan_chunks, stride_of
-from separation.deliver import Complement, deliver
+from separation.deliver import Blocks, Complement, deliver
 from separation.errors import SeparationError, TrackError, UsageError
 from separation.options import Options
 from separation.reading import open_audio
@@ -101,7 +101,7 @@ def separate_file(
             shifts=options.grid_shifts,
             on_chunk=lambda stem: progress.advance(task),
         )
-    outputs = dict(stems)
+    outputs: dict[str, Blocks] = dict(stems)
     if options.two_stems:
         outputs[f"no_{options.two_stems}"] = Complement(reblock([mix]), stems[options.two_stems])
     files, factor = deliver(outputs, name, mix.shape[1], options, args.out)

@@ -9,11 +9,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-import fsspec
-from fsspec.implementations.local import LocalFileSystem
-
+from separation import storage
 from separation.contract import SAMPLE_RATE, SEGMENT, STRIDE
-from separation.errors import ModelError, StorageError
+from separation.errors import ModelError
 
 BAG_FILE = "bag.json"
 PRECISIONS = ("fp32", "fp16", "int8")
@@ -65,14 +63,11 @@ def read_bag(uri: str | Path) -> Bag:
     folder = str(uri).rstrip("/")
     where = f"{folder}/{BAG_FILE}"
     try:
-        fs, path = fsspec.core.url_to_fs(where)
-        raw = fs.cat_file(path)
+        content = json.loads(storage.read_bytes(where))
     except FileNotFoundError:
         raise ModelError(where, "not found; a model folder holds it beside its .onnx files") from None
-    except (OSError, ValueError, ImportError) as error:
-        raise StorageError(where, str(error)) from error
-    try:
-        content = json.loads(raw)
+    except PermissionError:
+        raise ModelError(where, "the store does not let us read it") from None
     except ValueError as error:
         raise ModelError(where, f"not JSON: {error}") from None
     return _checked(where, folder, content)
@@ -130,32 +125,38 @@ def fetch(bag: Bag, stem: str, cache_dir: Path) -> Path:
         raise ModelError(bag.uri, f"no specialist for {stem}; it has {', '.join(bag.stems)}")
     entry = bag.specialists[stem]
     where = f"{bag.uri}/{entry.file}"
-    fs, remote = fsspec.core.url_to_fs(where)
-    if isinstance(fs, LocalFileSystem):
-        difference = _difference(Path(remote), entry)
-        if difference:
+    if storage.is_local(where):
+        path = storage.local_path(where)
+        if difference := _difference(path, entry):
             raise ModelError(where, difference)
-        return Path(remote)
+        return path
     cached = cache_dir / f"{entry.sha256}.onnx"
-    if not _difference(cached, entry):
-        return cached
-    cache_dir.mkdir(parents=True, exist_ok=True)
-    difference = ""
+    difference = _difference(cached, entry)
     for _ in range(DOWNLOADS):
-        temporary = cache_dir / f".{entry.sha256}.{uuid.uuid4().hex}"
-        try:
-            fs.get_file(remote, str(temporary))
-            difference = _difference(temporary, entry)
-            if not difference:
-                os.replace(temporary, cached)
-                return cached
-        except FileNotFoundError:
-            raise ModelError(where, f"not found; {BAG_FILE} lists it") from None
-        except OSError as error:
-            raise StorageError(where, str(error)) from error
-        finally:
-            temporary.unlink(missing_ok=True)
-    raise ModelError(where, difference)
+        if not difference:
+            return cached
+        difference = _download(where, cached, entry)
+    if difference:
+        raise ModelError(where, difference)
+    return cached
+
+
+def _download(where: str, cached: Path, entry: SpecialistFile) -> str:
+    """Puts the file at `cached` if it is the right one; says what is wrong with it otherwise."""
+    cached.parent.mkdir(parents=True, exist_ok=True)
+    temporary = cached.with_name(f".{cached.name}.{uuid.uuid4().hex}")
+    try:
+        storage.download(where, temporary)
+        difference = _difference(temporary, entry)
+        if not difference:
+            os.replace(temporary, cached)
+        return difference
+    except FileNotFoundError:
+        raise ModelError(where, f"not found; {BAG_FILE} lists it") from None
+    except PermissionError:
+        raise ModelError(where, "the store does not let us read it") from None
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def _difference(path: Path, entry: SpecialistFile) -> str:

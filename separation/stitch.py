@@ -26,7 +26,8 @@ def window() -> np.ndarray:
     rise = np.arange(1, SEGMENT // 2 + 1)
     fall = np.arange(SEGMENT - SEGMENT // 2, 0, -1)
     triangle = np.concatenate([rise, fall]).astype(np.float32)
-    return triangle / triangle.max()
+    window: np.ndarray = triangle / triangle.max()
+    return window
 
 
 def overlap_add(section: Section, segments: Iterable[np.ndarray]) -> np.ndarray:
