@@ -103,7 +103,7 @@ def separate_file(
         )
     outputs: dict[str, Blocks] = dict(stems)
     if options.two_stems:
-        outputs[f"no_{options.two_stems}"] = Complement(reblock([mix]), stems[options.two_stems])
+        outputs[f"no_{options.two_stems}"] = Complement(list(reblock([mix])), stems[options.two_stems])
     files, factor = deliver(outputs, name, mix.shape[1], options, args.out)
     for file in files:
         console.print(f"{file.uri}  peak {file.peak:.3f}", markup=False, highlight=False)

@@ -1,0 +1,33 @@
+"""The README says what the programs do."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+import jobs.separate
+import separation.__main__
+from jobs.pipeline import schema
+from separation.errors import Kind
+
+README = Path("README.md").read_text()
+
+
+@pytest.mark.parametrize("parser", [jobs.separate.parser(), separation.__main__.parser()])
+def test_every_documented_option_exists(parser) -> None:  # type: ignore[no-untyped-def]
+    table = README.partition("## Options")[2].partition("\n## ")[0]
+    documented = set(re.findall(r"`(--[a-z0-9-]+)", table))
+    assert {"--stems", "--clip-mode"} <= documented
+    assert documented <= set(parser._option_string_actions)
+
+
+@pytest.mark.parametrize(("table", "columns"), [("tracks", schema.TRACKS), ("timings", schema.TIMINGS)])
+def test_every_column_is_documented(table: str, columns) -> None:  # type: ignore[no-untyped-def]
+    rows = README.partition(f"| `{table}` | |")[2].partition("\n\n")[0]
+    first_cells = [row.split("|")[1] for row in rows.splitlines() if row.startswith("| `")]
+    assert set(columns.names) == set(re.findall(r"`([a-z0-9_]+)`", " ".join(first_cells)))
+
+
+def test_every_kind_of_error_is_documented() -> None:
+    line = README.partition("Kinds of error:")[2].partition(".")[0]
+    assert set(re.findall(r"`([a-z_]+)`", line)) <= {str(kind) for kind in Kind}
