@@ -6,6 +6,7 @@ written before its `tracks` file, so that a track in `tracks` has all that it sh
 """
 
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
@@ -115,6 +116,18 @@ def read_table(output: str, table: str, columns: list[str] | None = None) -> pa.
         return pa.concat_tables([empty, *pool.map(lambda uri: _read(uri, columns), _files(output, table))])
 
 
+def read_pairs(
+    output: str, tracks: list[str], timings: list[str]
+) -> Iterator[tuple[pa.Table, pa.Table]]:
+    """These columns of each file of `tracks` with its twin of `timings`, one pair in memory at a time.
+
+    A running job may remove a file between listing and reading; it then counts as empty.
+    """
+    for uri in _files(output, "tracks"):
+        twin = join(output, f"timings/{uri.rpartition('/')[2]}")
+        yield _read_if_there(uri, tracks, schema.TRACKS), _read_if_there(twin, timings, schema.TIMINGS)
+
+
 def forget(output: str, forgotten: pa.ChunkedArray) -> None:
     """Removes the rows of these track ids, so that a track done again stands once in the tables."""
     if not len(forgotten):
@@ -149,6 +162,13 @@ def _files(output: str, table: str) -> list[str]:
 
 def _read(uri: str, columns: list[str] | None = None) -> pa.Table:
     return pq.read_table(pa.BufferReader(read_bytes(uri)), columns=columns)
+
+
+def _read_if_there(uri: str, columns: list[str], wanted: pa.Schema) -> pa.Table:
+    try:
+        return _read(uri, columns)
+    except FileNotFoundError:
+        return wanted.empty_table().select(columns)
 
 
 def _replace(uri: str, rows: pa.Table) -> None:
