@@ -13,6 +13,8 @@ import pyarrow.parquet as pq
 from band.song import song
 from jobs.pipeline import schema
 from jobs.pipeline.tables import timing_rows, track_row
+from jobs.reporting.facts import gather
+from jobs.reporting.tally import STAGES
 from separation.chunks import plan_chunks
 from separation.contract import SAMPLE_RATE, STEMS
 from separation.writing import Encoding, write_audio
@@ -22,7 +24,7 @@ BEGIN = datetime(2026, 11, 20, 9, 30, tzinfo=UTC)
 ACTORS = 2
 HOSTILE = (
     "<script>document.title='owned';fetch('http://127.0.0.1:9/owned')</script>.wav",
-    "\"><img src=x onerror=\"document.title='owned'\">.flac",
+    '"><img src=x onerror="document.title=\'owned\'">.flac',
     "'; alert(1); //.mp3",
     "two\nlines\tand a tab.wav",
     "אבג \u202egpj.exe\u202c שיר.flac",
@@ -116,14 +118,33 @@ def write_record(output: Path, **more: Any) -> None:
     (output / "run.json").write_text(json.dumps(record))
 
 
-def write_stems(folder: Path, row: Row, seed: int, seconds: float, form: str = "wav") -> Row:
-    """`row` with real stems of a song of `seconds`, at a track's own length."""
-    voices = song(seed, seconds)
+def write_stems(folder: Path, row: Row, voices: dict[str, np.ndarray], form: str = "wav") -> Row:
+    """`row` as of a track with these stems, which are written to `folder`."""
     length = voices["mix"].shape[1]
+    chunks = len(plan_chunks(length))
+    folder.mkdir(parents=True, exist_ok=True)
     files = []
     for stem in row["stems"]:
-        path = folder / f"{seed}-{stem['stem']}.{form}"
-        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / f"{stem['stem']}.{form}"
         write_audio(path, [voices[stem["stem"]]], length, Encoding(form))  # type: ignore[arg-type]
-        files.append(stem | {"uri": str(path)})
-    return row | {"length": length, "chunks": len(plan_chunks(length)), "stems": files}
+        share = chunks / stem["chunks"]
+        seconds_of = {name: stem[name] * share for name in ("infer_s", "queue_s", "batches")}
+        files.append(stem | seconds_of | {"uri": str(path), "chunks": chunks})
+    stages = {f"{stage}_s": row[f"{stage}_s"] * length / row["length"] for stage in STAGES}
+    return row | stages | {"length": length, "chunks": chunks, "stems": files}
+
+
+def write_output(folder: Path, tracks: int = 200, seconds: float = 12.0) -> list[Row]:
+    """A whole output; those of its tracks that a report samples have stems, each in another format."""
+    rows = finished_rows(tracks)
+    write_record(folder, price=0.98, catalogue={"tracks": tracks})
+    write_tables(folder, "r1", rows, rows_a_file=60)
+    places = {row["track_id"]: at for at, row in enumerate(rows)}
+    music = song(0, seconds)
+    formats = ("wav", "ogg", "mp3", "flac")
+    for sample, form in zip(gather(str(folder)).samples, formats, strict=True):
+        at = places[sample.track_id]
+        turned = {stem: np.roll(samples, at * SAMPLE_RATE, axis=1) for stem, samples in music.items()}
+        rows[at] = write_stems(folder / "stems" / form, rows[at], turned, form)
+    write_tables(folder, "r1", rows, rows_a_file=60)
+    return rows

@@ -116,9 +116,7 @@ def read_table(output: str, table: str, columns: list[str] | None = None) -> pa.
         return pa.concat_tables([empty, *pool.map(lambda uri: _read(uri, columns), _files(output, table))])
 
 
-def read_pairs(
-    output: str, tracks: list[str], timings: list[str]
-) -> Iterator[tuple[pa.Table, pa.Table]]:
+def read_pairs(output: str, tracks: list[str], timings: list[str]) -> Iterator[tuple[pa.Table, pa.Table]]:
     """These columns of each file of `tracks` with its twin of `timings`, one pair in memory at a time.
 
     A running job may remove a file between listing and reading; it then counts as empty.

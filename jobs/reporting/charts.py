@@ -35,34 +35,39 @@ def bar(parts: Iterable[Part], label: str) -> Markup:
             )
         )
         at += part.share
-    return Markup('<svg class="bar" role="img" aria-label="{}">{}</svg>').format(label, Markup("").join(pieces))
+    return Markup('<svg class="bar" role="img" aria-label="{}">{}</svg>').format(
+        label, Markup("").join(pieces)
+    )
 
 
 def throughput(bins: Sequence[Bin]) -> Markup:
-    """Bars of audio over clock, a mark under those with errors, the average, and a line between runs."""
+    """Bars of audio over clock, a mark under those with errors, the average, and a line between runs; ticks stand before it."""
     total_s = sum(each.width_s for each in bins)
     average = sum(each.audio_s for each in bins) / total_s
     ticks = nice_ticks(max(each.x_realtime for each in bins))
     scale = FLOOR / (ticks[-1] or 1.0)
-    drawn = [_grid(tick, FLOOR - tick * scale) for tick in ticks]
+    heights = [FLOOR - tick * scale for tick in ticks]
+    drawn = [
+        Markup('<line class="grid" x1="0%" x2="100%" y1="{0}%" y2="{0}%"/>').format(_places(y))
+        for y in heights
+    ]
     for at, each in enumerate(bins):
         x, width = each.position_s / total_s * 100, each.width_s / total_s * 100
         drawn.append(_throughput_bar(each, x, width, each.x_realtime * scale))
         if at and bins[at - 1].run != each.run:
-            drawn.append(Markup('<line class="seam" x1="{0}%" x2="{0}%" y1="0%" y2="100%"/>').format(_places(x)))
+            drawn.append(
+                Markup('<line class="seam" x1="{0}%" x2="{0}%" y1="0%" y2="100%"/>').format(_places(x))
+            )
     y = FLOOR - average * scale
     drawn.append(Markup('<line class="average" x1="0%" x2="100%" y1="{0}%" y2="{0}%"/>').format(_places(y)))
     label = f"Audio-hours an hour over time; {words.number(average)} on average"
-    return Markup('<svg class="throughput" role="img" aria-label="{}">{}</svg>').format(
-        label, Markup("").join(drawn)
-    )
-
-
-def _grid(tick: float, y: float) -> Markup:
-    line = Markup('<line class="grid" x1="0%" x2="100%" y1="{0}%" y2="{0}%"/>').format(_places(y))
-    return line + Markup('<text class="tick" x="0" y="{}%" dy="-4">{}</text>').format(
-        _places(y), f"{tick:g}" if tick else ""
-    )
+    labels = [
+        Markup('<text x="100%" dx="-8" y="{}%" dy="4">{}</text>').format(_places(y), f"{tick:g}")
+        for tick, y in zip(ticks, heights, strict=True)
+    ]
+    return Markup(
+        '<svg class="ticks" aria-hidden="true">{}</svg><svg class="throughput" role="img" aria-label="{}">{}</svg>'
+    ).format(Markup("").join(labels), label, Markup("").join(drawn))
 
 
 def _throughput_bar(each: Bin, x: float, width: float, height: float) -> Markup:

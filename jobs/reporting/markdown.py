@@ -25,7 +25,14 @@ def render(facts: Facts) -> str:
     ]
     lines += [*table(("track", "length", "a chunk", "mostly"), slow), "", "## Runs", ""]
     runs = [
-        (run.run_id, words.moment(run.started_at), words.duration(run.wall_s), run.done, run.failed, len(run.nodes))
+        (
+            run.run_id,
+            words.moment(run.started_at),
+            words.duration(run.wall_s),
+            run.done,
+            run.failed,
+            len(run.nodes),
+        )
         for run in facts.runs
     ]
     return "\n".join([*lines, *table(("run", "began", "took", "done", "errors", "nodes"), runs), ""])
@@ -49,7 +56,9 @@ def _specialists(facts: Facts) -> list[str]:
     for each in facts.specialists:
         used = facts.utilisation(each)
         busy, waiting = map(words.percent, used) if used else ("unknown", "unknown")
-        rows.append((each.stem, each.device, each.provider, each.chunks, words.number(each.x_realtime), busy, waiting))
+        rows.append(
+            (each.stem, each.device, each.provider, each.chunks, words.number(each.x_realtime), busy, waiting)
+        )
     return table(("stem", "device", "provider", "chunks", "× real time", "busy", "waiting"), rows)
 
 
@@ -59,7 +68,10 @@ def _errors(facts: Facts) -> list[str]:
     lines = []
     for error in facts.errors:
         lines.append(f"- **{text(error.kind)}**: {error.count:,}")
-        lines += [f"  - {text(name)}: {text(sentence, 300)}" for name, sentence in error.examples]
+        lines += [
+            f"  - {text(each.sentence, 300)} ({each.count:,}, as {text(each.track_id)})"
+            for each in error.examples
+        ]
     return lines
 
 
@@ -70,4 +82,6 @@ def table(names: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
 
 def text(found: str, longest: int = words.LONGEST_NAME) -> str:
     """`found` as plain text on one line: nothing in it is Markdown or HTML."""
-    return re.sub(r"([\\`*_{}\[\]()#+!|~:@$-])", r"\\\1", html.escape(words.plain(found, longest), quote=False))
+    return re.sub(
+        r"([\\`*_{}\[\]()#+!|~:@$-])", r"\\\1", html.escape(words.plain(found, longest), quote=False)
+    )

@@ -16,7 +16,7 @@ from markupsafe import Markup
 from jobs.reporting import charts, words
 from jobs.reporting.charts import Part
 from jobs.reporting.facts import Facts
-from jobs.reporting.listening import MIX, Heard
+from jobs.reporting.listening import CLIP_S, MIX, Heard
 from jobs.reporting.tally import STAGES, Specialist
 from separation.contract import STEMS
 
@@ -43,12 +43,19 @@ def render(facts: Facts, heard: Sequence[Heard]) -> str:
     style = FILES.joinpath("page.css").read_text()
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     policy = f"default-src 'none'; style-src 'sha256-{digest}'; media-src data:; base-uri 'none'; form-action 'none'"
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
     environment.filters |= {
         name: getattr(words, name) for name in ("duration", "number", "percent", "dollars", "moment", "plain")
     }
     environment.globals |= {"colour": colour, "throughput": charts.throughput, "data_uri": data_uri}
-    environment.globals |= {"share_bar": share_bar, "busy_bar": busy_bar, "waveform": waveform}
+    environment.globals |= {
+        "share_bar": share_bar,
+        "busy_bar": busy_bar,
+        "waveform": waveform,
+        "clip_s": CLIP_S,
+    }
     template = environment.from_string(FILES.joinpath("page.html").read_text())
     return template.render(
         facts=facts, heard=heard, shares=shares(facts), style=Markup(style), policy=Markup(policy)

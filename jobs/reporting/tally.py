@@ -19,12 +19,25 @@ TRACKS_READ = [
     *(f"{stage}_s" for stage in STAGES),
     *("started_at", "finished_at"),
 ]
-TIMINGS_READ = ["run_id", "track_id", "stem", "uri", "provider", "device", "node", "chunks", "queue_s", "infer_s"]
+TIMINGS_READ = [
+    "run_id",
+    "track_id",
+    "stem",
+    "uri",
+    "provider",
+    "device",
+    "node",
+    "chunks",
+    "queue_s",
+    "infer_s",
+]
 
 SLOWEST = 12
-EXAMPLES = 6  # of each kind of error
+SENTENCES = 6  # different ones of each kind of error
 SAMPLES = 4
-Moments = tuple[np.ndarray, np.ndarray]  # when each track was finished, us; its seconds of audio, nan if failed
+Moments = tuple[
+    np.ndarray, np.ndarray
+]  # when each track was finished, us; its seconds of audio, nan if failed
 LONG_S = 900.0  # the stems of a longer track are sampled only where there is no shorter one
 
 
@@ -64,10 +77,23 @@ class Specialist:
 
 
 @dataclass
+class Example:
+    """The first track with this sentence, and how many have it."""
+
+    sentence: str
+    track_id: str
+    count: int = 0
+
+
+@dataclass
 class Errors:
     kind: str
     count: int
-    examples: list[tuple[str, str]]  # track id, sentence
+    examples: list[Example]  # of the first SENTENCES different sentences
+
+    @property
+    def unlisted(self) -> int:
+        return self.count - sum(example.count for example in self.examples)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +132,7 @@ class Tally:
         self._chunk_s: list[np.ndarray] = [np.empty(0, np.float32)]
         self._slowest: list[tuple[float, str, Slow]] = []
         self._errors: Counter[str] = Counter()
-        self._examples: dict[str, list[tuple[str, str]]] = {}
+        self._examples: dict[str, dict[str, Example]] = {}
         self._samples: list[tuple[tuple[bool, str], Sampled]] = []
 
     def add(self, tracks: pa.Table, timings: pa.Table) -> None:
@@ -132,7 +158,13 @@ class Tally:
             "ok": pc.cast(ok, pa.int64()),
             "audio_s": pc.if_else(ok, tracks["duration_s"], 0.0),
         }
-        wanted = [("started_at", "min"), ("finished_at", "max"), ("ok", "sum"), ("ok", "count"), ("audio_s", "sum")]
+        wanted = [
+            ("started_at", "min"),
+            ("finished_at", "max"),
+            ("ok", "sum"),
+            ("ok", "count"),
+            ("audio_s", "sum"),
+        ]
         for row in pa.table(columns).group_by("run_id").aggregate(wanted).to_pylist():
             start, end = row["started_at_min"], row["finished_at_max"]
             run = self._runs.setdefault(row["run_id"], Run(row["run_id"], start, end))
@@ -156,7 +188,10 @@ class Tally:
         inferred = timings.filter(pc.is_valid(timings["infer_s"]))  # `no_vocals` has no specialist
         place = pc.index_in(inferred["track_id"], value_set=tracks["track_id"])
         inferred = inferred.append_column("audio_s", tracks["duration_s"].take(place))
-        sums = [("track_id", "count"), *((name, "sum") for name in ("chunks", "infer_s", "queue_s", "audio_s"))]
+        sums = [
+            ("track_id", "count"),
+            *((name, "sum") for name in ("chunks", "infer_s", "queue_s", "audio_s")),
+        ]
         for row in inferred.group_by(["stem", "provider", "device"]).aggregate(sums).to_pylist():
             key = row["stem"], row["provider"] or "unknown", row["device"] or "unknown"
             specialist = self._specialists.setdefault(key, Specialist(*key))
@@ -183,13 +218,14 @@ class Tally:
             push(self._slowest, (*entry, slow))
 
     def _add_errors(self, bad: pa.Table) -> None:
-        for count in pc.value_counts(pc.fill_null(bad["error_kind"], "unknown")).to_pylist():
-            kind = count["values"]
-            self._errors[kind] += count["counts"]
-            examples = self._examples.setdefault(kind, [])
-            of_kind = pc.equal(pc.fill_null(bad["error_kind"], "unknown"), kind)
-            for row in bad.filter(of_kind).slice(0, EXAMPLES - len(examples)).to_pylist():
-                examples.append((row["track_id"], row["error"] or ""))
+        for row in bad.select(["track_id", "error_kind", "error"]).to_pylist():
+            kind, sentence = row["error_kind"] or "unknown", row["error"] or "no sentence"
+            self._errors[kind] += 1
+            examples = self._examples.setdefault(kind, {})
+            if sentence not in examples and len(examples) < SENTENCES:
+                examples[sentence] = Example(sentence, row["track_id"])
+            if sentence in examples:
+                examples[sentence].count += 1
 
     def _add_samples(self, tracks: pa.Table, timings: pa.Table) -> None:
         """The tracks whose ids hash lowest: always the same ones, and spread over the catalogue."""
@@ -219,7 +255,7 @@ class Tally:
 
     def errors(self) -> list[Errors]:
         counts = sorted(self._errors.items(), key=lambda item: (-item[1], item[0]))
-        return [Errors(kind, count, self._examples[kind]) for kind, count in counts]
+        return [Errors(kind, count, list(self._examples[kind].values())) for kind, count in counts]
 
     def slowest(self) -> list[Slow]:
         return [slow for *_, slow in sorted(self._slowest, key=lambda entry: entry[:2], reverse=True)]

@@ -36,7 +36,7 @@ def percent(share: float) -> str:
 
 
 def dollars(usd: float) -> str:
-    return f"${usd:,.2f}" if usd >= 1 or usd == 0 else f"${number(usd)}"
+    return f"${usd:,.2f}" if usd >= 0.1 or usd == 0 else f"${number(usd)}"
 
 
 def moment(when: datetime) -> str:
