@@ -41,7 +41,10 @@ def bar(parts: Iterable[Part], label: str) -> Markup:
 
 
 def throughput(bins: Sequence[Bin]) -> Markup:
-    """Bars of audio over clock, a mark under those with errors, the average, and a line between runs; ticks stand before it."""
+    """Bars of audio over clock, marks under those with errors, the average, and lines between runs.
+
+    Two drawings of one height, side by side: the axis and the plot.
+    """
     total_s = sum(each.width_s for each in bins)
     average = sum(each.audio_s for each in bins) / total_s
     ticks = nice_ticks(max(each.x_realtime for each in bins))
@@ -66,7 +69,8 @@ def throughput(bins: Sequence[Bin]) -> Markup:
         for tick, y in zip(ticks, heights, strict=True)
     ]
     return Markup(
-        '<svg class="ticks" aria-hidden="true">{}</svg><svg class="throughput" role="img" aria-label="{}">{}</svg>'
+        '<svg class="ticks" aria-hidden="true">{}</svg>'
+        '<svg class="throughput" role="img" aria-label="{}">{}</svg>'
     ).format(Markup("").join(labels), label, Markup("").join(drawn))
 
 

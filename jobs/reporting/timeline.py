@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import pairwise
 
 import numpy as np
 
@@ -30,7 +31,7 @@ class Bin:
 
 
 def draw_timeline(runs: Sequence[Run], moments: Mapping[str, Moments]) -> list[Bin]:
-    """`runs` in order, `moments` by run id. A run is cut into equal bins; a track counts where it was finished."""
+    """`runs` in order, `moments` by run id. A run is cut into equal bins; a track counts where it ends."""
     total_s = sum(run.wall_s for run in runs)
     if not total_s:
         return []
@@ -47,7 +48,7 @@ def draw_timeline(runs: Sequence[Run], moments: Mapping[str, Moments]) -> list[B
         edges = np.linspace(start, end + 1, count + 1).astype(np.int64)
         order = np.argsort(at_us, kind="stable")
         places, audio_s = np.searchsorted(at_us[order], edges), audio_s[order]
-        for at, (first, last) in enumerate(zip(places[:-1], places[1:], strict=True)):
+        for at, (first, last) in enumerate(pairwise(places)):
             there, each_s = audio_s[first:last], run.wall_s / count
             bins.append(
                 Bin(
