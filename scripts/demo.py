@@ -143,7 +143,9 @@ def demo(models: str | None, catalogue: Path | None) -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--models", metavar="URI", help="a model folder (default: small, of random weights)")
-    parser.add_argument("--catalogue", type=Path, metavar="DIR", help="your own tracks (default: seeded songs)")
+    parser.add_argument(
+        "--catalogue", type=Path, metavar="DIR", help="your own tracks (default: seeded songs)"
+    )
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that it cleans up as Ctrl-C does
     try:
