@@ -40,6 +40,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (SeparationError, RayError) as error:
         console.print(f"stopped: {_cause(error)}")
         return STOPPED
+    except Exception:  # Python's own exit code would be 1, which says that the job ran to its end
+        console.print_exception()
+        return STOPPED
 
 
 def separate(args: argparse.Namespace, console: Console) -> int:
