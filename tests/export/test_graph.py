@@ -72,6 +72,16 @@ def test_a_batch_is_its_segments(small_folder: tuple[Path, Bag]) -> None:
     assert measure(model, 3, specialist, segments[:2]).meets(BARS["fp32"])
 
 
+def test_int8_meets_its_bar_in_a_smaller_file(small_folder: tuple[Path, Bag], tmp_path: Path) -> None:
+    model, path = SMALL.model("drums"), tmp_path / "drums.onnx"
+    path.write_bytes(to_onnx(SpecialistModule(model, 0, "int8")))
+    specialist = Specialist(path, "drums", provider="cpu", threads=1)
+    parity = measure(model, 0, specialist, music_like(1))
+    assert parity.meets(BARS["int8"]) and not parity.meets(BARS["fp32"])
+    kinds = [node.op_type for node in onnx.load(path).graph.node]
+    assert kinds.count("DynamicQuantizeMatMul") == 2 * 2 * 6  # layers, branches, products of a layer
+
+
 def test_the_same_weights_give_the_same_bytes(small_folder: tuple[Path, Bag]) -> None:
     folder, _ = small_folder
     again = to_onnx(SpecialistModule(SMALL.model("drums"), 0))
