@@ -56,7 +56,7 @@ def separate(args: argparse.Namespace, console: Console) -> int:
         return DONE
     tables.forget(job.output, work.again)
     tables.drop_uncommitted(job.output)
-    run_record.write(job, vars(args))
+    run_record.write(job, vars(args), work.total)
     failed = work.failed
     if work.pending.num_rows:
         failed += run(work.pending, job, console).failed
