@@ -8,9 +8,8 @@ import sys
 from collections.abc import Sequence
 
 from jobs.reporting import markdown, page
-from jobs.reporting.facts import Facts, gather
+from jobs.reporting.facts import gather
 from jobs.reporting.listening import listen
-from separation.contract import STEMS
 from separation.errors import SeparationError
 from separation.storage import join, put_bytes
 
@@ -22,7 +21,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     output = args.output.rstrip("/")
     target = args.to or join(output, f"report.{args.format}")
     try:
-        put_bytes(report(output, args.format).encode(), target)
+        put_bytes(report(output, args.format, args.price).encode(), target)
     except SeparationError as error:
         print(f"stopped: {error}")
         return STOPPED
@@ -30,18 +29,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return DONE
 
 
-def report(output: str, form: str) -> str:
-    facts = gather(output)
+def report(output: str, form: str, price: float | None = None) -> str:
+    facts = gather(output, price)
     if form == "md":
         return markdown.render(facts)
-    return page.render(facts, [listen(track, makes_mix(facts)) for track in facts.samples])
-
-
-def makes_mix(facts: Facts) -> bool:
-    """Whether the stems that the run wrote add up to the mix, as far as `run.json` says."""
-    options = (facts.record.get("settings") or {}).get("options") or {}
-    stems = options.get("stems")
-    return bool(options.get("two_stems")) or not stems or set(stems) >= set(STEMS)
+    return page.render(facts, [listen(track) for track in facts.samples])
 
 
 def parser() -> argparse.ArgumentParser:
@@ -52,6 +44,9 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--output", required=True, metavar="URI", help="the output folder of jobs.separate")
     parser.add_argument(
         "--format", choices=("html", "md"), default="html", help="md has no sounds (%(default)s)"
+    )
+    parser.add_argument(
+        "--price", type=float, metavar="USD", help="of a node-hour, where run.json has none or another"
     )
     parser.add_argument(
         "--to", metavar="PATH", help="path or URI of the report (report.html or report.md at the output)"

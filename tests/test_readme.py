@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+import jobs.report
 import jobs.separate
 import separation.__main__
 from jobs.pipeline import schema
@@ -19,6 +20,12 @@ def test_every_documented_option_exists(parser) -> None:  # type: ignore[no-unty
     documented = set(re.findall(r"`(--[a-z0-9-]+)", table))
     assert {"--stems", "--clip-mode"} <= documented
     assert documented <= set(parser._option_string_actions)
+
+
+def test_every_documented_option_of_the_report_exists() -> None:
+    section = README.partition("## A report")[2].partition("\n## ")[0]
+    documented = set(re.findall(r"(--[a-z0-9-]+)", section))
+    assert documented == set(jobs.report.parser()._option_string_actions) - {"-h", "--help"}
 
 
 @pytest.mark.parametrize(("table", "columns"), [("tracks", schema.TRACKS), ("timings", schema.TIMINGS)])

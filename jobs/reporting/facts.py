@@ -40,6 +40,7 @@ class Facts:
     output: str
     made_at: datetime
     record: dict[str, Any]
+    usd_per_node_hour: float | None
     runs: list[Run]  # in the order of time
     stages: dict[str, float]  # worker seconds on the road outside of the specialists
     specialists: list[Specialist]
@@ -59,8 +60,12 @@ class Facts:
 
     @property
     def catalogue_tracks(self) -> int | None:
-        """How many the last run found in its catalogue, if `run.json` says it."""
-        return (self.record.get("catalogue") or {}).get("tracks")
+        """How many the last run found in its catalogue, if `run.json` says it.
+
+        None too if the output holds more: then it is not this catalogue's alone.
+        """
+        tracks = (self.record.get("catalogue") or {}).get("tracks")
+        return tracks if tracks and tracks >= self.done + self.failed else None
 
     @property
     def audio_s(self) -> float:
@@ -82,13 +87,10 @@ class Facts:
 
     @property
     def cost(self) -> Cost | None:
-        price = self.record.get("price")
-        if isinstance(price, dict):
-            price = price.get("usd_per_node_hour")
-        if not isinstance(price, int | float):
+        if self.usd_per_node_hour is None:
             return None
         node_hours = sum(run.wall_s * len(run.nodes) for run in self.runs) / 3600
-        return Cost(float(price), node_hours, self.audio_s / 3600)
+        return Cost(self.usd_per_node_hour, node_hours, self.audio_s / 3600)
 
     def utilisation(self, specialist: Specialist) -> tuple[float, float] | None:
         """Shares of its actors' time in inference and in waiting for a turn; None if nobody knows."""
@@ -99,8 +101,12 @@ class Facts:
         return busy, min(1.0 - busy, specialist.queue_s / have_s)
 
 
-def gather(output: str) -> Facts:
-    """What can be said of `output`, be it finished, running or empty."""
+def gather(output: str, price: float | None = None) -> Facts:
+    """What can be said of `output`, be it finished, running or empty.
+
+    `price` is that of a node-hour in dollars, instead of what `run.json` may say.
+    """
+    record = read_record(output)
     tally = Tally()
     for tracks, timings in tables.read_pairs(output, TRACKS_READ, TIMINGS_READ):
         tally.add(tracks, timings)
@@ -108,7 +114,8 @@ def gather(output: str) -> Facts:
     return Facts(
         output=output,
         made_at=datetime.now(UTC),
-        record=read_record(output),
+        record=record,
+        usd_per_node_hour=price_in(record) if price is None else price,
         runs=runs,
         stages=tally.stages,
         specialists=tally.specialists(),
@@ -118,6 +125,14 @@ def gather(output: str) -> Facts:
         median_chunk_s=tally.median_chunk_s(),
         samples=tally.samples(),
     )
+
+
+def price_in(record: dict[str, Any]) -> float | None:
+    """Dollars a node-hour: `price` as a number, or as an object that has it as `usd_per_node_hour`."""
+    price = record.get("price")
+    if isinstance(price, dict):
+        price = price.get("usd_per_node_hour")
+    return float(price) if isinstance(price, int | float) else None
 
 
 def read_record(output: str) -> dict[str, Any]:

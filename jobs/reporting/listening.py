@@ -3,7 +3,7 @@
 import contextlib
 import io
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -13,7 +13,7 @@ import soundfile
 
 from jobs.reporting.tally import Sampled
 from separation.blocks import reblock
-from separation.contract import SAMPLE_RATE
+from separation.contract import SAMPLE_RATE, STEMS
 from separation.errors import StorageError, TrackError
 from separation.reading import open_audio
 from separation.storage import download
@@ -54,11 +54,10 @@ class Heard:
         return max((float(voice.envelope.max(initial=0.0)) for voice in self.voices), default=0.0)
 
 
-def listen(track: Sampled, makes_mix: bool) -> Heard:
+def listen(track: Sampled) -> Heard:
     """Reads the track's stems; one that cannot be read is a note.
 
-    `makes_mix` says that the stems, were they all there, add up to the mix. It is their sum that is
-    shown as the mix: the catalogue itself need not be readable from here.
+    What is shown as the mix is the sum of the stems: the catalogue need not be readable from here.
     """
     notes: list[str] = []
     with contextlib.ExitStack() as stack:
@@ -75,15 +74,20 @@ def listen(track: Sampled, makes_mix: bool) -> Heard:
                 notes.append(f"{stem}: {_reason(error)}")
         if not track.stems:
             notes.append("the timings name no stems of this track")
-        mixes = makes_mix and bool(files) and len(files) == len(track.stems)
+        mixes = add_up(files)
         if files and not mixes:
-            notes.append("no mix: it is shown as the sum of the stems, and they are not all there")
+            notes.append("no mix: it is shown as the sum of the stems, which are not all here")
         if not files:
             return Heard(track, [], notes)
         try:
             return _listen(track, files, mixes, notes)
         except TrackError as error:
             return Heard(track, [], [*notes, _reason(error)])
+
+
+def add_up(stems: Collection[str]) -> bool:
+    """Whether the mix is the sum of these: all specialists' stems, or `vocals` and `no_vocals`."""
+    return set(STEMS) <= set(stems) or any(f"no_{stem}" in stems for stem in stems)
 
 
 def _listen(track: Sampled, files: dict[str, BinaryIO], mixes: bool, notes: list[str]) -> Heard:

@@ -8,7 +8,6 @@ import pytest
 
 from jobs import report
 from jobs.reporting import words
-from jobs.reporting.facts import gather
 from separation.stores import S3_SETTINGS
 from tests.outputs import HOSTILE, Row, finished_rows, write_record, write_tables
 
@@ -49,19 +48,16 @@ def test_a_broken_run_json_is_refused(tmp_path: Path, capsys: pytest.CaptureFixt
     assert not (tmp_path / "report.html").exists()
 
 
-@pytest.mark.parametrize(
-    ("options", "makes_mix"),
-    [
-        ({}, True),
-        ({"stems": [], "two_stems": None}, True),
-        ({"stems": [], "two_stems": "vocals"}, True),
-        ({"stems": ["vocals"], "two_stems": None}, False),
-        ({"stems": ["vocals", "other", "drums", "bass"]}, True),
-    ],
-)
-def test_which_stems_make_a_mix(tmp_path: Path, options: dict[str, object], makes_mix: bool) -> None:
-    write_record(tmp_path, settings={"options": options})
-    assert report.makes_mix(gather(str(tmp_path))) is makes_mix
+def test_a_given_price_wins_over_the_record_s(tmp_path: Path) -> None:
+    write_tables(tmp_path, "r1", finished_rows(30))
+    write_record(tmp_path, price=100.0)
+    output = ["--output", str(tmp_path), "--format", "md"]
+    costs = []
+    for price in ([], ["--price", "1000"]):
+        assert report.main([*output, *price]) == 0
+        costs.append(re.search(r"cost to date: .([\d.]+) for", (tmp_path / "report.md").read_text()))
+    cheap, dear = (float(cost[1]) for cost in costs if cost)
+    assert dear == pytest.approx(10 * cheap, rel=0.01)
 
 
 def test_markdown_is_not_steered_by_names(tmp_path: Path) -> None:

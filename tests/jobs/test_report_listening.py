@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from jobs.reporting.listening import CLIP_S, COLUMNS, HOPS_A_SECOND, encode, envelope, listen, lively
+from jobs.reporting.listening import CLIP_S, COLUMNS, HOPS_A_SECOND, add_up, encode, envelope, listen, lively
 from jobs.reporting.tally import Sampled
 from separation.contract import SAMPLE_RATE, STEMS
 from separation.writing import Encoding, write_audio
@@ -44,7 +44,7 @@ def loudest_tone(samples: np.ndarray) -> float:
 
 @pytest.mark.parametrize("form", ["wav", "flac", "mp3", "ogg"])
 def test_clips_are_each_stem_where_all_play(tmp_path: Path, form: str) -> None:
-    heard = listen(write_track(tmp_path, form), makes_mix=True)
+    heard = listen(write_track(tmp_path, form))
     assert heard.notes == []
     assert [each.name for each in heard.voices] == ["mix", *STEMS]
     assert 4.0 <= heard.clip_start_s <= 5.0
@@ -60,7 +60,7 @@ def test_clips_are_each_stem_where_all_play(tmp_path: Path, form: str) -> None:
 
 
 def test_the_mix_is_the_sum_at_the_level_of_the_separation(tmp_path: Path) -> None:
-    heard = listen(write_track(tmp_path, "wav", factor=0.25), makes_mix=True)
+    heard = listen(write_track(tmp_path, "wav", factor=0.25))
     middle = slice(SAMPLE_RATE, 8 * SAMPLE_RATE)
     mix, *stems = (heard_samples(each.clip)[:, middle] for each in heard.voices)
     np.testing.assert_allclose(mix, sum(stems), atol=0.02)
@@ -71,7 +71,7 @@ def test_a_missing_stem_is_a_note_and_leaves_no_mix(tmp_path: Path) -> None:
     track = write_track(tmp_path, "wav")
     Path(track.stems["bass"]).unlink()
     Path(track.stems["other"]).write_bytes(b"<html>404</html>")
-    heard = listen(track, makes_mix=True)
+    heard = listen(track)
     assert [each.name for each in heard.voices] == ["drums", "vocals"]
     bass, other, mix = heard.notes
     assert bass == "bass: its file is not at the output"
@@ -83,23 +83,37 @@ def test_no_stem_at_all_is_a_note(tmp_path: Path) -> None:
     track = write_track(tmp_path, "wav")
     for uri in track.stems.values():
         Path(uri).unlink()
-    heard = listen(track, makes_mix=True)
+    heard = listen(track)
     assert heard.voices == []
     assert len(heard.notes) == 4
-    assert listen(Sampled("a", 1.0, 1.0, {}), makes_mix=True).notes == [
-        "the timings name no stems of this track"
-    ]
+    assert listen(Sampled("a", 1.0, 1.0, {})).notes == ["the timings name no stems of this track"]
 
 
 def test_one_stem_of_four_is_no_mix(tmp_path: Path) -> None:
-    heard = listen(write_track(tmp_path, "wav", stems=("vocals",)), makes_mix=False)
+    heard = listen(write_track(tmp_path, "wav", stems=("vocals",)))
     assert [each.name for each in heard.voices] == ["vocals"]
+    assert "no mix" in heard.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("stems", "are_all"),
+    [
+        (STEMS, True),
+        (("vocals", "no_vocals"), True),
+        (("vocals",), False),
+        (("no_vocals",), False),
+        (STEMS[1:], False),
+        ((), False),
+    ],
+)
+def test_which_stems_make_a_mix(stems: tuple[str, ...], are_all: bool) -> None:
+    assert add_up(stems) is are_all
 
 
 def test_a_track_shorter_than_a_clip_is_heard_whole(tmp_path: Path) -> None:
     samples = voice("drums")[:, : SAMPLE_RATE * 3 // 2 + 7]
     write_audio(tmp_path / "a.wav", [samples], samples.shape[1], Encoding())
-    heard = listen(Sampled("a", 1.5, 1.0, {"drums": str(tmp_path / "a.wav")}), makes_mix=False)
+    heard = listen(Sampled("a", 1.5, 1.0, {"drums": str(tmp_path / "a.wav")}))
     assert heard.clip_start_s == 0
     assert heard.clip_s == samples.shape[1] / SAMPLE_RATE
 
