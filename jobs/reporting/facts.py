@@ -5,7 +5,7 @@ three numbers a track (16 bytes: 16 MB for a million), and what the report shows
 """
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -123,8 +123,18 @@ def gather(output: str, price: float | None = None) -> Facts:
         errors=tally.errors(),
         slowest=tally.slowest(),
         median_chunk_s=tally.median_chunk_s(),
-        samples=tally.samples(),
+        samples=[rebased(sample, record, output) for sample in tally.samples()],
     )
+
+
+def rebased(sample: Sampled, record: dict[str, Any], output: str) -> Sampled:
+    """`sample` with its stems below `output`, where the run wrote them below a folder since copied there."""
+    written_to = str((record.get("arguments") or {}).get("output") or output).rstrip("/") + "/"
+    stems = {
+        stem: join(output, uri.removeprefix(written_to)) if uri.startswith(written_to) else uri
+        for stem, uri in sample.stems.items()
+    }
+    return replace(sample, stems=stems)
 
 
 def price_in(record: dict[str, Any]) -> float | None:

@@ -172,6 +172,19 @@ def test_a_job_of_one_specialist_and_its_complement(tmp_path: Path) -> None:
     assert list(facts.samples[0].stems) == ["vocals", "no_vocals"]
 
 
+@pytest.mark.parametrize("written_to", ["s3://music/out", "s3://music/out/", "out"])
+def test_the_stems_of_a_copied_output_are_those_of_the_copy(tmp_path: Path, written_to: str) -> None:
+    row = good(finished_rows(3))[0]
+    uri = f"{written_to.rstrip('/')}/stems/a/out/drums.wav"
+    write_tables(tmp_path, "r1", [row | {"stems": [row["stems"][0] | {"uri": uri}, row["stems"][1]]}])
+    write_record(tmp_path, arguments={"output": written_to})
+    (sample,) = gather(str(tmp_path)).samples
+    assert sample.stems == {
+        "drums": f"{tmp_path}/stems/a/out/drums.wav",
+        "bass": row["stems"][1]["uri"],  # not below the output: as it stands
+    }
+
+
 @pytest.mark.parametrize("content", ["{", "[]"])
 def test_a_broken_record_is_named(tmp_path: Path, content: str) -> None:
     (tmp_path / "run.json").write_text(content)
