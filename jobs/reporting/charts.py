@@ -14,7 +14,9 @@ from jobs.reporting import words
 from jobs.reporting.timeline import Bin
 
 TICKS = 4  # of an axis, about
-FLOOR = 84.0  # percent: the height of the bars; below it stand errors and times
+GAP, WIDEST_GAP = 0.14, 0.4  # between bars: share of a bar's place, percent of the chart
+FAILED_TOP = 86.0  # percent: from here down to 100, the share of tracks in error
+FLOOR = 84.0  # percent: the foot of the bars
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +43,7 @@ def bar(parts: Iterable[Part], label: str) -> Markup:
 
 
 def throughput(bins: Sequence[Bin]) -> Markup:
-    """Bars of audio over clock, marks under those with errors, the average, and lines between runs.
+    """Bars of audio over clock, under them the share in error, the average, and lines between runs.
 
     Two drawings of one height, side by side: the axis and the plot.
     """
@@ -80,12 +82,13 @@ def _throughput_bar(each: Bin, x: float, width: float, height: float) -> Markup:
         f"{words.moment(each.started_at)}, {words.duration(each.width_s)}: {words.number(each.x_realtime)} "
         f"audio-hours an hour, {each.tracks} tracks{failed}"
     )
+    inner = width - min(width * GAP, WIDEST_GAP)
     drawn = Markup('<rect class="rate" x="{}%" width="{}%" y="{}%" height="{}%"/>').format(
-        *map(_places, (x, width * 0.86, FLOOR - height, height))
+        *map(_places, (x, inner, FLOOR - height, height))
     )
     if each.failed:
-        drawn += Markup('<rect class="failed" x="{}%" width="{}%" y="{}%" height="3"/>').format(
-            *map(_places, (x, width * 0.86, FLOOR + 3))
+        drawn += Markup('<rect class="failed" x="{}%" width="{}%" y="{}%" height="{}%"/>').format(
+            *map(_places, (x, inner, FAILED_TOP, max(1.0, each.failed / each.tracks * (100 - FAILED_TOP))))
         )
     target = Markup('<rect class="target" x="{}%" width="{}%" height="100%"/>').format(
         *map(_places, (x, width))

@@ -59,7 +59,7 @@ def listen(track: Sampled) -> Heard:
 
     What is shown as the mix is the sum of the stems: the catalogue need not be readable from here.
     """
-    notes: list[str] = []
+    missing: dict[str, list[str]] = {}  # reason -> stems
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="stemfleet-")))
         files: dict[str, BinaryIO] = {}
@@ -71,7 +71,8 @@ def listen(track: Sampled) -> Heard:
                 open_audio(file, uri)
                 files[stem] = file
             except (OSError, StorageError, TrackError) as error:
-                notes.append(f"{stem}: {_reason(error)}")
+                missing.setdefault(_reason(error), []).append(stem)
+        notes = [f"{', '.join(stems)}: {reason}" for reason, stems in missing.items()]
         if not track.stems:
             notes.append("the timings name no stems of this track")
         mixes = add_up(files)
@@ -163,5 +164,5 @@ def encode(clip: np.ndarray) -> bytes:
 
 def _reason(error: Exception) -> str:
     if isinstance(error, FileNotFoundError):
-        return "its file is not at the output"
+        return "not at the output"
     return error.reason if isinstance(error, TrackError | StorageError) else str(error)

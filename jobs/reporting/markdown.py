@@ -44,7 +44,7 @@ def _summary(facts: Facts) -> list[str]:
     cost = facts.cost
     return [
         f"- {facts.done:,} tracks done{total}, {facts.failed:,} in error",
-        f"- {words.duration(facts.audio_s)} of audio in {words.duration(facts.wall_s)}{pace}",
+        f"- {words.hours(facts.audio_s)} of audio in {words.duration(facts.wall_s)}{pace}",
         f"- cost to date: {words.dollars(cost.usd)} for {words.number(cost.node_hours)} node-hours"
         if cost
         else "- cost: no price is known",

@@ -50,7 +50,8 @@ def render(facts: Facts, heard: Sequence[Heard]) -> str:
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters |= {
-        name: getattr(words, name) for name in ("duration", "number", "percent", "dollars", "moment", "plain")
+        name: getattr(words, name)
+        for name in ("duration", "hours", "number", "percent", "dollars", "moment", "plain")
     }
     environment.globals |= {"colour": colour, "throughput": charts.throughput, "data_uri": data_uri}
     environment.globals |= {

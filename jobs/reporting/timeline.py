@@ -10,7 +10,8 @@ import numpy as np
 from jobs.reporting.tally import Moments, Run
 
 BINS = 96
-TRACKS_A_BIN = 4  # on average; fewer and the picture shows single tracks instead of a rate
+FEW_BINS = 12  # or one a track, if there are fewer
+TRACKS_A_BIN = 4  # on average, beyond FEW_BINS; fewer would show single tracks instead of a rate
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,7 @@ def draw_timeline(runs: Sequence[Run], moments: Mapping[str, Moments]) -> list[B
     if not total_s:
         return []
     tracks = sum(len(at_us) for at_us, _ in moments.values())
-    width_s = total_s / int(np.clip(tracks // TRACKS_A_BIN, 1, BINS))
+    width_s = total_s / min(max(tracks // TRACKS_A_BIN, min(tracks, FEW_BINS)), BINS)
     bins: list[Bin] = []
     position_s = 0.0
     for number, run in enumerate(runs):

@@ -15,11 +15,18 @@ def duration(seconds: float | None) -> str:
     """`0.42 s`, `8.1 s`, `3 min 20 s`, `5 h 7 min`, `12 d 4 h`."""
     if seconds is None:
         return "unknown"
-    if seconds < 59.95:
+    if 0 < seconds < 59.95:
         return f"{seconds:.2f} s" if seconds < 1 else f"{seconds:.1f} s"
+    if seconds <= 0:  # clocks of two machines may disagree
+        return "0 s"
     unit, size, smaller, smaller_size = next(step for step in UNITS if round(seconds) >= step[1])
     big, rest = divmod(round(seconds), size)
     return f"{big} {unit} {rest // smaller_size} {smaller}" if rest >= smaller_size else f"{big} {unit}"
+
+
+def hours(seconds: float) -> str:
+    """Of audio, which is counted in hours however many: `8 min 20 s`, `48.5 h`, `12,345 h`."""
+    return duration(seconds) if seconds < 3600 else f"{number(seconds / 3600)} h"
 
 
 def number(value: float | None) -> str:

@@ -32,7 +32,7 @@ def test_an_output_on_s3(bucket: str, tmp_path: Path) -> None:
     fs.put(f"{tmp_path}/", f"{bucket}/out/", recursive=True)
     assert report.main(["--output", f"{bucket}/out"]) == 0
     page = fs.cat_file(f"{bucket}/out/report.html").decode()
-    assert "its file is not at the output" in page
+    assert "vocals: not at the output" in page
     assert words.plain(finished_rows(12)[11]["track_id"]) in page
 
 
@@ -84,6 +84,7 @@ def test_markdown_is_not_steered_by_names(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("seconds", "shown"),
     [
+        (-0.3, "0 s"),
         (0.421, "0.42 s"),
         (59.94, "59.9 s"),
         (59.96, "1 min"),

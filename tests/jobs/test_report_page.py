@@ -194,7 +194,7 @@ def test_a_run_that_has_just_begun(tmp_path: Path, tracks: int) -> None:
     found = Page(report.report(str(tmp_path), "html"))
     assert found.wrong == []
     assert any("no price is known" in text for text in found.text("p"))
-    assert any("its file is not at the output" in text for text in found.text("p"))
+    assert any("vocals: not at the output" in text for text in found.text("p"))
 
 
 def test_only_errors(tmp_path: Path) -> None:
