@@ -120,6 +120,7 @@ def test_a_track_shorter_than_a_clip_is_heard_whole(tmp_path: Path) -> None:
 
 def test_lively_weighs_a_quiet_stem_like_a_loud_one() -> None:
     loud, quiet = np.full(300, 1.0), np.zeros(300)
+    loud[:100] = 1.05
     quiet[150:250] = 1e-4
     assert lively(np.stack([loud, quiet]), CLIP_S * HOPS_A_SECOND) == 150
 
