@@ -20,7 +20,7 @@ ifeq ($(BROWSER),)
 	@echo "no Chromium at CHROMIUM or on the PATH: the tests marked browser are left out"
 	$(BIN)/python -m pytest -m 'not long and not browser'
 else
-	CHROMIUM=$(BROWSER) $(BIN)/python -m pytest
+	CHROMIUM='$(BROWSER)' $(BIN)/python -m pytest
 endif
 
 test-long: $(READY)

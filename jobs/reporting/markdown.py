@@ -82,6 +82,5 @@ def table(names: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
 
 def text(found: str, longest: int = words.LONGEST_NAME) -> str:
     """`found` as plain text on one line: nothing in it is Markdown or HTML."""
-    return re.sub(
-        r"([\\`*_{}\[\]()#+!|~:@$-])", r"\\\1", html.escape(words.plain(found, longest), quote=False)
-    )
+    escaped = re.sub(r"([\\`*_{}\[\]|~:@$!])", r"\\\1", html.escape(words.plain(found, longest), quote=False))
+    return re.sub(r"^(?=[-+#=])", r"\\", escaped)  # at its start, a list or a heading

@@ -22,7 +22,7 @@ from separation.contract import STEMS
 
 FILES = files("jobs.reporting")
 STAGE_WORDS = {
-    "probe": "probe: decode once for length and loudness",
+    "probe": "probe (decode once, for length and loudness)",
     "decode": "decode into chunks",
     "stitch": "stitch",
     "write": "encode and write",

@@ -16,6 +16,8 @@ def duration(seconds: float | None) -> str:
     if seconds is None:
         return "unknown"
     if 0 < seconds < 59.95:
+        if seconds < 0.005:
+            return "under 0.01 s"
         return f"{seconds:.2f} s" if seconds < 1 else f"{seconds:.1f} s"
     if seconds <= 0:  # clocks of two machines may disagree
         return "0 s"

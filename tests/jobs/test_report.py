@@ -7,7 +7,7 @@ import fsspec
 import pytest
 
 from jobs import report
-from jobs.reporting import words
+from jobs.reporting import markdown, words
 from separation.stores import S3_SETTINGS
 from tests.outputs import HOSTILE, Row, finished_rows, write_record, write_tables
 
@@ -79,12 +79,14 @@ def test_markdown_is_not_steered_by_names(tmp_path: Path) -> None:
     slowest = text.partition("## Slowest tracks")[2].partition("## Runs")[0]
     assert len(re.findall(r"^\| ", slowest, re.MULTILINE)) == 1 + len(HOSTILE)
     assert "](javascript" not in text
+    assert markdown.text("- a # b-c") == r"\- a # b-c"
 
 
 @pytest.mark.parametrize(
     ("seconds", "shown"),
     [
         (-0.3, "0 s"),
+        (0.001, "under 0.01 s"),
         (0.421, "0.42 s"),
         (59.94, "59.9 s"),
         (59.96, "1 min"),
