@@ -100,7 +100,7 @@ def _open(path: Path, provider: str, threads: int, spinning: bool) -> Any:
     wanted = [name for name in FALLBACKS[provider] if name in available]
     if wanted == [PROVIDERS["cpu"]]:
         # One segment at a time, see __call__. Known sizes let onnxruntime keep its blocked layout from
-        # convolution to convolution: 4 % of the time on one core of an EPYC Zen 4.
+        # convolution to convolution: about 3 % of the time on one core of an EPYC Zen 4.
         options.add_free_dimension_override_by_name("batch", 1)
     if "CUDAExecutionProvider" in wanted:
         onnxruntime.preload_dlls()  # CUDA and cuDNN from their Python packages, where those are installed
