@@ -98,21 +98,18 @@ def _throughput_bar(each: Bin, x: float, width: float, height: float) -> Markup:
 
 def waveform(envelope: np.ndarray, peak: float, clip: tuple[float, float], colour: str, label: str) -> Markup:
     """A mirrored envelope to the scale of `peak`; `clip` is the start and end of what plays, as shares."""
-    heights = envelope / peak * 48 if peak else np.zeros(len(envelope))
-    xs = np.linspace(0, 1000, len(envelope) + 1)
-    tops = [f"{x:.0f},{50 - h:.1f}" for x, h in zip(_steps(xs), np.repeat(heights, 2), strict=True)]
-    downs = [f"{x:.0f},{50 + h:.1f}" for x, h in zip(_steps(xs), np.repeat(heights, 2), strict=True)]
-    path = f"M{' '.join(tops)} {' '.join(reversed(downs))}z"
+    heights = np.repeat(envelope / peak * 48 if peak else np.zeros(len(envelope)), 2)
+    edges = np.linspace(0, 1000, len(envelope) + 1)
+    xs = np.stack([edges[:-1], edges[1:]], axis=1).ravel()  # both sides of each column
+    tops, feet = (
+        [f"{x:.0f},{y:.1f}" for x, y in zip(xs, ys, strict=True)] for ys in (50 - heights, 50 + heights)
+    )
+    path = f"M{' '.join(tops)} {' '.join(reversed(feet))}z"
     start, end = clip
     return Markup(
         '<svg class="waveform" viewBox="0 0 1000 100" preserveAspectRatio="none" role="img" aria-label="{}">'
         '<rect class="clip" x="{}" width="{}" height="100"/><path class="{}" d="{}"/></svg>'
     ).format(label, _places(start * 1000), _places((end - start) * 1000), colour, path)
-
-
-def _steps(xs: np.ndarray) -> np.ndarray:
-    """Both sides of each column."""
-    return np.stack([xs[:-1], xs[1:]], axis=1).ravel()
 
 
 def nice_ticks(highest: float) -> list[float]:

@@ -27,8 +27,6 @@ STAGE_WORDS = {
     "stitch": "stitch",
     "write": "encode and write",
 }
-
-
 NOWHERE = "base-uri 'none'; form-action 'none'"  # what default-src does not govern
 
 
@@ -53,11 +51,13 @@ def render(facts: Facts, heard: Sequence[Heard]) -> str:
         name: getattr(words, name)
         for name in ("duration", "hours", "number", "percent", "dollars", "moment", "plain")
     }
-    environment.globals |= {"colour": colour, "throughput": charts.throughput, "data_uri": data_uri}
     environment.globals |= {
+        "colour": colour,
+        "throughput": charts.throughput,
         "share_bar": share_bar,
         "busy_bar": busy_bar,
         "waveform": waveform,
+        "data_uri": data_uri,
         "clip_s": CLIP_S,
     }
     template = environment.from_string(FILES.joinpath("page.html").read_text())
