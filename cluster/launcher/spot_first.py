@@ -2,7 +2,7 @@
 
 Ray 2.60 has no such fallback of its own. Both of its autoscalers take the best match again at once when EC2
 has just refused it: v1's default score leaves the refusals unread, v2 counts only machines that never come
-up. v1 keeps every refusal for 30 minutes and lets the score be replaced, by RAY_AUTOSCALER_UTILIZATION_SCORER.
+up. v1 keeps every refusal for 30 minutes, and RAY_AUTOSCALER_UTILIZATION_SCORER replaces its score.
 """
 
 from typing import Any

@@ -86,12 +86,11 @@ def test_stated_cpus_and_gpus_are_those_of_the_instance_types(aws: str) -> None:
     described = boto3.client("ec2").describe_instance_types(InstanceTypes=sorted(names))["InstanceTypes"]
     have = {}
     for machine in described:
-        gpus = machine.get("GpuInfo", {}).get("Gpus", [])
-        assert [gpu["Name"] for gpu in gpus] in ([], ["L4"])
-        have[machine["InstanceType"]] = {
-            "CPU": machine["VCpuInfo"]["DefaultVCpus"],
-            **{"GPU": gpu["Count"] for gpu in gpus},
-        }
+        resources = {"CPU": machine["VCpuInfo"]["DefaultVCpus"]}
+        for gpu in machine.get("GpuInfo", {}).get("Gpus", []):
+            assert gpu["Name"] == "L4"
+            resources["GPU"] = gpu["Count"]
+        have[machine["InstanceType"]] = resources
     for node_type in workers:
         assert node_type["resources"] == have[node_type["node_config"]["InstanceType"]]
 
