@@ -75,7 +75,7 @@ def cores(usages: list[Usage], tracks: pa.Table, timings: pa.Table, stems: tuple
 
 
 def waits(timings: pa.Table, wall_s: float) -> list[Stage]:
-    """What inferences waited for a turn on their node, in no core's time; `share`: the mean number waiting."""
+    """What inferences waited for a turn on their node, in no core's time; `share` is their mean number."""
     queue_s = _sum(timings["queue_s"])
     return [Stage("wait", "turn", queue_s, None, queue_s / wall_s)]
 
