@@ -6,6 +6,7 @@ refused to start or had to stop, and can be run again.
 
 import argparse
 import os
+import re
 import secrets
 import sys
 import tempfile
@@ -39,6 +40,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return separate(args, console)
     except (SeparationError, RayError) as error:
         console.print(f"stopped: {cause(error)}")
+        return STOPPED
+    except Exception:  # Python's own exit code would be 1, which says that the job ran to its end
+        console.print_exception()
         return STOPPED
 
 
@@ -140,7 +144,7 @@ def _show_errors(output: str, console: Console) -> None:
 
 
 def cause(error: Exception) -> str:
-    """The sentence of what a stage raised, without Ray's layers around it; Ray's own otherwise."""
+    """The sentence of what a stage raised, without Ray's layers around it; Ray's own text otherwise."""
     inner: BaseException | None = error
     while inner is not None:
         if isinstance(inner, RayTaskError):
@@ -148,7 +152,9 @@ def cause(error: Exception) -> str:
         if isinstance(inner, SeparationError):
             return str(inner)
         inner = inner.__cause__
-    return str(error)
+    # An actor that died in its constructor leaves its exception as text alone.
+    ours = re.findall(r"^separation\.errors\.\w+: (.+)$", str(error), re.MULTILINE)
+    return ours[-1] if ours else str(error)
 
 
 # Fields of Plan that an option of the same name sets.

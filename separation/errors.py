@@ -2,9 +2,10 @@
 
 SeparationError
 ├── TrackError        one track cannot be done; the others go on
-├── ModelError        a model folder, file or graph is not what it says; nothing can go on
+├── LocatedError
+│   ├── ModelError    a model folder, file or graph is not what it says; nothing can go on
+│   └── StorageError  a store does not answer, or refuses; nothing can go on
 ├── WrongProvider     the session does not run where it was asked to
-├── StorageError      a store does not answer, or refuses; nothing can go on
 ├── PlanError         the job does not fit the cluster
 └── UsageError        the request contradicts itself
 
@@ -46,13 +47,21 @@ class TrackError(SeparationError):
         return f"{self.uri}: {self.kind}: {self.reason}"
 
 
-class ModelError(SeparationError):
+class LocatedError(SeparationError):
     def __init__(self, uri: str, reason: str):
         super().__init__(uri, reason)
         self.uri, self.reason = uri, reason
 
     def __str__(self) -> str:
         return f"{self.uri}: {self.reason}"
+
+
+class ModelError(LocatedError):
+    """A model folder, file or graph that is not what it says."""
+
+
+class StorageError(LocatedError):
+    """A store that does not answer, or refuses."""
 
 
 class WrongProvider(SeparationError):
@@ -62,15 +71,6 @@ class WrongProvider(SeparationError):
 
     def __str__(self) -> str:
         return f"{self.stem}: the session runs on {self.found}; asked for {self.wanted}"
-
-
-class StorageError(SeparationError):
-    def __init__(self, uri: str, reason: str):
-        super().__init__(uri, reason)
-        self.uri, self.reason = uri, reason
-
-    def __str__(self) -> str:
-        return f"{self.uri}: {self.reason}"
 
 
 class PlanError(SeparationError):

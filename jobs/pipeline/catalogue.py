@@ -6,6 +6,7 @@ minutes as Python objects.
 
 import os
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import PurePosixPath
 
 import pyarrow as pa
@@ -22,6 +23,7 @@ from separation.storage import join, list_files, read_bytes
 _AUDIO = """aac ac3 aif aifc aiff alac amr ape au caf dsf flac m4a m4b mka mp2 mp3 mp4 mpc oga ogg opus
 rf64 snd spx tta w64 wav wave webm wma wv"""
 AUDIO = frozenset(_AUDIO.split())
+LISTED_AT_ONCE = 100_000  # keys that are Python objects at a time
 MANIFESTS = {"parquet", "csv", "json", "jsonl", "ndjson"}
 
 
@@ -51,15 +53,19 @@ def pending(tracks: pa.Table, done: pa.ChunkedArray) -> pa.Table:
 
 def _listed(uri: str) -> Catalogue:
     is_glob = any(mark in uri for mark in "*?[")
-    root = _root_of_glob(uri) if is_glob else uri
-    found = [file.uri for file in list_files(uri)]
-    audio = found if is_glob else [file for file in found if _extension(file) in AUDIO]
-    prefix = root.rstrip("/") + "/"
-    ids = [file.removeprefix(prefix) if file != uri else PurePosixPath(file).name for file in audio]
-    tracks = pa.Table.from_arrays(
-        [pa.array(ids, pa.string()), pa.array(audio, pa.string())], schema=schema.CATALOGUE
-    )
-    return Catalogue(tracks, len(found) - len(audio))
+    prefix = (_root_of_glob(uri) if is_glob else uri.rstrip("/")) + "/"
+    passed_over, tables = 0, [schema.CATALOGUE.empty_table()]
+    listing = list_files(uri)
+    while page := [file.uri for file in islice(listing, LISTED_AT_ONCE)]:
+        audio = page if is_glob else [file for file in page if _extension(file) in AUDIO]
+        ids = [PurePosixPath(file).name if file == uri else file.removeprefix(prefix) for file in audio]
+        tables.append(
+            pa.Table.from_arrays(
+                [pa.array(ids, pa.string()), pa.array(audio, pa.string())], schema=schema.CATALOGUE
+            )
+        )
+        passed_over += len(page) - len(audio)
+    return Catalogue(pa.concat_tables(tables), passed_over)
 
 
 def _root_of_glob(uri: str) -> str:

@@ -5,7 +5,7 @@ Each specialist has one pool; all pools run at once, since a section goes throug
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from separation.contract import CHANNELS, SEGMENT
@@ -17,6 +17,7 @@ MOST_CHUNKS = 64  # 6.2 minutes: most tracks are one section and need no parts
 TASK_CPUS = 0.3  # of a probe, chunk or stitch task; at 0.4 or more, four pools on 2 CPUs hang (measured)
 RAY_TASK_CPUS = 1.0  # of Ray Data's own tasks, which we cannot set: left free on every node
 GPU_ACTOR_CPUS = 0.25  # an actor on a GPU only feeds it
+GPU_BATCH = 2  # chunks: about 1 GB each at fp32, for four sessions in an L4's 24 GB (estimated, not measured)
 MOST_THREADS = 8  # of a session: beyond, a second actor is worth more
 
 
@@ -79,9 +80,7 @@ def derive(nodes: Sequence[Node], specialists: int, provider: str, overrides: di
     most = _store_chunks(nodes)
     sized = {"store_chunks": most, "chunks_per_section": min(MOST_CHUNKS, most)}
     plan = replace(fits(nodes, specialists, given), provider=provider, **sized)
-    plan = replace(plan, **given)
-    if "max_actors" not in given:
-        plan = replace(plan, max_actors=max(plan.actors, plan.max_actors if "actors" not in given else 0))
+    plan = replace(plan, **{"max_actors": given.get("actors", plan.max_actors), **given})
     check(plan, nodes, specialists)
     return plan
 
@@ -103,7 +102,7 @@ def _on_gpus(nodes: Sequence[Node], specialists: int, given: dict[str, Any]) -> 
     """One actor of each specialist on every GPU."""
     gpus = int(sum(node.gpus for node in nodes))
     share = math.floor(100 / specialists) / 100
-    return Plan("cuda", gpus, gpus, GPU_ACTOR_CPUS, share, 1, 0, 8, 1, 1)
+    return Plan("cuda", gpus, gpus, GPU_ACTOR_CPUS, share, 1, 0, GPU_BATCH, 1, 1)
 
 
 def _store_chunks(nodes: Sequence[Node]) -> int:
@@ -143,7 +142,3 @@ def check(plan: Plan, nodes: Sequence[Node], specialists: int) -> None:
             f"{sum(node.cpus for node in nodes):g} CPUs leave none for {specialists} pools beside the "
             f"{RAY_TASK_CPUS:g} that other tasks need; a node needs 2"
         )
-
-
-def summary(plan: Plan) -> dict[str, Any]:
-    return asdict(plan)

@@ -27,8 +27,8 @@ class Cluster:
 
 
 @contextmanager
-def start_cluster(store_bytes: int) -> Iterator[Cluster]:
-    """One node with two CPUs whose workers see this process's S3 settings."""
+def start_cluster(store_bytes: int, gpus: int = 0) -> Iterator[Cluster]:
+    """One node with two CPUs, and GPUs in name, whose workers see this process's S3 settings."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -43,7 +43,16 @@ def start_cluster(store_bytes: int) -> Iterator[Cluster]:
         command = [
             *(sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block"),
             *("--node-ip-address", "127.0.0.1", "--port", str(port), "--temp-dir", folder),
-            *("--num-cpus", "2", "--object-store-memory", str(store_bytes), "--include-dashboard", "false"),
+            *(
+                "--num-cpus",
+                "2",
+                "--num-gpus",
+                str(gpus),
+                "--object-store-memory",
+                str(store_bytes),
+                "--include-dashboard",
+                "false",
+            ),
         ]
         log = Path(folder) / "start.log"
         start = {name: value for name, value in environment.items() if name != "RAY_ADDRESS"}

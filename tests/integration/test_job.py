@@ -15,12 +15,15 @@ import pyarrow.parquet as pq
 import pytest
 import soundfile
 
+from export.__main__ import export
+from export.random_bag import RandomBag
+from export.request import Request
 from jobs.pipeline.tables import read_table
 from separation import storage
 from separation.contract import SAMPLE_RATE, STEMS, STRIDE
 from separation.stores import S3_SETTINGS
 from tests.bags import GAINS, write_gain_bag
-from tests.integration.conftest import Run, job_command
+from tests.integration.conftest import STORE_BYTES, Run, job_command, start_cluster
 
 TRACKS, BROKEN = 200, 5
 FORMATS = ("wav", "flac", "mp3", "ogg")
@@ -165,13 +168,33 @@ def test_errors_are_retried_and_all_is_forced(separate: Run, models: str, tmp_pa
     assert (tmp_path / "out/stems/good.wav/drums.flac").exists()
 
 
-def test_sections_and_laptop_give_the_same_files(separate: Run, models: str, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def real_models(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A bag of small HTDemucs models with hot weights."""
+    folder = tmp_path_factory.mktemp("real")
+    small = RandomBag(seed=1, hot=True, channels=8, bottom_channels=16, layers=1, heads=1)
+    export(Request("random", random=small), folder, None, "fp32")
+    return str(folder)
+
+
+@pytest.mark.parametrize(
+    ("bag", "seconds", "options"),
+    [("models", 65.3, ("--shifts", "2", "--seed", "7")), ("real_models", 27.1, ())],
+)
+def test_sections_and_laptop_give_the_same_files(
+    separate: Run,
+    tmp_path: Path,
+    request: pytest.FixtureRequest,
+    bag: str,
+    seconds: float,
+    options: tuple[str, ...],
+) -> None:
     folder = tmp_path / "in"
     folder.mkdir()
-    write_track(folder / "a.flac", 65.3, 48_000)
-    write_track(folder / "b.mp3", 20, channels=1, seed=1)
+    write_track(folder / "a.flac", seconds, 48_000)
+    write_track(folder / "b.mp3", seconds / 3, channels=1, seed=1)
     laptop = tmp_path / "laptop"
-    options = ("--models", models, "--shifts", "2", "--seed", "7", "--format", "flac")
+    options = ("--models", request.getfixturevalue(bag), "--format", "flac", *options)
     tracks = [str(path) for path in sorted(folder.iterdir())]
     command = [sys.executable, "-m", "separation", *tracks, "--out", str(laptop), *options]
     subprocess.run(command, check=True, capture_output=True)
@@ -179,9 +202,8 @@ def test_sections_and_laptop_give_the_same_files(separate: Run, models: str, tmp
     assert len(expected) == 8
     for chunks in (2, 8, 1000):
         output = tmp_path / f"out-{chunks}"
-        done = separate(
-            *("--input", str(folder), "--output", str(output), "--chunks-per-section", str(chunks)), *options
-        )
+        where = ("--input", str(folder), "--output", str(output))
+        done = separate(*where, "--chunks-per-section", str(chunks), *options)
         assert done.returncode == 0, done.stdout + done.stderr
         assert contents(output / "stems") == expected
         assert not contents(output / "parts")
@@ -268,6 +290,20 @@ def test_what_cannot_be_is_refused_before_it_starts(
     assert refused.returncode == 2
     assert words in refused.stdout
     assert not (tmp_path / "o").exists()
+
+
+def test_a_gpu_in_name_is_no_silent_run_on_the_cpu(models: str, tmp_path: Path, s3_endpoint: str) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    write_track(folder / "a.wav", 1)
+    arguments = ("--input", str(folder), "--output", str(tmp_path / "out"), "--models", models)
+    with start_cluster(STORE_BYTES, gpus=1) as cluster:
+        command = job_command(tmp_path, *arguments)
+        stopped = subprocess.run(command, env=cluster.environment, capture_output=True, text=True)
+    assert stopped.returncode == 2
+    assert "1 actors a specialist, each 0.25 GPU" in stopped.stdout
+    assert "the session runs on CPUExecutionProvider; asked for CUDAExecutionProvider" in stopped.stdout
+    assert not read_table(str(tmp_path / "out"), "tracks").num_rows
 
 
 def test_a_damaged_model_is_refused(separate: Run, models: str, tmp_path: Path) -> None:

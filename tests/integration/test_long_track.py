@@ -63,7 +63,7 @@ class PeakMemory:
         while not self._stop.wait(0.5):
             for process in self._root.children(recursive=True):
                 try:
-                    name = " ".join(process.cmdline())
+                    name = " ".join(process.cmdline()).strip()
                     status = Path(f"/proc/{process.pid}/status").read_text()
                 except (psutil.Error, OSError):
                     continue

@@ -33,6 +33,7 @@ def summary(summary: dict[str, Any], console: Console) -> None:
 
 def _figures(summary: dict[str, Any]) -> dict[str, str]:
     figures = summary["figures"]
+    source, stem, sent = (figures[f"{name}_bytes"] / 1e6 for name in ("source", "stem", "net_sent"))
     busy = "" if figures["gpu_busy"] is None else f"; {figures['gpu_busy']:.0%} busy as nvidia-smi says"
     rows = {
         "audio": f"{figures['audio_s']:,.0f} s in {figures['tracks']} tracks, {figures['failed']} failed",
@@ -43,8 +44,8 @@ def _figures(summary: dict[str, Any]) -> dict[str, str]:
         "CPUs busy": f"{figures['cpu_utilisation']:.0%}",
         "memory": f"{figures['peak_bytes'] / 1e9:.1f} GB at most on a machine, "
         f"{figures['peak_bytes_above_start'] / 1e9:.1f} GB above its start",
-        "bytes": f"{figures['source_bytes'] / 1e6:,.1f} MB of sources in, {figures['stem_bytes'] / 1e6:,.1f} MB "
-        f"of stems out; {figures['net_sent_bytes'] / 1e6:,.1f} MB sent over the machines' networks",
+        "bytes": f"{source:,.1f} MB of sources in, {stem:,.1f} MB of stems out; {sent:,.1f} MB sent over "
+        "the machines' networks",
         "models": ", ".join(
             f"{opening['stem']} opened in {opening['load_s']:.2f} s" for opening in summary["openings"]
         ),

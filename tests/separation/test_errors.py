@@ -1,0 +1,23 @@
+import pickle
+
+import pytest
+
+from separation import errors
+from separation.errors import Kind
+
+EXAMPLES = [
+    errors.TrackError("s3://b/a.mp3", Kind.CORRUPT, "why"),
+    errors.ModelError("models/bag.json", "why"),
+    errors.StorageError("s3://b/x", "why"),
+    errors.WrongProvider("bass", "CUDA", "CPU"),
+    errors.PlanError("why"),
+    errors.UsageError("why"),
+]
+
+
+@pytest.mark.parametrize("error", EXAMPLES, ids=lambda error: type(error).__name__)
+def test_an_error_survives_the_way_to_the_driver(error: errors.SeparationError) -> None:
+    there = pickle.loads(pickle.dumps(error))
+    assert type(there) is type(error)
+    assert str(there) == str(error)
+    assert vars(there) == vars(error)
