@@ -163,7 +163,9 @@ def measure(nodes: int, args: argparse.Namespace) -> tuple[float, float, float]:
     count = int(nodes * (2 * fill_s + args.seconds) / a_track_s) + 2 * nodes
     pools = len(STEMS) * job.plan.actors * job.plan.cpus_per_actor
     cpus = int(pools + 2 + TASKS_AT_ONCE * TASK_CPUS)
-    ray.init(num_cpus=cpus, object_store_memory=300_000_000, logging_level="error", log_to_driver=False)
+    ray.init(
+        "local", num_cpus=cpus, object_store_memory=300_000_000, logging_level="error", log_to_driver=False
+    )
     try:
         dataset.configure(job)
         # Without it the first second of a run would count processes that start.
@@ -193,7 +195,10 @@ def _rate(rows: Iterator[Row], fill_s: float, seconds: float) -> tuple[float, fl
 
 
 def driver(args: argparse.Namespace, console: Console) -> None:
-    """Memory, seconds and bytes of the driver's own part of `run`, a line every tenth."""
+    """Memory and bytes of the driver's own part of `run`, a line every tenth.
+
+    Faster than the tables are written, which no cluster is, the rows that wait would be measured.
+    """
     console.print(f"{rss():.0f} MB before")
     tracks = catalogue(args.tracks)
     missing = set(tracks["track_id"].to_pylist())
@@ -211,6 +216,8 @@ def driver(args: argparse.Namespace, console: Console) -> None:
                 progress.add(track)
                 missing.discard(track["track_id"])
                 finisher.done()
+                if number % 1000 == 0:
+                    time.sleep(max(0.0, number / args.rate - (time.perf_counter() - clock)))
                 if number % max(1, args.tracks // 10) == 0:
                     spent = time.perf_counter() - clock
                     console.print(f"{number:,} tracks: {rss():.0f} MB, {number / spent:,.0f} tracks a second")
@@ -243,7 +250,9 @@ def main() -> int:
     scaling.add_argument("--x-realtime", type=float, default=40.0, help="of a node (%(default)g)")
     scaling.add_argument("--minutes", type=float, default=4.0, help="of a track (%(default)g)")
     scaling.add_argument("--seconds", type=float, default=60.0, help="to measure, once filled (%(default)g)")
-    commands.add_parser("driver").add_argument("--tracks", type=int, default=1_000_000)
+    driving = commands.add_parser("driver")
+    driving.add_argument("--tracks", type=int, default=1_000_000)
+    driving.add_argument("--rate", type=float, default=2000.0, help="tracks a second (%(default)g)")
     args = parser.parse_args()
     {"scale": scale, "driver": driver}[args.command](args, Console(highlight=False, markup=False))
     return 0
