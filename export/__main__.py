@@ -5,6 +5,7 @@ import hashlib
 import sys
 from pathlib import Path
 
+from export.bench import bench
 from export.graph import SpecialistModule, to_onnx
 from export.parity import BARS, measure, music_like
 from export.request import Request, add_arguments, from_arguments, from_origin
@@ -23,7 +24,7 @@ def export(request: Request, out: Path, stems: list[str] | None, precision: str)
         order.append(specialist.stem)
         if stems is not None and specialist.stem not in stems:
             continue
-        content = to_onnx(SpecialistModule(specialist.model, specialist.row))
+        content = to_onnx(SpecialistModule(specialist.model, specialist.row, precision))
         path = out / f"{specialist.stem}.onnx"
         path.write_bytes(content)
         sha256 = hashlib.sha256(content).hexdigest()
@@ -66,12 +67,12 @@ def parser_of_export() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m export",
         description=__doc__,
-        epilog="python -m export verify --help says how to verify.",
+        epilog="See also python -m export verify --help and python -m export bench --help.",
     )
     parser.add_argument("bag", metavar="BAG", help="a pretrained name, a folder with <name>.yaml, or random")
     parser.add_argument("--out", type=Path, required=True, help="the model folder to write")
     parser.add_argument("--stems", nargs="+", help="only these")
-    parser.add_argument("--precision", choices=["fp32"], default="fp32")
+    parser.add_argument("--precision", choices=["fp32", "int8"], default="fp32")
     add_arguments(parser)
     return parser
 
@@ -86,6 +87,15 @@ def parser_of_verify() -> argparse.ArgumentParser:
     return parser
 
 
+def parser_of_bench() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m export bench", description="Measures a specialist of the full size beside PyTorch."
+    )
+    parser.add_argument("--threads", type=int, default=1, help="default: %(default)s")
+    parser.add_argument("--rounds", type=int, default=5, help="default: %(default)s")
+    return parser
+
+
 def main(words: list[str]) -> int:
     try:
         if words[:1] == ["verify"]:
@@ -93,6 +103,9 @@ def main(words: list[str]) -> int:
             bag = read_bag(args.folder)
             request = from_arguments(args) if args.bag else from_origin(bag.origin, args.trust_checkpoint)
             return 0 if verify(bag, request) else 1
+        if words[:1] == ["bench"]:
+            print(bench(parser_of_bench().parse_args(words[1:])))
+            return 0
         args = parser_of_export().parse_args(words)
         export(from_arguments(args), args.out, args.stems, args.precision)
         return 0

@@ -21,7 +21,7 @@ from export.transformer import Transformer
 from separation.contract import CHANNELS, SEGMENT
 
 OPSET = 17
-MICROSOFT = "com.microsoft"  # onnxruntime's own operations: MultiHeadAttention
+MICROSOFT = "com.microsoft"  # the domain of onnxruntime's own operations
 WORTH_HALVING = 1024  # numbers in an initializer; smaller ones stay float32
 PARTS = 2  # real and imaginary
 
@@ -35,9 +35,9 @@ def time_lengths(depth: int) -> list[int]:
 
 
 class SpecialistModule(nn.Module):
-    """`row` of `model`'s output."""
+    """`row` of `model`'s output, in float32 or with the transformer's linear layers in 8 bits (int8)."""
 
-    def __init__(self, model: nn.Module, row: int) -> None:
+    def __init__(self, model: nn.Module, row: int, precision: str = "fp32") -> None:
         super().__init__()
         depth = len(model.encoder)
         self.spectrogram, self.waveform = Spectrogram(), Waveform()
@@ -48,6 +48,9 @@ class SpecialistModule(nn.Module):
         self.frequency_embedding = nn.Parameter(embedding.t()[None, :, :, None].clone())
         self.frequency_scale = model.freq_emb.scale * model.freq_emb_scale
         self.transformer = Transformer(model, BINS // 4**depth, FRAMES, lengths[-1])
+
+        if precision == "int8":
+            self.transformer.quantize()
 
         def decoder(layer: nn.Module, time: int, channels: int) -> Decoder:
             kept = slice(row * channels, (row + 1) * channels) if layer.last else slice(None)

@@ -40,6 +40,29 @@ class _Expand(torch.autograd.Function):
         return g.op("Expand", x, g.op("Constant", value_t=torch.tensor(shape)))
 
 
+class _QuantizedMatMul(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x: Tensor, weight: Tensor, scale: Tensor, bias: Tensor) -> Tensor:
+        return torch.matmul(x, weight.float() * scale) + bias
+
+    @staticmethod
+    def symbolic(g, x, weight, scale, bias):
+        outputs = scale.type().sizes()[0]
+        zero = g.op("Constant", value_t=torch.zeros(outputs, dtype=torch.int8))
+        out = g.op("com.microsoft::DynamicQuantizeMatMul", x, weight, scale, zero, bias)
+        out.setType(scale.type().with_sizes([None, None, outputs]))
+        return out
+
+
+def quantized_matmul(x: Tensor, weight: Tensor, scale: Tensor, bias: Tensor) -> Tensor:
+    """x (weight * scale) + bias for weights of (in, out) in int8 and a scale for every output.
+
+    onnxruntime quantizes x as well, to 8 bits between its least and its greatest number; PyTorch here
+    does not.
+    """
+    return _QuantizedMatMul.apply(x, weight, scale, bias)
+
+
 def attention(q: Tensor, k: Tensor, v: Tensor, heads: int) -> Tensor:
     """softmax(q k' / sqrt(width of a head)) v, for queries, keys and values of (batch, tokens, channels)."""
     return _Attention.apply(q, k, v, heads)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from export.operations import attention, expand
+from export.operations import attention, expand, quantized_matmul
 
 
 class Norm(nn.Module):
@@ -56,7 +56,19 @@ class Linear(nn.Module):
         self.bias = nn.Parameter(bias.detach().clone())
         self.scale = None if scale is None else nn.Parameter(scale.detach())
 
+    def quantize(self) -> None:
+        """From here on multiply in 8 bits, each output's largest weight at 127."""
+        weight, bias = self.weight.detach(), self.bias.detach()
+        if self.scale is not None:
+            weight, bias = weight * self.scale.detach()[:, None], bias * self.scale.detach()
+        largest = weight.abs().amax(1).clamp(min=1e-12)
+        self.register_buffer("quantized", torch.round(weight.t() / largest * 127).to(torch.int8))
+        self.register_buffer("step", largest / 127)
+        self.register_buffer("quantized_bias", bias)
+
     def forward(self, x: Tensor) -> Tensor:
+        if hasattr(self, "quantized"):
+            return quantized_matmul(x, self.quantized, self.step, self.quantized_bias)
         if self.scale is None:
             return torch.matmul(x, self.weight.t()) + self.bias
         return torch.matmul(x, (self.weight * self.scale[:, None]).t()) + self.bias * self.scale
@@ -129,6 +141,16 @@ class Transformer(nn.Module):
         self.register_buffer("position", torch.arange(self.time_t)[:, None].float())
         self.register_buffer("period", source.max_period ** (torch.arange(half) / (half - 1))[None])
         self.weight_pos_embed = source.weight_pos_embed
+
+    def quantize(self) -> None:
+        """The layers' products in 8 bits, 127 of the 224 GFLOP outside attention.
+
+        Not the four that lead in and out: all that leaves the transformer passes them, and with them in 8
+        bits the stem falls from 57 dB to 39 (full size, hot weights).
+        """
+        for module in [*self.layers.modules(), *self.layers_t.modules()]:
+            if isinstance(module, Linear):
+                module.quantize()
 
     def forward(self, x: Tensor, xt: Tensor) -> tuple[Tensor, Tensor]:
         tokens = x.reshape(-1, self.channels, self.rows * self.time).transpose(1, 2)

@@ -69,7 +69,7 @@ def test_a_graph_of_all_rows_gives_its_own(tmp_path: Path, segments: np.ndarray)
         {"names": ("mix", "output")},
         {"shape": ["batch", 2, SEGMENT - 1]},
         {"shape": ["batch", 1, SEGMENT]},
-        {"shape": [1, 2, SEGMENT]},
+        {"shape": [4, 2, SEGMENT]},
         {"kind": TensorProto.DOUBLE},
         {"shape": [1, 2, SEGMENT], "rows": (1, 2, 3)},
     ],

@@ -1,0 +1,36 @@
+from pathlib import Path
+
+import pytest
+
+from export import published
+from export.bench import Line, report
+from export.parity import BARS, Parity, compare, music_like, torch_stem
+from separation.specialist import Specialist
+from tests.export.conftest import SMALL
+
+
+def test_the_published_graph_computes_the_model_and_runs_as_a_specialist(tmp_path: Path) -> None:
+    """All four rows in one output; its own error (long norms) is what the benchmark shows."""
+    model, segments = SMALL.model("other"), music_like(1)
+    path = tmp_path / "published.onnx"
+    path.write_bytes(published.to_onnx(model))
+    for row, stem in ((0, "drums"), (2, "other")):
+        found = Specialist(path, stem, provider="cpu", threads=1)(segments)
+        assert compare(torch_stem(model, row, segments), found).snr_db > 50
+
+
+def test_the_report_sets_every_line_beside_pytorch() -> None:
+    lines = [
+        Line("PyTorch", [2.0, 4.0, 3.0]),
+        Line("fp32", [1.0, 2.0, 1.5], Parity(121.0, 6e-7), 85.5, 0.9, 700.0),
+    ]
+    text = report(lines, 100.0, "a processor", 1)
+    assert "| PyTorch | 3.00; 2.00 to 4.00 | 1.00 | 103% |" in text
+    assert "| fp32 | 1.50; 1.00 to 2.00 | 2.00 | 206% | 121.0 | 6.0e-07 | 85.5 | 0.90 | 700 |" in text
+    assert "a processor, 1 thread, torch " in text
+
+
+@pytest.mark.parametrize("snr_db", [float("nan"), 99.9])
+def test_no_bar_is_met_by_less_or_by_nan(snr_db: float) -> None:
+    assert not Parity(snr_db, 1e-9).meets(BARS["fp32"])
+    assert not Parity(200.0, float("nan")).meets(BARS["fp32"])
