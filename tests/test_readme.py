@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+import jobs.benchmark
 import jobs.separate
 import separation.__main__
 from jobs.pipeline import schema
@@ -19,6 +20,13 @@ def test_every_documented_option_exists(parser) -> None:  # type: ignore[no-unty
     documented = set(re.findall(r"`(--[a-z0-9-]+)", table))
     assert {"--stems", "--clip-mode"} <= documented
     assert documented <= set(parser._option_string_actions)
+
+
+def test_every_option_of_the_benchmark_is_one() -> None:
+    section = README.partition("## What an hour of music costs")[2].partition("\n## ")[0]
+    documented = set(re.findall(r"--[a-z][a-z0-9-]+", section))
+    known = {*jobs.benchmark.parser()._option_string_actions, *jobs.separate.parser()._option_string_actions}
+    assert {"--compare", "--sweep", "--project", "--benchmark"} <= documented <= known
 
 
 @pytest.mark.parametrize(("table", "columns"), [("tracks", schema.TRACKS), ("timings", schema.TIMINGS)])
