@@ -45,6 +45,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (SeparationError, RayError) as error:
         console.print(f"stopped: {cause(error)}")
         return STOPPED
+    except Exception:  # as in jobs.separate: Python's own exit code would be 1
+        console.print_exception()
+        return STOPPED
 
 
 def project(args: argparse.Namespace, console: Console) -> int:
@@ -82,12 +85,12 @@ def benchmark(args: argparse.Namespace, console: Console) -> int:
     opened = warm.openings(job)
     warm_up = runs.run(tracks.slice(0, 1), job, "", 0)
     table = result.rows(benchmark_id, "", 0, [warm_up])
-    cores = int(sum(usage.cores for usage in warm_up.usages))
+    smallest = min(int(node.cpus) for node in nodes if node.cpus or node.gpus)
     price = prices.price_of(
         *_each_node(nodes), warm_up.devices[0] if warm_up.devices else "", args.price, args.instance
     )
 
-    settings = sweep.settings(job.plan, cores) if args.sweep else [{}]
+    settings = sweep.settings(job.plan, max(1, smallest)) if args.sweep else [{}]
     found: dict[str, list[Trial]] = {}
     references: list[reference.Reference] = []
     snr: dict[str, float] = {}
@@ -106,7 +109,7 @@ def benchmark(args: argparse.Namespace, console: Console) -> int:
                     console.print("demucs, the same tracks")
                     done = runs.job_of(variant, name, repeat)
                     references.append(
-                        reference.run_demucs(done, cores, Path(folder), args.bag, args.trust_checkpoint)
+                        reference.run_demucs(done, smallest, Path(folder), args.bag, args.trust_checkpoint)
                     )
                     snr = reference.snr_db(done, Path(folder))
         table += result.rows(benchmark_id, name, 1, found[name])

@@ -2,9 +2,8 @@
 
 from dataclasses import dataclass
 
-from separation.bag import Bag
-
 from jobs.pipeline.plan import Plan
+from separation.bag import Bag
 from separation.chunks import Section, plan_sections
 from separation.options import Options
 

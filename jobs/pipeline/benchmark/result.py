@@ -25,10 +25,9 @@ def figures(
     """What a reader decides by, over the repeats of one setting; the middle of each, and its spread."""
     working = [node for node in nodes if node.cpus or node.gpus]
     gpus = sum(node.gpus for node in working)
-    cores = sum(usage.cores for usage in trials[0].usages)
     x_realtime = spread([trial.x_realtime for trial in trials])
     middle = sorted(trials, key=lambda trial: trial.x_realtime)[len(trials) // 2]
-    devices = gpus or cores
+    devices = gpus or sum(node.cpus for node in working)
     held = middle.infer_s * (1 if gpus else plan.threads)  # device-seconds that inferences held
     capacity = sum(usage.cores * usage.wall_s for usage in middle.usages)
     gpu_busy = [usage.gpu_busy for usage in middle.usages if usage.gpu_busy is not None]
