@@ -21,7 +21,6 @@ class Instance:
     gpu: str  # as nvidia-smi names it; empty without
     usd_per_hour: float
     spot_fraction: float
-    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)

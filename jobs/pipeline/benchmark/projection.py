@@ -104,8 +104,7 @@ def measured(summary: dict[str, Any], price: float | None) -> list[Throughput]:
 
 
 def _from(instance: Instance, x_realtime: float, basis: str) -> Throughput:
-    note = f" ({instance.note})" if instance.note else ""
-    return Throughput(instance.name, x_realtime, instance.usd_per_hour, instance.spot_fraction, basis + note)
+    return Throughput(instance.name, x_realtime, instance.usd_per_hour, instance.spot_fraction, basis)
 
 
 def assumptions(throughputs: Sequence[Throughput], stems: str) -> list[str]:
