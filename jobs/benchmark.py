@@ -27,6 +27,7 @@ from jobs.pipeline.benchmark import estimate, prices, projection, reference, res
 from jobs.pipeline.benchmark.synthesis import seconds_range, synthesise
 from jobs.pipeline.benchmark.trial import Trial, machines, trial
 from jobs.pipeline.job import Job
+from jobs.pipeline.plan import Node
 from jobs.separate import DONE, SOME_ERRORS, STOPPED, add_plan_arguments, cause, make_job
 from separation import options as separation_options
 from separation.errors import PlanError, SeparationError, UsageError
@@ -64,87 +65,44 @@ def project(args: argparse.Namespace, console: Console) -> int:
 
 
 def benchmark(args: argparse.Namespace, console: Console) -> int:
-    benchmark_id = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
     clock = time.perf_counter()
     ray.init(logging_level="warning", log_to_driver=False)
     connect_s, clock = time.perf_counter() - clock, time.perf_counter()
     args.output = args.output.rstrip("/")
     job = make_job(args)
-    preflight_s = time.perf_counter() - clock
+    once = {"connect_s": connect_s, "preflight_s": time.perf_counter() - clock}
     for line in job.plan.describe():
         console.print(line)
-    nodes = dataset.cluster_nodes()
+    nodes = [node for node in dataset.cluster_nodes() if node.cpus or node.gpus]
     if args.compare and len(machines()) > 1:
         raise UsageError("--compare needs a cluster of one machine: demucs runs on one")
     args.input = args.input or synthesise(args, console)
     tracks = catalogue.read_catalogue(args.input).tracks
     console.print(f"catalogue: {tracks.num_rows} tracks of {args.input}")
 
-    runs = Runs(args, console, benchmark_id)
-    console.print("warm-up: one track")
+    runs = Runs(args, console, nodes)
     opened = warm.openings(job)
-    warm_up = runs.run(tracks.slice(0, 1), job, "", 0)
-    table = result.rows(benchmark_id, "", 0, [warm_up])
-    smallest = min(int(node.cpus) for node in nodes if node.cpus or node.gpus)
-    price = prices.price_of(
-        *_each_node(nodes), warm_up.devices[0] if warm_up.devices else "", args.price, args.instance
-    )
-
-    settings = sweep.settings(job.plan, max(1, smallest)) if args.sweep else [{}]
-    found: dict[str, list[Trial]] = {}
-    references: list[reference.Reference] = []
-    snr: dict[str, float] = {}
-    for setting in settings:
-        name = sweep.name(setting)
-        try:
-            variant = make_job(argparse.Namespace(**vars(args) | setting))
-        except PlanError as error:
-            console.print(f"{name}: left out, {error}")
-            continue
-        for repeat in range(1, args.repeats + 1):
-            console.print(f"repeat {repeat} of {args.repeats} {name}".rstrip())
-            found.setdefault(name, []).append(runs.run(tracks, variant, name, repeat))
-            if args.compare and not setting:
-                with tempfile.TemporaryDirectory(prefix="stemfleet-demucs-") as folder:
-                    console.print("demucs, the same tracks")
-                    done = runs.job_of(variant, name, repeat)
-                    references.append(
-                        reference.run_demucs(done, smallest, Path(folder), args.bag, args.trust_checkpoint)
-                    )
-                    snr = reference.snr_db(done, Path(folder))
-        table += result.rows(benchmark_id, name, 1, found[name])
-
-    figures = {name: result.figures(trials, nodes, job.plan, price) for name, trials in found.items()}
-    summary: dict[str, Any] = {
-        "benchmark_id": benchmark_id,
+    warm_up = runs.warm_up(tracks, job)
+    for setting in sweep.settings(job.plan, runs.cores) if args.sweep else [{}]:
+        runs.repeat(tracks, setting)
+    summary = {
+        "benchmark_id": runs.benchmark_id,
         "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "input": args.input,
         "models": args.models,
         "stems": list(job.stems),
         "cluster": _cluster(nodes, warm_up),
         "plan": asdict(job.plan),
-        "connect_s": connect_s,
-        "preflight_s": preflight_s,
+        **once,
         "warm_up_s": warm_up.wall_s,
         "openings": [asdict(opening) for opening in opened],
-        "figures": figures[""],
+        **runs.results(job, warm_up),
     }
-    if references:
-        ours = [each.x_realtime for each in found[""]]
-        summary["compare"] = reference.compared(ours, references, snr)
-    if args.sweep:
-        speeds = {name: each["x_realtime"]["median"] for name, each in figures.items()}
-        summary["sweep"] = {
-            "x_realtime": {name: each["x_realtime"] for name, each in figures.items()},
-            "recommended": sweep.recommend(speeds),
-        }
-    uri = result.write(args.output, summary, table)
+    uri = result.write(args.output, summary, runs.table)
     show.summary(summary, console)
     if args.project:
-        hours = projection.parse_hours(args.project)
-        _print_projection(
-            hours, projection.measured(summary, args.price), ", ".join(job.stems), args, console
-        )
+        hours, throughputs = projection.parse_hours(args.project), projection.measured(summary, args.price)
+        _print_projection(hours, throughputs, ", ".join(job.stems), args, console)
     console.print(f"kept: {uri}")
     print(json.dumps(summary), flush=True)
     return SOME_ERRORS if summary["figures"]["failed"] else DONE
@@ -153,38 +111,86 @@ def benchmark(args: argparse.Namespace, console: Console) -> int:
 class Runs:
     """The timed runs of one benchmark, each with an output of its own; the last one keeps its stems."""
 
-    def __init__(self, args: argparse.Namespace, console: Console, benchmark_id: str):
-        self._args, self._console, self._id = args, console, benchmark_id
+    def __init__(self, args: argparse.Namespace, console: Console, nodes: Sequence[Node]):
+        self._args, self._console, self._nodes = args, console, nodes
+        self.benchmark_id = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
+        self.cores = max(1, min(int(node.cpus) for node in nodes))
+        self.table: list[dict[str, Any]] = []  # a row a repeat and stage
+        self._trials: dict[str, list[Trial]] = {}  # by the setting's name
+        self._references: list[reference.Reference] = []
+        self._snr: dict[str, float] = {}
         self._last = ""
 
-    def job_of(self, job: Job, setting: str, repeat: int) -> Job:
-        words = "-".join(["run", *setting.replace("--", "").split(), str(repeat)])
-        return replace(job, output=join(self._args.output, f"runs/{self._id}/{words}"), run_id=self._id)
+    def warm_up(self, tracks: pa.Table, job: Job) -> Trial:
+        """The first track alone: workers, caches and the operating system meet the work."""
+        self._console.print("warm-up: one track")
+        done = self._run(tracks.slice(0, 1), self._job_of(job, "", 0))
+        self.table += result.rows(self.benchmark_id, "", 0, [done])
+        return done
 
-    def run(self, tracks: pa.Table, job: Job, setting: str, repeat: int) -> Trial:
+    def repeat(self, tracks: pa.Table, setting: dict[str, Any]) -> None:
+        """All tracks under `setting`, as often as asked for; demucs after each run, if asked for."""
+        name = sweep.name(setting)
+        try:
+            job = make_job(argparse.Namespace(**(vars(self._args) | setting)))
+        except PlanError as error:
+            self._console.print(f"{name}: left out, {error}")
+            return
+        trials = self._trials.setdefault(name, [])
+        for number in range(1, self._args.repeats + 1):
+            self._console.print(f"repeat {number} of {self._args.repeats} {name}".rstrip())
+            run = self._job_of(job, name, number)
+            trials.append(self._run(tracks, run))
+            if self._args.compare and not setting:
+                self._run_demucs(run)
+        self.table += result.rows(self.benchmark_id, name, 1, trials)
+
+    def results(self, job: Job, warm_up: Trial) -> dict[str, Any]:
+        """The summary's parts that the runs give: `figures`, and `compare` and `sweep` if asked for."""
+        device, count = (warm_up.devices or ("",))[0], len(self._nodes)
+        cpus, gpus = (sum(getattr(node, name) for node in self._nodes) / count for name in ("cpus", "gpus"))
+        price = prices.price_of(cpus, gpus, device, self._args.price, self._args.instance)
+        figures = {
+            name: result.figures(trials, self._nodes, job.plan, price)
+            for name, trials in self._trials.items()
+        }
+        found: dict[str, Any] = {"figures": figures[""]}
+        if self._references:
+            ours = [trial.x_realtime for trial in self._trials[""]]
+            found["compare"] = reference.compared(ours, self._references, self._snr)
+        if self._args.sweep:
+            speeds = {name: each["x_realtime"] for name, each in figures.items()}
+            medians = {name: speed["median"] for name, speed in speeds.items()}
+            found["sweep"] = {"x_realtime": speeds, "recommended": sweep.recommend(medians)}
+        return found
+
+    def _job_of(self, job: Job, setting: str, repeat: int) -> Job:
+        words = "-".join(["run", *setting.replace("--", "").split(), str(repeat)])
+        output = join(self._args.output, f"runs/{self.benchmark_id}/{words}")
+        return replace(job, output=output, run_id=self.benchmark_id)
+
+    def _run(self, tracks: pa.Table, job: Job) -> Trial:
         if self._last:
             remove(file.uri for file in list_files(join(self._last, "stems")))
-        job = self.job_of(job, setting, repeat)
         self._last = job.output
         return trial(tracks, job, vars(self._args), self._console)
 
+    def _run_demucs(self, job: Job) -> None:
+        self._console.print("demucs, the same tracks")
+        with tempfile.TemporaryDirectory(prefix="stemfleet-demucs-") as folder:
+            out, args = Path(folder), self._args
+            self._references.append(
+                reference.run_demucs(job, self.cores, out, args.bag, args.trust_checkpoint)
+            )
+            self._snr = reference.snr_db(job, out)
 
-def _each_node(nodes: Sequence[Any]) -> tuple[float, float]:
-    """CPUs and GPUs of a node, on average over those that work."""
-    working = [node for node in nodes if node.cpus or node.gpus]
-    return (
-        sum(node.cpus for node in working) / len(working),
-        sum(node.gpus for node in working) / len(working),
-    )
 
-
-def _cluster(nodes: Sequence[Any], seen: Trial) -> dict[str, Any]:
-    working = [node for node in nodes if node.cpus or node.gpus]
+def _cluster(nodes: Sequence[Node], seen: Trial) -> dict[str, Any]:
     return {
-        "nodes": len(working),
-        "cpus": sum(node.cpus for node in working),
-        "gpus": sum(node.gpus for node in working),
-        "store_bytes": sum(node.store_bytes for node in working),
+        "nodes": len(nodes),
+        "cpus": sum(node.cpus for node in nodes),
+        "gpus": sum(node.gpus for node in nodes),
+        "store_bytes": sum(node.store_bytes for node in nodes),
         "machines": [{"name": usage.machine, "cores": usage.cores} for usage in seen.usages],
         "devices": list(seen.devices),
         "ray": ray.__version__,

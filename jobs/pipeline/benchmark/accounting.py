@@ -39,6 +39,8 @@ SCHEMA = pa.schema(
     ]
 )
 
+REST = ("idle", "stolen", "unseen")
+
 
 @dataclass(frozen=True, slots=True)
 class Stage:
@@ -68,10 +70,12 @@ def cores(usages: list[Usage], tracks: pa.Table, timings: pa.Table, stems: tuple
     used |= {"stitch": ending * part, "write": ending * (1 - part)}
     order = [LOAD, "probe", "decode", *stems, "stitch", "write", DRIVER, RAY, WATCH, OUTSIDE]
     stages = [_core(name, task_s.get(name), used.get(name, 0.0), capacity) for name in order]
-    stages.append(_core("idle", None, sum(usage.idle_s for usage in usages), capacity))
-    stages.append(_core("stolen", None, sum(usage.stolen_s for usage in usages), capacity))
-    unseen = sum(usage.busy_s for usage in usages) - sum(used.values())
-    return [*stages, _core("unseen", None, unseen, capacity)]
+    rest = (
+        sum(usage.idle_s for usage in usages),
+        sum(usage.stolen_s for usage in usages),
+        sum(usage.busy_s for usage in usages) - sum(used.values()),
+    )
+    return stages + [_core(name, None, core_s, capacity) for name, core_s in zip(REST, rest, strict=True)]
 
 
 def waits(timings: pa.Table, wall_s: float) -> list[Stage]:
@@ -83,6 +87,15 @@ def waits(timings: pa.Table, wall_s: float) -> list[Stage]:
 def accounted(stages: list[Stage]) -> float:
     """The part of all core-seconds that the core account names; 1 is everything."""
     return sum(s.share or 0.0 for s in stages if s.account == "core" and s.stage != "unseen")
+
+
+def own_core_s(stages: list[Stage]) -> float:
+    """Core-seconds of the run's own work: what does not change when other programs press the machine.
+
+    Starting and loading are left out as they happen once, and so are the readings.
+    """
+    others = {LOAD, WATCH, OUTSIDE, *REST}
+    return sum(s.core_s or 0.0 for s in stages if s.account == "core" and s.stage not in others)
 
 
 def task_seconds(tracks: pa.Table, timings: pa.Table, stems: tuple[str, ...]) -> dict[str, float]:

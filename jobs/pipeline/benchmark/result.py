@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from jobs.pipeline.benchmark.accounting import SCHEMA, accounted
+from jobs.pipeline.benchmark.accounting import SCHEMA, accounted, own_core_s
 from jobs.pipeline.benchmark.prices import Price
 from jobs.pipeline.benchmark.trial import Trial
 from jobs.pipeline.plan import Node, Plan
@@ -22,17 +22,19 @@ FOLDER = "benchmarks"
 def figures(
     trials: Sequence[Trial], nodes: Sequence[Node], plan: Plan, price: Price | None
 ) -> dict[str, Any]:
-    """What a reader decides by, over the repeats of one setting; the middle of each, and its spread."""
-    working = [node for node in nodes if node.cpus or node.gpus]
-    gpus = sum(node.gpus for node in working)
+    """What a reader decides by, over the repeats of one setting: medians and spread.
+
+    `nodes` are those that work. What belongs to one repeat is that of the middle one by speed.
+    """
+    gpus = sum(node.gpus for node in nodes)
     x_realtime = spread([trial.x_realtime for trial in trials])
     middle = sorted(trials, key=lambda trial: trial.x_realtime)[len(trials) // 2]
-    devices = gpus or sum(node.cpus for node in working)
+    devices = gpus or sum(node.cpus for node in nodes)
     held = middle.infer_s * (1 if gpus else plan.threads)  # device-seconds that inferences held
     capacity = sum(usage.cores * usage.wall_s for usage in middle.usages)
     gpu_busy = [usage.gpu_busy for usage in middle.usages if usage.gpu_busy is not None]
     mean_track_s = middle.audio_s / middle.tracks
-    usd = price and price.usd_per_node_hour * len(working) / x_realtime["median"]
+    usd = price and price.usd_per_node_hour * len(nodes) / x_realtime["median"]
     return {
         "repeats": len(trials),
         "tracks": middle.tracks,
@@ -42,12 +44,13 @@ def figures(
         "wall_s": spread([trial.wall_s for trial in trials]),
         "work_s": spread([trial.work_s for trial in trials]),
         "x_realtime": x_realtime,  # audio-hours an hour: the same number
-        "x_realtime_per_node": x_realtime["median"] / len(working),
+        "x_realtime_per_node": x_realtime["median"] / len(nodes),
         "x_realtime_per_device": x_realtime["median"] / devices,
         "device": "GPU" if gpus else "core",
         "device_utilisation": held / (devices * middle.work_s),
         "gpu_busy": statistics.fmean(gpu_busy) if gpu_busy else None,
         "cpu_utilisation": sum(usage.busy_s for usage in middle.usages) / capacity,
+        "core_s_per_audio_s": own_core_s(middle.stages) / middle.audio_s,
         "accounted": accounted(middle.stages),
         "stages": [asdict(stage) for stage in middle.stages],
         "peak_bytes": max(usage.peak_bytes for usage in middle.usages),

@@ -41,6 +41,7 @@ def _figures(summary: dict[str, Any]) -> dict[str, str]:
         "a node": f"x{figures['x_realtime_per_node']:.3f}",
         f"a {figures['device']}": f"x{figures['x_realtime_per_device']:.3f}",
         f"{figures['device']}s held by inferences": f"{figures['device_utilisation']:.0%}{busy}",
+        "own core-seconds": f"{figures['core_s_per_audio_s']:.3f} a second of audio, whatever else runs",
         "CPUs busy": f"{figures['cpu_utilisation']:.0%}",
         "memory": f"{figures['peak_bytes'] / 1e9:.1f} GB at most on a machine, "
         f"{figures['peak_bytes_above_start'] / 1e9:.1f} GB above its start",

@@ -3,7 +3,7 @@
 import pyarrow as pa
 import pytest
 
-from jobs.pipeline.benchmark.accounting import accounted, cores, phases, waits
+from jobs.pipeline.benchmark.accounting import accounted, cores, own_core_s, phases, waits
 from jobs.pipeline.benchmark.watch import Usage
 
 STEMS = ("drums", "other")
@@ -26,6 +26,7 @@ def test_the_core_account_is_cores_times_wall() -> None:
     assert by_name["unseen"].core_s == pytest.approx(0.5)
     assert accounted(stages) == pytest.approx(19.5 / 20)
     assert sum(stage.share or 0 for stage in stages) == pytest.approx(1)
+    assert own_core_s(stages) == pytest.approx(12.5)  # not what ran outside
 
 
 def test_machines_add_up() -> None:

@@ -28,8 +28,8 @@ def summary(benchmark_id: str) -> dict[str, Any]:
 
 def test_figures_of_three_repeats() -> None:
     plan = Plan("cpu", 1, 1, 1.0, 0.0, 2, 1, 1, 16, 40)
-    nodes = [Node(2, 0, 1e9), Node(0, 0, 1e9)]  # the head runs no work, and is not counted
-    found = result.figures([trial(80.0), trial(60.0), trial(120.0)], nodes, plan, Price(0.18, ""))
+    trials = [trial(80.0), trial(60.0), trial(120.0)]
+    found = result.figures(trials, [Node(2, 0, 1e9)], plan, Price(0.18, ""))
     assert found["x_realtime"] == {"median": 9.0, "min": 6.0, "max": 12.0}
     assert (found["x_realtime_per_node"], found["x_realtime_per_device"]) == (9.0, 4.5)
     assert found["usd_per_audio_hour"] == pytest.approx(0.02)
