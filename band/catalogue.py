@@ -1,5 +1,6 @@
 """A small catalogue on disk: the formats, rates and names that a real one has, and a file that is broken."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -34,16 +35,25 @@ KINDS = (  # name, sample rate, channels, subtype
     ("archive/mono tape.mp3", 48_000, 1, None),
     ("archive/demo (mono).flac", 44_100, 1, "PCM_24"),
 )
+CODECS = tuple(dict.fromkeys(Path(name).suffix[1:] for name, *_ in KINDS))
 
 
-def draw_specs(tracks: int, shortest_s: float, longest_s: float, seed: int) -> list[Spec]:
-    """`tracks` files that take the kinds in turn, with lengths between the two; names never repeat."""
+def draw_specs(
+    tracks: int, shortest_s: float, longest_s: float, seed: int, codecs: Collection[str] = ()
+) -> list[Spec]:
+    """`tracks` files that take the kinds in turn, with lengths between the two; names never repeat.
+
+    `codecs` are extensions, without the dot: only the kinds that have one of them; empty takes all.
+    """
     rng = np.random.default_rng(seed)
+    chosen = [kind for kind in KINDS if not codecs or Path(kind[0]).suffix[1:] in codecs]
+    if not chosen:
+        raise ValueError(f"codecs {', '.join(codecs)}: expected some of {', '.join(CODECS)}")
 
     def kinds():
         turn = 0
         while True:
-            for name, *rest in KINDS:
+            for name, *rest in chosen:
                 path = Path(name)
                 yield (name if turn == 0 else str(path.with_stem(f"{path.stem} {turn + 1}")), *rest)
             turn += 1

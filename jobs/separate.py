@@ -22,6 +22,7 @@ from ray.exceptions import RayError, RayTaskError
 from rich.console import Console
 
 from jobs.pipeline import catalogue, dataset, plan, run_record, tables
+from jobs.pipeline.benchmark import estimate
 from jobs.pipeline.job import Job
 from jobs.pipeline.run import run
 from separation import options as separation_options
@@ -38,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return separate(args, console)
     except (SeparationError, RayError) as error:
-        console.print(f"stopped: {_cause(error)}")
+        console.print(f"stopped: {cause(error)}")
         return STOPPED
     except Exception:  # Python's own exit code would be 1, which says that the job ran to its end
         console.print_exception()
@@ -53,6 +54,8 @@ def separate(args: argparse.Namespace, console: Console) -> int:
     work = find_work(args, job)
     console.print(work.describe())
     if args.dry_run:
+        for line in estimate.of_catalogue(job, work.pending.num_rows, args.benchmark):
+            console.print(line)
         return DONE
     tables.forget(job.output, work.again)
     tables.drop_uncommitted(job.output)
@@ -141,7 +144,7 @@ def _show_errors(output: str, console: Console) -> None:
             console.print(f"  {row['uri']!r}: {row['error']}")
 
 
-def _cause(error: Exception) -> str:
+def cause(error: Exception) -> str:
     """The sentence of what a stage raised, without Ray's layers around it; Ray's own text otherwise."""
     inner: BaseException | None = error
     while inner is not None:
@@ -187,7 +190,16 @@ def parser() -> argparse.ArgumentParser:
     again = parser.add_mutually_exclusive_group()
     again.add_argument("--retry-errors", action="store_true", help="try tracks in error again")
     again.add_argument("--force", action="store_true", help="do every track again")
+    parser.add_argument(
+        "--benchmark", metavar="URI", help="a benchmark for the estimate of --dry-run (the output's last)"
+    )
     separation_options.add_arguments(parser)
+    add_plan_arguments(parser)
+    return parser
+
+
+def add_plan_arguments(parser: argparse.ArgumentParser) -> None:
+    """What `make_job` reads beside the separation's own options."""
     where = parser.add_argument_group("plan", "derived from the cluster where not given")
     where.add_argument("--provider", choices=tuple(FALLBACKS), default="auto", help="(%(default)s)")
     where.add_argument("--actors", type=int, metavar="N", help="a specialist, over the whole cluster")
@@ -208,7 +220,6 @@ def parser() -> argparse.ArgumentParser:
         "--cache", default=default, metavar="DIR", help="on each node, for models and sources (%(default)s)"
     )
     where.add_argument("--cache-gb", type=float, default=10.0, help="for sources on a node (%(default)s)")
-    return parser
 
 
 if __name__ == "__main__":

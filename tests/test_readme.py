@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+import jobs.benchmark
 import jobs.report
 import jobs.separate
 import separation.__main__
@@ -26,6 +27,13 @@ def test_every_documented_option_of_the_report_exists() -> None:
     section = README.partition("## A report")[2].partition("\n## ")[0]
     documented = set(re.findall(r"(--[a-z][a-z-]+)", section))
     assert documented == set(jobs.report.parser()._option_string_actions) - {"-h", "--help"}
+
+
+def test_every_option_of_the_benchmark_is_one() -> None:
+    section = README.partition("## What an hour of music costs")[2].partition("\n## ")[0]
+    documented = set(re.findall(r"--[a-z][a-z0-9-]+", section))
+    known = {*jobs.benchmark.parser()._option_string_actions, *jobs.separate.parser()._option_string_actions}
+    assert {"--compare", "--sweep", "--project", "--benchmark"} <= documented <= known
 
 
 @pytest.mark.parametrize(("table", "columns"), [("tracks", schema.TRACKS), ("timings", schema.TIMINGS)])

@@ -1,7 +1,8 @@
 """The road as one chained expression. What is Ray's, and why it is set as it is, stands here."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
@@ -14,6 +15,24 @@ from jobs.pipeline.plan import Node
 from jobs.pipeline.rows import Row
 
 TRACKS_A_BLOCK = 512
+
+
+@dataclass(frozen=True, slots=True)
+class Steps:
+    """What is done on the road, as functions of a table and a job; `scripts/simulate.py` has others.
+
+    `infer` is made with a stem, the job and the node's name; an actor runs `calls` of it at once.
+    """
+
+    probe: Callable[..., pa.Table] = stages.probe
+    plan: Callable[..., pa.Table] = stages.plan
+    chunk: Callable[..., pa.Table] = stages.chunk
+    infer: type = stages.Infer
+    stitch: Callable[..., pa.Table] = ending.stitch
+    calls: int = 1
+
+
+STEPS = Steps()
 
 
 def cluster_nodes() -> list[Node]:
@@ -39,20 +58,20 @@ def configure(job: Job) -> None:
     context.raise_original_map_exception = True  # a ModelError stays one on its way to the driver
 
 
-def sections(tracks: pa.Table, job: Job) -> Dataset:
+def sections(tracks: pa.Table, job: Job, steps: Steps = STEPS) -> Dataset:
     """tracks -> one finished row a section (`schema.FINISHED`); lazy until it is iterated."""
     task = {"batch_format": "pyarrow", "num_cpus": job.plan.task_cpus, "fn_kwargs": {"job": job}}
     dataset = (
         ray.data.from_arrow(_blocks(tracks))
         .repartition(target_num_rows_per_block=1)
-        .map_batches(stages.probe, **task)
-        .map_batches(stages.plan, **task)
+        .map_batches(steps.probe, **task)
+        .map_batches(steps.plan, **task)
         .repartition(target_num_rows_per_block=1)
-        .map_batches(stages.chunk, **task)
+        .map_batches(steps.chunk, **task)
     )
     for stem in job.stems:
-        dataset = dataset.map_batches(_actor(stem), **_pool(job))
-    return dataset.map_batches(ending.stitch, **task)
+        dataset = dataset.map_batches(_actor(stem, steps.infer), **_pool(job, steps.calls))
+    return dataset.map_batches(steps.stitch, **task)
 
 
 def finish(rows: list[Row], job: Job) -> Row:
@@ -69,22 +88,27 @@ def _blocks(tracks: pa.Table) -> list[pa.Table]:
     return [tracks.slice(first, TRACKS_A_BLOCK) for first in range(0, tracks.num_rows, TRACKS_A_BLOCK)]
 
 
-def _pool(job: Job) -> dict[str, Any]:
+def _pool(job: Job, calls: int) -> dict[str, Any]:
     plan = job.plan
     gpu = {"num_gpus": plan.gpus_per_actor, "batch_size": plan.batch} if plan.gpus_per_actor else {}
     return {
         "batch_format": "pyarrow",
         "num_cpus": plan.cpus_per_actor,
-        "compute": ActorPoolStrategy(min_size=plan.actors, max_size=plan.max_actors),
+        "compute": ActorPoolStrategy(
+            min_size=plan.actors,
+            max_size=plan.max_actors,
+            max_concurrent_calls_per_actor=calls,
+            enable_true_multi_threading=calls > 1,
+        ),
         "fn_constructor_kwargs": {"job": job},
         **gpu,
     }
 
 
-def _actor(stem: str) -> type:
+def _actor(stem: str, infer: type) -> type:
     """The class of a stem's pool, `Vocals` for `vocals`: Ray shows it as the operator's name."""
 
-    class Actor(stages.Infer):
+    class Actor(infer):
         def __init__(self, job: Job):
             super().__init__(stem, job, ray.get_runtime_context().get_node_id())
 

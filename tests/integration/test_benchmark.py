@@ -1,0 +1,89 @@
+"""The benchmark on a real Ray cluster, with specialists that cost next to nothing."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from jobs.pipeline.benchmark.accounting import SCHEMA
+from separation.contract import STEMS
+from tests.bags import write_gain_bag
+from tests.integration.conftest import Run
+
+pytestmark = pytest.mark.usefixtures("ray_cluster")
+
+
+def test_a_benchmark_and_the_estimate_made_from_it(
+    ray_cluster: dict[str, str], separate: Run, tmp_path: Path
+) -> None:
+    models, output = str(write_gain_bag(tmp_path / "models")), tmp_path / "out"
+    command = [sys.executable, "-m", "jobs.benchmark", "--models", models, "--output", str(output)]
+    options = ["--tracks", "2", "--seconds", "3", "--codecs", "flac", "--repeats", "2", "--price", "0.5"]
+    done = subprocess.run(
+        [*command, *options, "--cache", str(tmp_path / "cache"), "--project", "600x5"],
+        env=ray_cluster,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    summary: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    figures = summary["figures"]
+    assert (figures["repeats"], figures["tracks"], figures["failed"]) == (2, 2, 0)
+    assert figures["audio_s"] == pytest.approx(6, abs=0.01)
+    assert figures["usd_per_audio_hour"] == pytest.approx(0.5 / figures["x_realtime"]["median"])
+    shares = [stage["share"] for stage in figures["stages"] if stage["account"] == "core"]
+    assert sum(shares) == pytest.approx(1, abs=0.05)  # the kernel's ticks are cores x wall
+    assert [opening["stem"] for opening in summary["openings"]] == list(STEMS)
+    assert "50.0 hours of audio" in done.stdout
+
+    table = pq.read_table(output / f"benchmarks/{summary['benchmark_id']}.parquet")
+    assert table.schema.equals(SCHEMA)
+    rows = table.to_pylist()
+    assert {row["repeat"] for row in rows} == {0, 1, 2}
+    assert len({(row["repeat"], row["account"], row["stage"]) for row in rows}) == len(rows)
+    used = {row["stage"]: row["core_s"] for row in rows if row["account"] == "core" and row["repeat"] == 1}
+    assert all(used[doing] > 0 for doing in ("load", "driver", "ray", "watch"))
+    whole = sum(row["task_s"] for row in rows if row["account"] == "phase" and row["repeat"] == 1)
+    assert figures["wall_s"]["min"] - 0.01 <= whole <= figures["wall_s"]["max"] + 0.01
+    kept = {path.relative_to(output / "runs").parts[1] for path in (output / "runs").rglob("*.wav")}
+    assert kept == {"run-2"}  # of the last run
+
+    (tracks,) = (output / "catalogue").iterdir()
+    base = ("--input", str(tracks), "--output", str(tmp_path / "o"), "--models", models, "--dry-run")
+    without = separate(*base)
+    assert "estimate: none" in without.stdout
+    estimated = separate(*base, "--benchmark", str(output), "--stems", "vocals")
+    assert estimated.returncode == 0, estimated.stdout + estimated.stderr
+    assert "estimate: 2 tracks of 0.1 minutes (assumed: as in the benchmark)" in estimated.stdout
+    assert "as measured:" in estimated.stdout
+    assert "stems: vocals; measured with drums, bass, other, vocals" in estimated.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--output", "out"], "--models and --output"),
+        (["--project", "1000x4"], "--project needs --x-realtime"),
+        (["--project", "1000x4", "--x-realtime", "40"], "needs --price"),
+    ],
+)
+def test_what_cannot_be_told_is_refused(arguments: list[str], words: str, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "jobs.benchmark", *arguments]
+    refused = subprocess.run(command, capture_output=True, text=True)
+    assert refused.returncode == 2
+    assert words in refused.stdout
+
+
+def test_the_driver_keeps_up_with_finished_tracks() -> None:
+    command = [sys.executable, "scripts/simulate.py", "driver", "--tracks", "12000", "--rate", "6000"]
+    environment = {**os.environ, "PYTHONPATH": os.getcwd()}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert "0 missing at the end" in done.stdout
+    assert "tracks: 3 files" in done.stdout or "tracks: 2 files" in done.stdout
+    assert "tracks done 12000 of 12000" in done.stdout
