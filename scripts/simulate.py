@@ -14,6 +14,7 @@ their overhead on this one machine. An actor process stands for up to `CALLS` ac
 """
 
 import argparse
+import os
 import random
 import resource
 import sys
@@ -163,6 +164,8 @@ def measure(nodes: int, args: argparse.Namespace) -> tuple[float, float, float]:
     count = int(nodes * (2 * fill_s + args.seconds) / a_track_s) + 2 * nodes
     pools = len(STEMS) * job.plan.actors * job.plan.cpus_per_actor
     cpus = int(pools + 2 + TASKS_AT_ONCE * TASK_CPUS)
+    # Ray gives its workers a low priority, which on a machine with other work would be measured instead.
+    os.environ["RAY_worker_niceness"] = "0"  # noqa: SIM112 - Ray spells it so
     ray.init(
         "local", num_cpus=cpus, object_store_memory=300_000_000, logging_level="error", log_to_driver=False
     )
