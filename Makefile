@@ -1,6 +1,7 @@
 PYTHON ?= python3
 BIN = .venv/bin
 READY = .venv/.ready
+BROWSER := $(or $(CHROMIUM),$(shell command -v chromium || command -v chromium-browser || command -v google-chrome))
 
 .PHONY: setup demo test test-long check bench clean
 
@@ -15,7 +16,12 @@ demo: $(READY)
 	$(BIN)/python scripts/demo.py
 
 test: $(READY)
-	$(BIN)/python -m pytest
+ifeq ($(BROWSER),)
+	@echo "no Chromium at CHROMIUM or on the PATH: the tests marked browser are left out"
+	$(BIN)/python -m pytest -m 'not long and not browser'
+else
+	CHROMIUM='$(BROWSER)' $(BIN)/python -m pytest
+endif
 
 test-long: $(READY)
 	$(BIN)/python -m pytest -m long -s

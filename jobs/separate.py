@@ -59,7 +59,7 @@ def separate(args: argparse.Namespace, console: Console) -> int:
         return DONE
     tables.forget(job.output, work.again)
     tables.drop_uncommitted(job.output)
-    run_record.write(job, vars(args))
+    run_record.write(job, vars(args), work.total)
     failed = work.failed
     if work.pending.num_rows:
         failed += run(work.pending, job, console).failed
@@ -77,12 +77,13 @@ def make_job(args: argparse.Namespace) -> Job:
         fetch(bag, stem, Path(args.cache) / "models")
     overrides = {name: getattr(args, name) for name in OVERRIDES}
     specialists = len(options.specialists(bag.stems))
+    nodes = plan.nodes_to_come(args.nodes, args.node_cpus, args.node_gpus, args.node_memory_gb)
     return Job(
         run_id=f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(3)}",
         output=args.output.rstrip("/"),
         bag=bag,
         options=options,
-        plan=plan.derive(dataset.cluster_nodes(), specialists, args.provider, overrides),
+        plan=plan.derive(nodes or dataset.cluster_nodes(), specialists, args.provider, overrides),
         cache=args.cache,
         cache_bytes=int(args.cache_gb * 1e9),
     )
@@ -210,6 +211,10 @@ def add_plan_arguments(parser: argparse.ArgumentParser) -> None:
     where.add_argument("--batch", type=int, metavar="N", help="chunks an inference")
     where.add_argument("--chunks-per-section", type=int, metavar="N")
     where.add_argument("--task-cpus", type=float, metavar="N", help="of a probe, chunk or stitch task")
+    where.add_argument("--nodes", type=int, metavar="N", help="plan for N nodes, and wait for those to come")
+    where.add_argument("--node-cpus", type=float, metavar="N", help="of each of them")
+    where.add_argument("--node-gpus", type=float, default=0.0, metavar="N", help="(%(default)g)")
+    where.add_argument("--node-memory-gb", type=float, metavar="GB")
     default = f"{tempfile.gettempdir()}/stemfleet-{os.getuid()}"
     where.add_argument(
         "--cache", default=default, metavar="DIR", help="on each node, for models and sources (%(default)s)"

@@ -4,11 +4,14 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import fsspec
 import pytest
 
+from jobs import report
 from separation.stores import S3_SETTINGS
+from tests.outputs import Row, write_output
 
 COUNTER = itertools.count()
 
@@ -45,3 +48,16 @@ def bucket(s3_endpoint: str) -> str:
     name = f"bucket-{next(COUNTER)}"
     fsspec.filesystem("s3", **S3_SETTINGS).call_s3("create_bucket", Bucket=name)
     return f"s3://{name}"
+
+
+@pytest.fixture(scope="session")
+def full_output(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Row]]:
+    """An output of 200 tracks, a ninth of them in error, under hostile names; and its rows."""
+    folder = tmp_path_factory.mktemp("outputs") / "full"
+    return folder, write_output(folder)
+
+
+@pytest.fixture(scope="session")
+def full_report(full_output: tuple[Path, list[Row]]) -> str:
+    """The page about `full_output`."""
+    return report.report(str(full_output[0]), "html")

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 import jobs.benchmark
+import jobs.report
 import jobs.separate
 import separation.__main__
 from jobs.pipeline import schema
@@ -20,6 +21,12 @@ def test_every_documented_option_exists(parser) -> None:  # type: ignore[no-unty
     documented = set(re.findall(r"`(--[a-z0-9-]+)", table))
     assert {"--stems", "--clip-mode"} <= documented
     assert documented <= set(parser._option_string_actions)
+
+
+def test_every_documented_option_of_the_report_exists() -> None:
+    section = README.partition("## A report")[2].partition("\n## ")[0]
+    documented = set(re.findall(r"(--[a-z][a-z-]+)", section))
+    assert documented == set(jobs.report.parser()._option_string_actions) - {"-h", "--help"}
 
 
 def test_every_option_of_the_benchmark_is_one() -> None:

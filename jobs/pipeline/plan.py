@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from separation.contract import CHANNELS, SEGMENT
-from separation.errors import PlanError
+from separation.errors import PlanError, UsageError
 
 CHUNK_BYTES = CHANNELS * SEGMENT * 4  # float32: 2.75 MB
 STORE_PER_MIX = 32  # bytes of object store for each byte of a section's mix, or it spills (measured)
@@ -19,6 +19,7 @@ RAY_TASK_CPUS = 1.0  # of Ray Data's own tasks, which we cannot set: left free o
 GPU_ACTOR_CPUS = 0.25  # an actor on a GPU only feeds it
 GPU_BATCH = 2  # chunks: about 1 GB each at fp32, for four sessions in an L4's 24 GB (estimated, not measured)
 MOST_THREADS = 8  # of a session: beyond, a second actor is worth more
+STORE_OF_MEMORY = 0.25  # of a node's memory: Ray's object store takes 0.3 of what the system leaves free
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +27,21 @@ class Node:
     cpus: float
     gpus: float
     store_bytes: float
+
+
+def nodes_to_come(
+    count: int | None, cpus: float | None, gpus: float, memory_gb: float | None
+) -> list[Node] | None:
+    """`count` equal nodes, present or not, as a cluster that grows has them later; None if not asked for."""
+    if count is None:
+        if cpus is None and memory_gb is None and not gpus:
+            return None
+        raise UsageError("--node-cpus, --node-gpus and --node-memory-gb describe the nodes of --nodes N")
+    if cpus is None or memory_gb is None:
+        raise UsageError("--nodes needs --node-cpus and --node-memory-gb: what each of the nodes has")
+    if count < 1 or cpus < 0 or gpus < 0 or memory_gb <= 0:
+        raise UsageError(f"{count} nodes of {cpus:g} CPUs, {gpus:g} GPUs and {memory_gb:g} GB cannot be")
+    return [Node(cpus, gpus, STORE_OF_MEMORY * memory_gb * 1e9)] * count
 
 
 @dataclass(frozen=True, slots=True)

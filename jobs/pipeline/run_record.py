@@ -34,13 +34,16 @@ def refuse_mixture(job: Job) -> None:
         )
 
 
-def write(job: Job, arguments: dict[str, Any]) -> None:
-    """Written before the first track: an output that cannot be written is known by then."""
+def write(job: Job, arguments: dict[str, Any], tracks: int | None = None) -> None:
+    """`tracks` is how many the catalogue has, done or not, where that is known.
+
+    Written before the first track: an output that cannot be written is known by then."""
     record = {
         "run_id": job.run_id,
         "versions": {"stemfleet": __version__, **{package: version(package) for package in PACKAGES}},
         "settings": settings(job),
         "arguments": arguments,
+        "catalogue": {"tracks": tracks},
         "shifts_samples": job.options.grid_shifts,
         "plan": asdict(job.plan),
     }

@@ -6,7 +6,9 @@ written before its `tracks` file, so that a track in `tracks` has all that it sh
 """
 
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime
 
 import pyarrow as pa
@@ -19,6 +21,7 @@ from separation.contract import SAMPLE_RATE
 from separation.storage import join, list_files, put_bytes, read_bytes, remove
 
 ROWS_A_FILE = 5_000  # tracks: about 0.5 MB, which the last file's rewriting costs at most
+PAIRS_AHEAD = 8  # of at most 1 MB a file: an object store answers slowly, but many at once
 FLUSH_S = 1.0  # finished work that a killed driver repeats
 
 
@@ -115,6 +118,26 @@ def read_table(output: str, table: str, columns: list[str] | None = None) -> pa.
         return pa.concat_tables([empty, *pool.map(lambda uri: _read(uri, columns), _files(output, table))])
 
 
+def read_pairs(output: str, tracks: list[str], timings: list[str]) -> Iterator[tuple[pa.Table, pa.Table]]:
+    """These columns of each file of `tracks` with its twin of `timings`; `PAIRS_AHEAD` are held in memory.
+
+    A running job may remove a file between listing and reading; it then counts as empty.
+    """
+
+    def read(uri: str) -> tuple[pa.Table, pa.Table]:
+        twin = join(output, f"timings/{uri.rpartition('/')[2]}")
+        return _read_if_there(uri, tracks, schema.TRACKS), _read_if_there(twin, timings, schema.TIMINGS)
+
+    waiting: deque[Future[tuple[pa.Table, pa.Table]]] = deque()
+    with ThreadPoolExecutor(PAIRS_AHEAD) as pool:
+        for uri in _files(output, "tracks"):
+            waiting.append(pool.submit(read, uri))
+            if len(waiting) > PAIRS_AHEAD:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+
 def forget(output: str, forgotten: pa.ChunkedArray) -> None:
     """Removes the rows of these track ids, so that a track done again stands once in the tables."""
     if not len(forgotten):
@@ -149,6 +172,13 @@ def _files(output: str, table: str) -> list[str]:
 
 def _read(uri: str, columns: list[str] | None = None) -> pa.Table:
     return pq.read_table(pa.BufferReader(read_bytes(uri)), columns=columns)
+
+
+def _read_if_there(uri: str, columns: list[str], wanted: pa.Schema) -> pa.Table:
+    try:
+        return _read(uri, columns)
+    except FileNotFoundError:
+        return wanted.empty_table().select(columns)
 
 
 def _replace(uri: str, rows: pa.Table) -> None:

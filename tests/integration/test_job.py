@@ -333,4 +333,5 @@ def test_the_run_record_tells_what_ran(separate: Run, models: str, tmp_path: Pat
     assert record["plan"]["provider"] == "cpu"
     assert set(record["settings"]["models"]) == set(STEMS)
     assert len(record["shifts_samples"]) == 1
+    assert record["catalogue"] == {"tracks": 1}
     assert os.environ.get("AWS_SECRET_ACCESS_KEY", "-") not in (output / "run.json").read_text()

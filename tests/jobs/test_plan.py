@@ -2,8 +2,17 @@ from typing import Any
 
 import pytest
 
-from jobs.pipeline.plan import CHUNK_BYTES, MOST_CHUNKS, RAY_TASK_CPUS, STORE_PER_MIX, Node, Plan, derive
-from separation.errors import PlanError
+from jobs.pipeline.plan import (
+    CHUNK_BYTES,
+    MOST_CHUNKS,
+    RAY_TASK_CPUS,
+    STORE_PER_MIX,
+    Node,
+    Plan,
+    derive,
+    nodes_to_come,
+)
+from separation.errors import PlanError, UsageError
 
 GB = 1e9
 
@@ -80,3 +89,16 @@ def test_what_cannot_fit_is_refused_with_the_numbers(
 ) -> None:
     with pytest.raises(PlanError, match=words):
         plan(*nodes, **asked)
+
+
+def test_nodes_to_come_are_planned_for_like_present_ones() -> None:
+    described = nodes_to_come(16, 4, 1, 16)
+    assert described is not None
+    assert plan(*described) == plan(*[Node(4, 1, 4 * GB)] * 16)
+    assert nodes_to_come(None, None, 0, None) is None
+
+
+@pytest.mark.parametrize("given", [(None, 4, 0, None), (2, None, 0, 16), (2, 4, 0, None), (0, 4, 0, 16)])
+def test_nodes_to_come_are_described_whole(given: tuple[Any, ...]) -> None:
+    with pytest.raises(UsageError, match="node"):
+        nodes_to_come(*given)

@@ -1,0 +1,86 @@
+"""Facts -> Markdown: the page's figures without its pictures and sounds, for a pull request or a terminal."""
+
+import html
+import re
+from collections.abc import Iterable, Sequence
+
+from jobs.reporting import words
+from jobs.reporting.facts import Facts
+from jobs.reporting.page import shares
+
+
+def render(facts: Facts) -> str:
+    lines = [f"# stemfleet: {text(facts.output)}", "", f"Made {words.moment(facts.made_at)}.", ""]
+    if not facts.runs:
+        return "\n".join([*lines, "Nothing is finished yet.", ""])
+    lines += [*_summary(facts), ""]
+    lines += ["## Where the time went", "", "Seconds of workers and sessions on all nodes, summed.", ""]
+    rows = [(row.name, words.duration(row.seconds), words.percent(row.share)) for row in shares(facts)]
+    lines += [*table(("step", "time", "share"), rows), "", "## The specialists", ""]
+    lines += [*_specialists(facts), "", "## Errors", ""]
+    lines += [*_errors(facts), "", "## Slowest tracks", ""]
+    slow = [
+        (each.track_id, words.duration(each.duration_s), words.duration(each.chunk_s), each.mostly)
+        for each in facts.slowest
+    ]
+    lines += [*table(("track", "length", "a chunk", "mostly"), slow), "", "## Runs", ""]
+    runs = [
+        (
+            run.run_id,
+            words.moment(run.started_at),
+            words.duration(run.wall_s),
+            run.done,
+            run.failed,
+            len(run.nodes),
+        )
+        for run in facts.runs
+    ]
+    return "\n".join([*lines, *table(("run", "began", "took", "done", "errors", "nodes"), runs), ""])
+
+
+def _summary(facts: Facts) -> list[str]:
+    total = f" of {facts.catalogue_tracks:,}" if facts.catalogue_tracks else ""
+    pace = f"; {words.number(facts.audio_s / facts.wall_s)} times real time" if facts.wall_s else ""
+    cost = facts.cost
+    return [
+        f"- {facts.done:,} tracks done{total}, {facts.failed:,} in error",
+        f"- {words.hours(facts.audio_s)} of audio in {words.duration(facts.wall_s)}{pace}",
+        f"- cost to date: {words.dollars(cost.usd)} for {words.number(cost.node_hours)} node-hours"
+        if cost
+        else "- cost: no price is known",
+    ]
+
+
+def _specialists(facts: Facts) -> list[str]:
+    rows = []
+    for each in facts.specialists:
+        used = facts.utilisation(each)
+        busy, waiting = map(words.percent, used) if used else ("unknown", "unknown")
+        rows.append(
+            (each.stem, each.device, each.provider, each.chunks, words.number(each.x_realtime), busy, waiting)
+        )
+    return table(("stem", "device", "provider", "chunks", "× real time", "busy", "waiting"), rows)
+
+
+def _errors(facts: Facts) -> list[str]:
+    if not facts.errors:
+        return ["None."]
+    lines = []
+    for error in facts.errors:
+        lines.append(f"- **{text(error.kind)}**: {error.count:,}")
+        lines += [
+            f"  - {text(each.sentence, 300)} ({each.count:,}, as {text(each.track_id)})"
+            for each in error.examples
+        ]
+    return lines
+
+
+def table(names: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
+    head = [f"| {' | '.join(names)} |", f"|{'---|' * len(names)}"]
+    return head + [f"| {' | '.join(text(str(cell)) for cell in row)} |" for row in rows]
+
+
+def text(found: str, longest: int = words.LONGEST_NAME) -> str:
+    """`found` as plain text on one line: nothing in it is Markdown or HTML."""
+    escaped = re.sub(r"([\\`*_{}\[\]|~:@$!])", r"\\\1", html.escape(words.plain(found, longest), quote=False))
+    return re.sub(r"^(?=[-+#=])", r"\\", escaped)  # at its start, a list or a heading

@@ -1,0 +1,102 @@
+"""The KubeRay files are valid, equal to each other, and true to the job."""
+
+import copy
+import os
+import shlex
+import subprocess
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import kubernetes_validate
+import pytest
+import yaml
+from ray.autoscaler._private.kuberay.autoscaling_config import _derive_autoscaling_config_from_ray_cr
+
+import jobs.separate
+from tests.cluster.conftest import CLUSTER
+from tests.cluster.custom_resources import RAY_CLUSTER, RAY_JOB
+
+KUBERNETES = "1.34"
+
+
+def load(name: str) -> dict[str, Any]:
+    content: dict[str, Any] = yaml.safe_load((CLUSTER / "kuberay" / name).read_text())
+    return content
+
+
+RESOURCE, JOB = load("raycluster.yaml"), load("rayjob.yaml")
+GROUPS = {"head": RESOURCE["spec"]["headGroupSpec"]} | {
+    group["groupName"]: group for group in RESOURCE["spec"]["workerGroupSpecs"]
+}
+
+
+@pytest.mark.parametrize(("content", "schema"), [(RESOURCE, RAY_CLUSTER), (JOB, RAY_JOB)])
+def test_the_operator_takes_it(content: dict[str, Any], schema: dict[str, Any]) -> None:
+    jsonschema.validate(content, schema)
+    misspelt = copy.deepcopy(content) | {"spec": content["spec"] | {"enableInTreeAutoscalling": True}}
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(misspelt, schema)
+
+
+@pytest.mark.parametrize("name", GROUPS)
+def test_kubernetes_takes_the_pods(name: str) -> None:
+    pod = {"apiVersion": "v1", "kind": "PodTemplate", "metadata": {"name": name}}
+    kubernetes_validate.validate(pod | {"template": GROUPS[name]["template"]}, KUBERNETES, strict=True)
+
+
+def test_the_job_brings_the_same_cluster() -> None:
+    assert JOB["spec"]["rayClusterSpec"] == RESOURCE["spec"]
+
+
+def test_ray_reads_the_nodes_from_it() -> None:
+    """By Ray's own autoscaler, which validates what it derives."""
+    cluster = copy.deepcopy(RESOURCE)
+    cluster["metadata"]["namespace"] = "default"
+    types = _derive_autoscaling_config_from_ray_cr(cluster)["available_node_types"]
+    resources = {
+        name: {k: v for k, v in t["resources"].items() if k != "memory"} for name, t in types.items()
+    }
+    assert resources == {"headgroup": {"CPU": 0}, "l4": {"CPU": 3, "GPU": 1}, "cpu": {"CPU": 15}}
+    assert types["l4"]["max_workers"] == types["cpu"]["max_workers"] == 16
+
+
+def test_it_is_the_ray_of_the_package_and_asks_for_a_token() -> None:
+    assert RESOURCE["spec"]["rayVersion"] == version("ray")
+    assert RESOURCE["spec"]["authOptions"] == {"mode": "token"}
+
+
+@pytest.mark.parametrize("name", GROUPS)
+def test_no_container_is_root_and_memory_is_a_promise(name: str) -> None:
+    pod = GROUPS[name]["template"]["spec"]
+    assert pod["securityContext"]["runAsNonRoot"]
+    (container,) = pod["containers"]
+    assert container["resources"]["requests"] == container["resources"]["limits"]
+
+
+def test_only_workers_may_be_on_spot() -> None:
+    assert GROUPS["head"]["template"]["spec"]["nodeSelector"]["karpenter.sh/capacity-type"] == "on-demand"
+    assert "spot" in str(GROUPS["l4"]["template"]["spec"]["affinity"])
+
+
+def test_the_entrypoint_is_a_command_of_the_job() -> None:
+    program, _, rest = JOB["spec"]["entrypoint"].partition(" || ")
+    words = shlex.split(program)
+    assert words[:3] == ["python", "-m", "jobs.separate"]
+    args = jobs.separate.parser().parse_args(words[3:])
+    (container,) = GROUPS["l4"]["template"]["spec"]["containers"]
+    limits = container["resources"]["limits"]
+    assert (args.nodes, args.node_cpus) == (GROUPS["l4"]["maxReplicas"], float(limits["cpu"]))
+    assert (args.node_gpus, args.node_memory_gb) == (1, float(limits["memory"].removesuffix("Gi")))
+    assert rest == "[ $? -eq 1 ]"
+
+
+@pytest.mark.parametrize(("code", "seen"), [(0, 0), (1, 0), (2, 1)])
+def test_only_a_stopped_job_is_tried_again(code: int, seen: int, tmp_path: Path) -> None:
+    """The entrypoint as Ray's job supervisor runs it, with a `python` that exits as the job would."""
+    python = tmp_path / "python"
+    python.write_text(f"#!/bin/sh\nexit {code}\n")
+    python.chmod(0o700)
+    environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    assert subprocess.run(JOB["spec"]["entrypoint"], shell=True, env=environment).returncode == seen

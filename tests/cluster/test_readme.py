@@ -1,0 +1,49 @@
+"""The commands of cluster/README.md are those of the programs."""
+
+import re
+import shlex
+
+import pytest
+from ray.dashboard.modules.job.cli import submit
+
+import jobs.separate
+from tests.cluster.conftest import CLUSTER, ROOT
+
+README = (CLUSTER / "README.md").read_text()
+BLOCKS = re.findall(r"^```sh[^\n]*\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+COMMANDS = [line for block in BLOCKS for line in block.replace("\\\n", " ").splitlines()]
+JOBS = [line.strip() for line in COMMANDS if "jobs.separate" in line]
+
+
+@pytest.mark.parametrize("command", JOBS)
+def test_a_submitted_command_is_one_of_the_job(command: str) -> None:
+    ray, _, entrypoint = command.partition(" -- ")
+    options = {name for parameter in submit.params for name in parameter.opts}
+    assert {word for word in shlex.split(ray) if word.startswith("--")} <= options
+    words = shlex.split(entrypoint)
+    assert words[:3] == ["python", "-m", "jobs.separate"]
+    jobs.separate.parser().parse_args(words[3:])  # exits at an option that is none
+
+
+def test_it_shows_every_road() -> None:
+    assert len(JOBS) >= 4
+    assert sum("--dry-run" in job for job in JOBS) == 1
+    assert sum("--provider cpu" in job for job in JOBS) == 1
+
+
+def test_every_file_it_names_exists() -> None:
+    named = set(re.findall(r"cluster/[\w./-]+\.(?:json|yaml|py)|cluster/image/Dockerfile", README))
+    assert len(named) >= 5
+    assert all((ROOT / name).is_file() for name in named)
+    rows = re.findall(r"^\| (`.+?`) \|", README, re.MULTILINE)
+    listed = {name for cell in rows for name in re.findall(r"`([^`]+)`", cell)}
+    files = {
+        str(path.relative_to(CLUSTER))
+        for path in CLUSTER.rglob("*")
+        if path.suffix in (".json", ".yaml", ".py")
+    }
+    assert listed == files | {"image/Dockerfile"}
+
+
+def test_what_it_calls_a_section_of_the_readme_is_one() -> None:
+    assert "## The official model" in (ROOT / "README.md").read_text()

@@ -1,0 +1,136 @@
+"""The IAM policies are enough for the programs and for the autoscaler, and for nothing else."""
+
+import json
+import os
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+import soundfile
+
+from tests.bags import write_gain_bag
+from tests.cluster.conftest import CLUSTER
+
+BUCKET = "music"  # as in the policy
+
+# What a job's driver, tasks and actors do to storage, as the user of the policy.
+ALLOWED = """
+import sys
+from pathlib import Path
+import pyarrow as pa
+from jobs.pipeline import catalogue, tables
+from separation import storage, __main__ as laptop
+
+out = "s3://music/stems"
+assert tables.read_table(out, "tracks").num_rows == 0
+try:
+    storage.read_bytes(f"{out}/run.json")
+except FileNotFoundError:
+    pass  # not PermissionError: a first run has none yet
+assert catalogue.read_catalogue("s3://music/catalogue/").tracks.num_rows == 1
+track = "s3://music/catalogue/a.wav"
+assert 0 == laptop.main([track, "--models", "s3://music/models/", "--out", f"{out}/stems"])
+big = Path(sys.argv[1])
+big.write_bytes(bytes(120 << 20))
+storage.put_file(big, f"{out}/parts/big")  # in several parts
+storage.remove([f"{out}/parts/big"])
+print(sorted(file.uri for file in storage.list_files(f"{out}/")))
+"""
+FORBIDDEN = """
+from separation import storage
+from separation.errors import StorageError
+
+for what, attempt in {
+    "write the catalogue": lambda: storage.put_bytes(b"", "s3://music/catalogue/a.wav"),
+    "remove from the catalogue": lambda: storage.remove(["s3://music/catalogue/a.wav"]),
+    "change a model": lambda: storage.put_bytes(b"", "s3://music/models/bag.json"),
+    "read beside it": lambda: storage.read_bytes("s3://music/private/a.txt"),
+}.items():
+    try:
+        attempt()
+        print(what)
+    except (StorageError, PermissionError):
+        pass
+print("end")
+"""
+
+
+def policy(name: str) -> str:
+    return (CLUSTER / name).read_text()
+
+
+@pytest.fixture(scope="module")
+def bucket(aws: str, tmp_path_factory: pytest.TempPathFactory) -> str:
+    folder = tmp_path_factory.mktemp("music")
+    soundfile.write(folder / "a.wav", [[0.1, 0.2]] * 44_100, 44_100)
+    write_gain_bag(folder / "models")
+    s3 = boto3.client("s3")
+    s3.create_bucket(Bucket=BUCKET)
+    s3.upload_file(str(folder / "a.wav"), BUCKET, "catalogue/a.wav")
+    for file in (folder / "models").iterdir():
+        s3.upload_file(str(file), BUCKET, f"models/{file.name}")
+    s3.put_object(Bucket=BUCKET, Key="private/a.txt", Body=b"")
+    return BUCKET
+
+
+@pytest.fixture
+def worker(aws: str, bucket: str) -> Iterator[dict[str, str]]:
+    """The environment of a user with the policy; meanwhile the server checks every request."""
+    file, iam = "iam-policy.json", boto3.client("iam")
+    iam.create_user(UserName=file)
+    iam.put_user_policy(UserName=file, PolicyName=file, PolicyDocument=policy(file))
+    key = iam.create_access_key(UserName=file)["AccessKey"]
+    _checks(aws, True)
+    try:
+        yield os.environ | {
+            "AWS_ACCESS_KEY_ID": key["AccessKeyId"],
+            "AWS_SECRET_ACCESS_KEY": key["SecretAccessKey"],
+        }
+    finally:
+        _checks(aws, False)
+
+
+def _checks(aws: str, on: bool) -> None:
+    """Whether moto's server evaluates policies."""
+    data, headers = b"0" if on else b"inf", {"Content-Type": "text/plain"}
+    request = urllib.request.Request(f"{aws}/moto-api/reset-auth", data, headers)
+    with urllib.request.urlopen(request) as reply:
+        reply.read()
+
+
+def python(code: str, environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", code, *arguments]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+
+
+def test_a_node_may_do_what_the_programs_do_and_no_more(worker: dict[str, str], tmp_path: Path) -> None:
+    done = python(ALLOWED, worker, str(tmp_path / "big"))
+    assert done.returncode == 0, done.stdout + done.stderr
+    stems = ("bass", "drums", "other", "vocals")
+    assert done.stdout.splitlines()[-1] == str([f"s3://music/stems/stems/a.wav/{s}.wav" for s in stems])
+    assert python(FORBIDDEN, worker).stdout.split("\n") == ["end", ""]
+
+
+def test_the_policy_names_no_wildcard_of_actions_or_buckets() -> None:
+    for statement in json.loads(policy("iam-policy.json"))["Statement"]:
+        assert "*" not in str(statement["Action"])
+        assert all(arn.startswith(f"arn:aws:s3:::{BUCKET}") for arn in _list(statement["Resource"]))
+
+
+def test_uploads_are_aborted_below_the_output(aws: str, bucket: str) -> None:
+    s3 = boto3.client("s3")
+    rules = json.loads(policy("lifecycle.json"))
+    s3.put_bucket_lifecycle_configuration(Bucket=bucket, LifecycleConfiguration=rules)
+    (rule,) = s3.get_bucket_lifecycle_configuration(Bucket=bucket)["Rules"]
+    assert (rule["Status"], rule["Filter"]) == ("Enabled", {"Prefix": "stems/"})
+    assert rule["AbortIncompleteMultipartUpload"]["DaysAfterInitiation"] >= 1
+    assert "Expiration" not in rule  # nothing finished is ever removed
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]

@@ -1,0 +1,150 @@
+"""An output as `jobs.separate` leaves it, written without a run: real tables, a few real stems."""
+
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from band.song import song
+from jobs.pipeline import schema
+from jobs.pipeline.tables import timing_rows, track_row
+from jobs.reporting.facts import gather
+from jobs.reporting.tally import STAGES
+from separation.chunks import plan_chunks
+from separation.contract import SAMPLE_RATE, STEMS
+from separation.writing import Encoding, write_audio
+
+Row = dict[str, Any]
+BEGIN = datetime(2026, 11, 20, 9, 30, tzinfo=UTC)
+ACTORS = 2
+HOSTILE = (
+    "<script>document.title='owned';fetch('http://127.0.0.1:9/owned')</script>.wav",
+    '"><img src=x onerror="document.title=\'owned\'">.flac',
+    "'; alert(1); //.mp3",
+    "two\nlines\tand a tab.wav",
+    "אבג \u202egpj.exe\u202c שיר.flac",
+    "long/" + "very " * 58 + "long.wav",
+    "</style></title></script><svg onload=document.title='owned'>.ogg",
+    "| a | table | `code` [link](javascript:alert(1)).wav",
+    "{{ 7 * 7 }}{% raise %}.wav",
+    "夜の歌/café ☕.mp3",
+)
+ERRORS = (
+    ("truncated", "the header declares 4410044 bytes; the object has 1024"),
+    ("not_audio", "no decoder knows it: <html><body onload=\"document.title='owned'\">404</body></html>"),
+    ("corrupt", "the decoder stopped at 12.4 s"),
+    ("nonfinite", "NaN or infinite samples from 3.10 s on"),
+)
+PROFILE = {"drums": 1.0, "bass": 0.97, "other": 1.06, "vocals": 1.02}  # of a specialist's seconds a chunk
+
+
+def finished_rows(tracks: int, seed: int = 0, stems: Sequence[str] = STEMS) -> list[Row]:
+    """Tracks as the pipeline finishes them: the names of HOSTILE first, every ninth in error."""
+    rng = np.random.default_rng(seed)
+    names = [*HOSTILE, *(f"album {n // 12:03}/{n % 12 + 1:02} song {n}.flac" for n in range(tracks))][:tracks]
+    rows, clock = [], BEGIN
+    for number, name in enumerate(names):
+        seconds = float(rng.gamma(9, 24))
+        length = round(seconds * SAMPLE_RATE)
+        slow = 3.5 if number % 61 == 17 else 1.0
+        clock += timedelta(seconds=float(seconds / 38 * slow * rng.uniform(0.5, 1.5)))
+        row: Row = {
+            "track_id": name,
+            "uri": f"s3://music/{name}",
+            "status": "ok",
+            "warnings": [],
+            "source_bytes": length * 2,
+            "sample_rate_hz": SAMPLE_RATE,
+            "channels": 2,
+            "probe_s": seconds * 0.004,
+            "started_at": clock - timedelta(seconds=seconds / 12),
+            "finished_at": clock,
+        }
+        if number % 9 == 4:
+            kind, sentence = ERRORS[(number // 9) % 5 % len(ERRORS)]
+            rows.append(row | {"status": "error", "error_kind": kind, "error": sentence})
+            continue
+        chunks = len(plan_chunks(length))
+        row |= {"length": length, "chunks": chunks, "sections": 1, "clip_factor": 1.0}
+        row |= {"decode_s": seconds * 0.006, "stitch_s": seconds * 0.003, "write_s": seconds * 0.011}
+        row["stems"] = [_stem(name, stem, chunks, slow, rng) for stem in stems]
+        rows.append(row)
+    return rows
+
+
+def _stem(name: str, stem: str, chunks: int, slow: float, rng: np.random.Generator) -> Row:
+    infer_s = chunks * 0.085 * PROFILE.get(stem, 1.0) * slow * float(rng.uniform(0.9, 1.15))
+    return {
+        "stem": stem,
+        "uri": f"file:///nowhere/stems/{name}/{stem}.wav",
+        "bytes": 1_000_000,
+        "peak": 0.8,
+        "precision": "fp32",
+        "provider": "CUDAExecutionProvider",
+        "device": "NVIDIA L4",
+        "node": f"node-{int(rng.integers(2))}",
+        "chunks": chunks,
+        "batches": chunks / 8,
+        "queue_s": infer_s * 0.12,
+        "infer_s": infer_s,
+    }
+
+
+def write_tables(output: Path, run_id: str, rows: Sequence[Row], rows_a_file: int = 5_000) -> None:
+    """The files that `TableWriter` would have written, the moments kept as they are in `rows`."""
+    for number, start in enumerate(range(0, len(rows), rows_a_file)):
+        part = rows[start : start + rows_a_file]
+        tracks = pa.Table.from_pylist([track_row(run_id, row) for row in part], schema.TRACKS)
+        timings = [timing for row in part for timing in timing_rows(run_id, row)]
+        for table, found in (("tracks", tracks), ("timings", pa.Table.from_pylist(timings, schema.TIMINGS))):
+            (output / table).mkdir(parents=True, exist_ok=True)
+            pq.write_table(found, output / table / f"{run_id}-{number:05}.parquet")
+
+
+def write_record(output: Path, **more: Any) -> None:
+    record = {
+        "run_id": "r1",
+        "versions": {"stemfleet": "0.1", "ray": "2.60.0"},
+        "settings": {"options": {"stems": [], "two_stems": None}},
+        "plan": {"actors": ACTORS, "max_actors": ACTORS},
+        **more,
+    }
+    output.mkdir(parents=True, exist_ok=True)
+    (output / "run.json").write_text(json.dumps(record))
+
+
+def write_stems(folder: Path, row: Row, voices: dict[str, np.ndarray], form: str = "wav") -> Row:
+    """`row` as of a track with these stems, which are written to `folder`."""
+    length = voices["mix"].shape[1]
+    chunks = len(plan_chunks(length))
+    folder.mkdir(parents=True, exist_ok=True)
+    files = []
+    for stem in row["stems"]:
+        path = folder / f"{stem['stem']}.{form}"
+        write_audio(path, [voices[stem["stem"]]], length, Encoding(form))  # type: ignore[arg-type]
+        share = chunks / stem["chunks"]
+        seconds_of = {name: stem[name] * share for name in ("infer_s", "queue_s", "batches")}
+        files.append(stem | seconds_of | {"uri": str(path), "chunks": chunks})
+    stages = {f"{stage}_s": row[f"{stage}_s"] * length / row["length"] for stage in STAGES}
+    return row | stages | {"length": length, "chunks": chunks, "stems": files}
+
+
+def write_output(folder: Path, tracks: int = 200, seconds: float = 12.0) -> list[Row]:
+    """A whole output; those of its tracks that a report samples have stems, each in another format."""
+    rows = finished_rows(tracks)
+    write_record(folder, price=0.98, catalogue={"tracks": tracks})
+    write_tables(folder, "r1", rows, rows_a_file=60)
+    places = {row["track_id"]: at for at, row in enumerate(rows)}
+    music = song(0, seconds)
+    formats = ("wav", "ogg", "mp3", "flac")
+    for sample, form in zip(gather(str(folder)).samples, formats, strict=True):
+        at = places[sample.track_id]
+        turned = {stem: np.roll(samples, at * SAMPLE_RATE, axis=1) for stem, samples in music.items()}
+        rows[at] = write_stems(folder / "stems" / form, rows[at], turned, form)
+    write_tables(folder, "r1", rows, rows_a_file=60)
+    return rows
