@@ -11,7 +11,7 @@ import secrets
 import sys
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -59,10 +59,13 @@ def separate(args: argparse.Namespace, console: Console) -> int:
         return DONE
     tables.forget(job.output, work.again)
     tables.drop_uncommitted(job.output)
-    run_record.write(job, vars(args), work.total)
+    nodes = dataset.cluster_nodes()
+    run_record.write(job, vars(args), nodes, work.total)
     failed = work.failed
     if work.pending.num_rows:
-        failed += run(work.pending, job, console).failed
+        counts = run(work.pending, job, console)
+        failed += counts.failed
+        run_record.write(job, vars(args), nodes, work.total, asdict(counts))
     if failed:
         _show_errors(job.output, console)
     console.print(f"stems and tables: {job.output}")
@@ -190,6 +193,9 @@ def parser() -> argparse.ArgumentParser:
     again = parser.add_mutually_exclusive_group()
     again.add_argument("--retry-errors", action="store_true", help="try tracks in error again")
     again.add_argument("--force", action="store_true", help="do every track again")
+    parser.add_argument(
+        "--price", type=float, metavar="USD", help="of a node-hour, for run.json and the report"
+    )
     parser.add_argument(
         "--benchmark", metavar="URI", help="a benchmark for the estimate of --dry-run (the output's last)"
     )

@@ -1,11 +1,13 @@
 """run.json: what ran, in the words that the next run and a reader need."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from importlib.metadata import version
 from typing import Any
 
 from jobs.pipeline.job import Job
+from jobs.pipeline.plan import Node
 from separation import __version__
 from separation.errors import UsageError
 from separation.storage import join, put_bytes, read_bytes
@@ -34,10 +36,17 @@ def refuse_mixture(job: Job) -> None:
         )
 
 
-def write(job: Job, arguments: dict[str, Any], tracks: int | None = None) -> None:
-    """`tracks` is how many the catalogue has, done or not, where that is known.
+def write(
+    job: Job,
+    arguments: dict[str, Any],
+    nodes: Sequence[Node],
+    tracks: int | None = None,
+    totals: dict[str, Any] | None = None,
+) -> None:
+    """`tracks` is how many the catalogue has, done or not; `totals` what this run did, once it has ended.
 
-    Written before the first track: an output that cannot be written is known by then."""
+    Written before the first track too: an output that cannot be written is known by then.
+    """
     record = {
         "run_id": job.run_id,
         "versions": {"stemfleet": __version__, **{package: version(package) for package in PACKAGES}},
@@ -46,5 +55,8 @@ def write(job: Job, arguments: dict[str, Any], tracks: int | None = None) -> Non
         "catalogue": {"tracks": tracks},
         "shifts_samples": job.options.grid_shifts,
         "plan": asdict(job.plan),
+        "cluster": [asdict(node) for node in nodes],
+        "price": {"usd_per_node_hour": arguments.get("price")},
+        "totals": totals,
     }
     put_bytes(json.dumps(record, indent=2).encode(), join(job.output, "run.json"))

@@ -328,10 +328,13 @@ def test_the_run_record_tells_what_ran(separate: Run, models: str, tmp_path: Pat
     folder.mkdir()
     write_track(folder / "a.wav", 1)
     base = ("--input", str(folder), "--output", str(output), "--models", models)
-    assert separate(*base, "--shifts", "1").returncode == 0
+    assert separate(*base, "--shifts", "1", "--price", "0.8").returncode == 0
     record: dict[str, Any] = json.loads((output / "run.json").read_text())
     assert record["plan"]["provider"] == "cpu"
     assert set(record["settings"]["models"]) == set(STEMS)
     assert len(record["shifts_samples"]) == 1
+    assert record["cluster"][0]["cpus"] == 2
+    assert record["price"] == {"usd_per_node_hour": 0.8}
+    assert record["totals"] == {"total": 1, "done": 1, "failed": 0, "audio_s": 1.0}
     assert record["catalogue"] == {"tracks": 1}
     assert os.environ.get("AWS_SECRET_ACCESS_KEY", "-") not in (output / "run.json").read_text()

@@ -16,6 +16,7 @@ from jobs.pipeline import run_record, tables
 from jobs.pipeline.benchmark import accounting
 from jobs.pipeline.benchmark.accounting import Stage
 from jobs.pipeline.benchmark.watch import Usage, Watcher, session_of
+from jobs.pipeline.dataset import cluster_nodes
 from jobs.pipeline.job import Job
 from jobs.pipeline.run import run
 from separation.errors import SeparationError
@@ -91,7 +92,7 @@ def trial(tracks: pa.Table, job: Job, arguments: dict, console: Console) -> Tria
     # Ray Data would probe while the pools still start: then no moment parts starting from working.
     DataContext.get_current().wait_for_min_actors_s = START_LIMIT_S
     began, clock = time.time(), time.perf_counter()
-    run_record.write(job, arguments)
+    run_record.write(job, arguments, cluster_nodes())
     counts = run(tracks, job, console)
     wall_s = time.perf_counter() - clock
     usages = ray.get([watch.end.remote() for watch in watches])
