@@ -3,7 +3,7 @@
 import os
 import socket
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -88,16 +88,18 @@ def trial(tracks: pa.Table, job: Job, arguments: dict, console: Console) -> Tria
         )
         for node in machines()
     ]
+    nodes = cluster_nodes()
     ray.get([watch.begin.remote() for watch in watches])
     # Ray Data would probe while the pools still start: then no moment parts starting from working.
     DataContext.get_current().wait_for_min_actors_s = START_LIMIT_S
+    run_record.write(job, arguments, nodes, tracks.num_rows)
     began, clock = time.time(), time.perf_counter()
-    run_record.write(job, arguments, cluster_nodes())
     counts = run(tracks, job, console)
     wall_s = time.perf_counter() - clock
     usages = ray.get([watch.end.remote() for watch in watches])
     for watch in watches:
         ray.kill(watch)
+    run_record.write(job, arguments, nodes, tracks.num_rows, asdict(counts))
     rows, timings = tables.read_table(job.output, "tracks"), tables.read_table(job.output, "timings")
     if not counts.done:
         raise NothingToMeasure(job.output, rows["error"][0].as_py())

@@ -2,7 +2,8 @@
 
 Twice a second, every process's CPU time so far is read, and what it gained is put down to what the
 process was doing: Ray writes the running step into the title of a worker (`ray::MapBatches(chunk)`).
-A process that ends between two readings takes at most half a second of its CPU time with it.
+A process that ends between two readings takes at most half a second of its CPU time with it, and what a
+worker did and finished between two readings counts as Ray's.
 """
 
 import itertools
