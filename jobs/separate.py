@@ -59,13 +59,13 @@ def separate(args: argparse.Namespace, console: Console) -> int:
         return DONE
     tables.forget(job.output, work.again)
     tables.drop_uncommitted(job.output)
-    nodes = dataset.cluster_nodes()
-    run_record.write(job, vars(args), nodes, work.total)
+    run_record.write(job, vars(args), dataset.cluster_nodes(), work.total)
     failed = work.failed
     if work.pending.num_rows:
         counts = run(work.pending, job, console)
         failed += counts.failed
-        run_record.write(job, vars(args), nodes, work.total, asdict(counts))
+        # The nodes again: those of a cluster that grows have come meanwhile.
+        run_record.write(job, vars(args), dataset.cluster_nodes(), work.total, asdict(counts))
     if failed:
         _show_errors(job.output, console)
     console.print(f"stems and tables: {job.output}")
