@@ -95,6 +95,13 @@ def test_stated_cpus_and_gpus_are_those_of_the_instance_types(aws: str) -> None:
         assert node_type["resources"] == have[node_type["node_config"]["InstanceType"]]
 
 
+def test_spot_comes_first_whatever_the_names(scorer_of: Any) -> None:
+    """Ray takes equals by name, the last one first."""
+    types = {"b_on_demand": TYPES["l4_on_demand"], "a_spot": TYPES["l4_spot"]}
+    added, _ = get_nodes_for(types, {}, "head", 1, [L4_ACTOR], scorer_of([]))
+    assert dict(added) == {"a_spot": 1}
+
+
 L4_ACTOR, DECODE = {"GPU": 0.25, "CPU": 0.25}, {"CPU": 0.3}
 
 
@@ -110,18 +117,27 @@ L4_ACTOR, DECODE = {"GPU": 0.25, "CPU": 0.25}, {"CPU": 0.3}
     ],
 )
 def test_spot_first_and_on_demand_where_spot_is_refused(
-    refused: list[str], demands: list[dict[str, float]], started: dict[str, int], monkeypatch: Any
+    refused: list[str], demands: list[dict[str, float]], started: dict[str, int], scorer_of: Any
 ) -> None:
+    added, left = get_nodes_for(TYPES, {"head": 1}, "head", 32, demands, scorer_of(refused))
+    assert (dict(added), left) == (started, [])
+
+
+@pytest.fixture
+def scorer_of(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The score that the head's start command names, after EC2 refused some node types."""
     monkeypatch.setattr(sys, "path", [str(CLUSTER / "launcher"), *sys.path])
     (setting,) = [word for word in head_start() if word.startswith("RAY_AUTOSCALER_UTILIZATION_SCORER=")]
     score = load_function_or_class(setting.partition("=")[2])
-    tracker = NodeProviderAvailabilityTracker()
-    for node_type in refused:
-        reason = NodeLaunchException("InsufficientInstanceCapacity", "-", None)
-        tracker.update_node_availability(node_type, 2**40, reason)
-    scorer = partial(score, node_availability_summary=tracker.summary())
-    added, left = get_nodes_for(TYPES, {"head": 1}, "head", 32, demands, scorer)
-    assert (dict(added), left) == (started, [])
+
+    def scorer(refused: list[str]) -> Any:
+        tracker = NodeProviderAvailabilityTracker()
+        for node_type in refused:
+            reason = NodeLaunchException("InsufficientInstanceCapacity", "-", None)
+            tracker.update_node_availability(node_type, 2**40, reason)
+        return partial(score, node_availability_summary=tracker.summary())
+
+    return scorer
 
 
 def head_start() -> list[str]:

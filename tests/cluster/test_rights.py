@@ -6,6 +6,7 @@ import subprocess
 import sys
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +60,23 @@ for what, attempt in {
 print("end")
 """
 
+# What Ray's autoscaler does to EC2, as the user of the head's policy.
+AUTOSCALER = """
+import sys
+from ray.autoscaler import tags
+from ray.autoscaler._private.aws.node_provider import AWSNodeProvider
+
+settings = {"type": "aws", "region": "us-east-1", "cache_stopped_nodes": False}
+provider = AWSNodeProvider(settings, "stemfleet")
+names = (tags.TAG_RAY_NODE_KIND, tags.TAG_RAY_NODE_NAME, tags.TAG_RAY_NODE_STATUS, tags.TAG_RAY_LAUNCH_CONFIG)
+machine = {"InstanceType": "g6.xlarge", "ImageId": "ami-1", "SubnetIds": [sys.argv[1]]}
+provider.create_node(machine, dict.fromkeys(names, "-"), 1)
+(node,) = provider.non_terminated_nodes({})
+provider.set_node_tags(node, {tags.TAG_RAY_NODE_STATUS: "up-to-date"})
+provider.terminate_node(node)
+assert provider.non_terminated_nodes({}) == []
+"""
+
 
 def policy(name: str) -> str:
     return (CLUSTER / name).read_text()
@@ -78,10 +96,10 @@ def bucket(aws: str, tmp_path_factory: pytest.TempPathFactory) -> str:
     return BUCKET
 
 
-@pytest.fixture
-def worker(aws: str, bucket: str) -> Iterator[dict[str, str]]:
-    """The environment of a user with the policy; meanwhile the server checks every request."""
-    file, iam = "iam-policy.json", boto3.client("iam")
+@contextmanager
+def user(aws: str, file: str) -> Iterator[dict[str, str]]:
+    """The environment of a user with the policy in `file`; meanwhile the server checks every request."""
+    iam = boto3.client("iam")
     iam.create_user(UserName=file)
     iam.put_user_policy(UserName=file, PolicyName=file, PolicyDocument=policy(file))
     key = iam.create_access_key(UserName=file)["AccessKey"]
@@ -108,12 +126,21 @@ def python(code: str, environment: dict[str, str], *arguments: str) -> subproces
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
 
 
-def test_a_node_may_do_what_the_programs_do_and_no_more(worker: dict[str, str], tmp_path: Path) -> None:
-    done = python(ALLOWED, worker, str(tmp_path / "big"))
-    assert done.returncode == 0, done.stdout + done.stderr
-    stems = ("bass", "drums", "other", "vocals")
-    assert done.stdout.splitlines()[-1] == str([f"s3://music/stems/stems/a.wav/{s}.wav" for s in stems])
-    assert python(FORBIDDEN, worker).stdout.split("\n") == ["end", ""]
+def test_a_node_may_do_what_the_programs_do_and_no_more(aws: str, bucket: str, tmp_path: Path) -> None:
+    with user(aws, "iam-policy.json") as environment:
+        done = python(ALLOWED, environment, str(tmp_path / "big"))
+        assert done.returncode == 0, done.stdout + done.stderr
+        stems = ("bass", "drums", "other", "vocals")
+        assert done.stdout.splitlines()[-1] == str([f"s3://music/stems/stems/a.wav/{s}.wav" for s in stems])
+        assert python(FORBIDDEN, environment).stdout.split("\n") == ["end", ""]
+
+
+def test_the_head_may_start_see_and_end_nodes(aws: str) -> None:
+    """As Ray's autoscaler does it. The server evaluates no conditions and no iam:PassRole."""
+    subnet = boto3.client("ec2").describe_subnets()["Subnets"][0]["SubnetId"]
+    with user(aws, "iam-head-policy.json") as environment:
+        done = python(AUTOSCALER, environment, subnet)
+    assert done.returncode == 0, done.stderr
 
 
 def test_the_policy_names_no_wildcard_of_actions_or_buckets() -> None:
