@@ -67,7 +67,9 @@ def price_of(cpus: float, gpus: float, device: str, given: float | None, name: s
             raise UsageError(f"--price {given}: expected USD a node-hour above 0")
         return Price(given, "given by --price")
     if name:
-        return Price(find(name).usd_per_hour, f"{name} on demand, {_file()['region']}")
+        instance = find(name)
+        unlike = f"; it has {instance.vcpus} vCPUs, this node {cpus:g}" if instance.vcpus != cpus else ""
+        return Price(instance.usd_per_hour, f"{name} on demand, {_file()['region']}{unlike}")
     if not gpus:
         each = sorted(i.usd_per_hour / i.vcpus for i in instances() if not i.gpus)[
             sum(not i.gpus for i in instances()) // 2

@@ -27,6 +27,8 @@ def test_which_price_a_node_has() -> None:
     assert usd(4, 1, "NVIDIA L4", None, None) == prices.find("g6.xlarge").usd_per_hour
     assert usd(32, 0, "A CPU", None, None) == pytest.approx(2 * prices.find("c7i.4xlarge").usd_per_hour)
     assert prices.price_of(4, 1, "NVIDIA H100", None, None) is None
+    unlike = prices.price_of(2, 0, "A CPU", None, "c7i.4xlarge")
+    assert unlike and "it has 16 vCPUs, this node 2" in unlike.basis
 
 
 @pytest.mark.parametrize("given", [0.0, -1.0, float("nan"), float("inf")])
