@@ -77,7 +77,10 @@ def run_bare(tracks: Path, output: Path, models: str) -> tuple[float, float]:
 def run_job(tracks: Path, output: Path, models: str) -> tuple[float, float]:
     """Audio seconds and seconds from the first probe to the last commit of `jobs.separate`."""
     command = [sys.executable, "-m", "jobs.separate", "--input", str(tracks), "--output", str(output)]
-    subprocess.run([*command, "--models", models, "--cache", str(output / "cache")], check=True)
+    command += ["--models", models, "--cache", str(output / "cache")]
+    # No probe before the pools are up: the sessions' loading is start-up, and apart.
+    waiting = {**os.environ, "RAY_DATA_DEFAULT_WAIT_FOR_MIN_ACTORS_S": "600"}
+    subprocess.run(command, env=waiting, check=True)
     rows = read_table(str(output), "tracks")
     seconds = (pc.max(rows["finished_at"]).as_py() - pc.min(rows["started_at"]).as_py()).total_seconds()
     return pc.sum(rows["duration_s"]).as_py(), seconds
