@@ -18,7 +18,8 @@ from tests.cluster.conftest import CLUSTER, ROOT
 
 README = (CLUSTER / "README.md").read_text()
 LIMIT_S, STOP_LIMIT_S = 300, 30
-RAY_FILES = Path("/tmp/several-nodes")  # as the commands name it
+TEMPORARY = "/tmp"  # Ray's sockets have long names
+RAY_FILES = Path(TEMPORARY) / "several-nodes"  # as the commands name it
 COPIED = ("band", "export", "jobs", "separation", "pyproject.toml", "README.md", ".gitignore")
 
 
@@ -33,7 +34,7 @@ def session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, st
     mine = {name: text for name, text in os.environ.items() if not name.startswith(("RAY_", "PYTHON"))}
     environment = mine | {
         "HOME": str(root / "home"),  # no token and no cluster of the user's is touched
-        "TMPDIR": "/tmp",  # Ray's sockets have long names
+        "TMPDIR": TEMPORARY,
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
     }
     (root / "home").mkdir()

@@ -59,7 +59,7 @@ def test_other_clusters_and_programs_are_outside() -> None:
             Reading(1, 0, 0, RAYLET.replace("mine", "theirs"), 1.0),
             Reading(2, 1, 0, "ray::MapWorker(MapBatches(Drums)).submit", 2.0),
             Reading(3, 0, 0, "vim", 4.0),
-            Reading(4, 0, 0, "python dashboard.py --session-dir=/tmp/ray/session_mine", 8.0),
+            Reading(4, 0, 0, "python dashboard.py --session-dir=ray/session_mine", 8.0),
         ]
     )
     assert ledger.core_s == {"outside": 7.0, "ray": 8.0}
