@@ -1,6 +1,6 @@
 """What Ray costs: the job's audio-seconds a second over the bare core's, same cores, same files.
 
-    python scripts/overhead.py --models DIR [--tracks 6] [--seconds 60]
+    python scripts/overhead.py --models DIR [--tracks 6] [--seconds 60] [-- OPTIONS OF jobs.separate]
 
 Both sides run one after the other, `--rounds` times; start-up (Ray, sessions) is apart on both. The
 stems of both sides are compared: a ratio between different results would say nothing.
@@ -37,14 +37,17 @@ def main() -> int:
     parser.add_argument("--tracks", type=int, default=6)
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--stems", default="", metavar="A,B", help="only these, on both sides")
+    parser.add_argument("options", nargs="*", metavar="-- OPTION", help="of jobs.separate, e.g. --threads 1")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="overhead-") as name:
         folder = Path(name)
         write_catalogue(folder / "in", 0, draw_specs(args.tracks, args.seconds, args.seconds, 0))
         bare, job = [], []
         for number in range(args.rounds):
-            bare.append(run_bare(folder / "in", folder / f"bare-{number}", args.models))
-            job.append(run_job(folder / "in", folder / f"job-{number}", args.models))
+            bare.append(run_bare(folder / "in", folder / f"bare-{number}", args.models, args.stems))
+            options = ["--stems", args.stems, *args.options]
+            job.append(run_job(folder / "in", folder / f"job-{number}", args.models, options))
             same = hashes(folder / f"bare-{number}") == hashes(folder / f"job-{number}/stems")
         table = Table("side", "audio s", "s", "audio s a second")
         for side, runs in (("bare core", bare), ("job", job)):
@@ -57,27 +60,27 @@ def main() -> int:
         return 0 if same else 1
 
 
-def run_bare(tracks: Path, output: Path, models: str) -> tuple[float, float]:
+def run_bare(tracks: Path, output: Path, models: str, stems: str) -> tuple[float, float]:
     """Audio seconds and seconds of the core in a loop; the sessions are loaded before."""
     bag = read_bag(models)
     threads = os.cpu_count() or 1
     specialists = {}
-    for stem in bag.stems:
+    for stem in stems.split(",") if stems else bag.stems:
         file = fetch(bag, stem, output / "cache")
         specialists[stem] = Specialist(file, stem, bag.stems, provider="cpu", threads=threads)
     audio, clock = 0.0, time.perf_counter()
     for path in sorted(path for path in tracks.rglob("*") if path.is_file()):
         mix = read(str(path))
-        stems = separate(mix, specialists)
-        deliver(stems, str(path.relative_to(tracks)), mix.shape[1], Options(), str(output))
+        separated = separate(mix, specialists)
+        deliver(separated, str(path.relative_to(tracks)), mix.shape[1], Options(), str(output))
         audio += mix.shape[1] / SAMPLE_RATE
     return audio, time.perf_counter() - clock
 
 
-def run_job(tracks: Path, output: Path, models: str) -> tuple[float, float]:
+def run_job(tracks: Path, output: Path, models: str, options: list[str]) -> tuple[float, float]:
     """Audio seconds and seconds from the first probe to the last commit of `jobs.separate`."""
     command = [sys.executable, "-m", "jobs.separate", "--input", str(tracks), "--output", str(output)]
-    command += ["--models", models, "--cache", str(output / "cache")]
+    command += ["--models", models, "--cache", str(output / "cache"), *options]
     # No probe before the pools are up: the sessions' loading is start-up, and apart.
     waiting = {**os.environ, "RAY_DATA_DEFAULT_WAIT_FOR_MIN_ACTORS_S": "600"}
     subprocess.run(command, env=waiting, check=True)
