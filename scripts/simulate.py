@@ -90,6 +90,7 @@ class Infer:
 
     def __init__(self, stem: str, job: SimulatedJob, node: str):
         self.stem, self.chunk_s = stem, job.chunk_s
+        self.facts = {"device": "none"}
 
     def __call__(self, chunks: pa.Table) -> pa.Table:
         time.sleep(len(chunks) * self.chunk_s)

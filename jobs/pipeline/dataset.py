@@ -11,6 +11,7 @@ from ray.data import ActorPoolStrategy, DataContext, Dataset
 
 from jobs.pipeline import ending, stages
 from jobs.pipeline.job import Job
+from jobs.pipeline.metrics import InferenceMetrics
 from jobs.pipeline.plan import Node
 from jobs.pipeline.rows import Row
 
@@ -21,7 +22,8 @@ TRACKS_A_BLOCK = 512
 class Steps:
     """What is done on the road, as functions of a table and a job; `scripts/simulate.py` has others.
 
-    `infer` is made with a stem, the job and the node's name; an actor runs `calls` of it at once.
+    `infer` is made with a stem, the job and the node's name, and its `facts` say the device; an actor runs
+    `calls` of it at once.
     """
 
     probe: Callable[..., pa.Table] = stages.probe
@@ -106,11 +108,22 @@ def _pool(job: Job, calls: int) -> dict[str, Any]:
 
 
 def _actor(stem: str, infer: type) -> type:
-    """The class of a stem's pool, `Vocals` for `vocals`: Ray shows it as the operator's name."""
+    """The class of a stem's pool, `Vocals` for `vocals`: Ray shows it as the operator's name. It counts."""
 
     class Actor(infer):
         def __init__(self, job: Job):
             super().__init__(stem, job, ray.get_runtime_context().get_node_id())
+            self.metrics = InferenceMetrics(stem, self.facts["device"], job)
+
+        def __call__(self, chunks: pa.Table) -> pa.Table:
+            try:
+                return super().__call__(chunks)
+            except Exception:
+                self.metrics.failed()
+                raise
+
+        def inferred(self, lengths: list[int], infer_s: float, queue_s: float) -> None:
+            self.metrics.add(lengths, infer_s, queue_s)
 
     Actor.__name__ = Actor.__qualname__ = stem.capitalize()
     return Actor

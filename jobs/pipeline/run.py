@@ -8,6 +8,7 @@ from rich.console import Console
 
 from jobs.pipeline import dataset
 from jobs.pipeline.job import Job
+from jobs.pipeline.metrics import TrackMetrics
 from jobs.pipeline.progress import Counts, Progress
 from jobs.pipeline.rows import Row
 from jobs.pipeline.tables import TableWriter
@@ -37,10 +38,12 @@ def run(tracks: pa.Table, job: Job, console: Console) -> Counts:
         ThreadPoolExecutor(FINISHING) as pool,
     ):
         finisher = Finisher(pool, lambda rows: dataset.finish(rows, job))
+        metrics = TrackMetrics(job.run_id)
 
         def commit(row: Row) -> None:
             tables.add(row)
             progress.add(row)
+            metrics.add(row, progress.counts.left)
             missing.discard(row["track_id"])
 
         for section in dataset.iterate(dataset.sections(tracks, job)):

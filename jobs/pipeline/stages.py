@@ -117,13 +117,14 @@ class Infer:
         good = [row for row, status in enumerate(chunks["status"].to_pylist()) if status == "ok"]
         segments: list[np.ndarray | None] = [None] * len(chunks)
         runs: list[Row | None] = [None] * len(chunks)
-        batch = self.job.plan.batch
+        lengths, batch = chunks["length"].to_pylist(), self.job.plan.batch
         for rows in (good[first : first + batch] for first in range(0, len(good), batch)):
             mix = np.stack([unpack(chunks["mix"], row) for row in rows])
             with self.gate.turn() as queue_s:
                 clock = time.perf_counter()
                 outputs = self.specialist(mix)
                 infer_s = time.perf_counter() - clock
+            self.inferred([lengths[row] for row in rows], infer_s, queue_s)
             share = 1 / len(rows)
             run = {"infer_s": infer_s * share, "queue_s": queue_s * share, "batches": share, **self.facts}
             for row, output in zip(rows, outputs, strict=True):
@@ -133,3 +134,6 @@ class Infer:
         return chunks.append_column(self.stem, pack(segments)).append_column(
             f"{self.stem}_run", pa.array(runs, schema.RUN)
         )
+
+    def inferred(self, lengths: list[int], infer_s: float, queue_s: float) -> None:
+        """Called after each inference, with the lengths of its chunks' tracks; the actor counts it."""

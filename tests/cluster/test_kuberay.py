@@ -1,6 +1,7 @@
 """The KubeRay files are valid, equal to each other, and true to the job."""
 
 import copy
+import json
 import os
 import shlex
 import subprocess
@@ -105,3 +106,14 @@ def test_only_a_stopped_job_is_tried_again(code: int, seen: int, tmp_path: Path)
     python.chmod(0o700)
     environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
     assert subprocess.run(JOB["spec"]["entrypoint"], shell=True, env=environment).returncode == seen
+
+
+def test_prometheus_names_the_cluster_as_the_dashboard_does() -> None:
+    (endpoint,) = load("podmonitor.yaml")["spec"]["podMetricsEndpoints"]
+    (relabeling,) = endpoint["relabelings"]
+    queries = {
+        target["expr"]
+        for panel in json.loads((CLUSTER / "grafana/stemfleet.json").read_text())["panels"]
+        for target in panel.get("targets", [])
+    }
+    assert all(f'{relabeling["targetLabel"]}=~"$cluster"' in query for query in queries)
