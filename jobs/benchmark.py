@@ -20,12 +20,13 @@ from typing import Any
 import pyarrow as pa
 import ray
 from ray.exceptions import RayError
-from rich.console import Console
 
 from jobs.pipeline import catalogue, dataset
+from jobs.pipeline.arguments import uri
 from jobs.pipeline.benchmark import estimate, prices, projection, reference, result, show, sweep, warm
 from jobs.pipeline.benchmark.synthesis import seconds_range, synthesise
 from jobs.pipeline.benchmark.trial import Trial, machines, trial
+from jobs.pipeline.console import LineConsole
 from jobs.pipeline.job import Job
 from jobs.pipeline.plan import Node
 from jobs.separate import DONE, SOME_ERRORS, STOPPED, add_plan_arguments, cause, make_job
@@ -36,7 +37,7 @@ from separation.storage import join, list_files, remove
 
 def main(arguments: Sequence[str] | None = None) -> int:
     args = parser().parse_args(arguments)
-    console = Console(highlight=False, soft_wrap=True, markup=False)
+    console = LineConsole()
     try:
         if args.project and (args.x_realtime or not args.models):
             return project(args, console)
@@ -46,12 +47,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (SeparationError, RayError) as error:
         console.print(f"stopped: {cause(error)}")
         return STOPPED
-    except Exception:  # as in jobs.separate: Python's own exit code would be 1
-        console.print_exception()
+    except Exception as error:  # as in jobs.separate: Python's own exit code would be 1
+        console.print_failure(error)
         return STOPPED
 
 
-def project(args: argparse.Namespace, console: Console) -> int:
+def project(args: argparse.Namespace, console: LineConsole) -> int:
     """A catalogue's cost from stated throughputs, or from the last benchmark; starts no Ray."""
     hours = projection.parse_hours(args.project)
     throughputs, stems = projection.stated(args.x_realtime, args.price), "as stated"
@@ -64,7 +65,7 @@ def project(args: argparse.Namespace, console: Console) -> int:
     return DONE
 
 
-def benchmark(args: argparse.Namespace, console: Console) -> int:
+def benchmark(args: argparse.Namespace, console: LineConsole) -> int:
     clock = time.perf_counter()
     ray.init(logging_level="warning", log_to_driver=False)
     connect_s, clock = time.perf_counter() - clock, time.perf_counter()
@@ -111,7 +112,7 @@ def benchmark(args: argparse.Namespace, console: Console) -> int:
 class Runs:
     """The timed runs of one benchmark, each with an output of its own; the last one keeps its stems."""
 
-    def __init__(self, args: argparse.Namespace, console: Console, nodes: Sequence[Node]):
+    def __init__(self, args: argparse.Namespace, console: LineConsole, nodes: Sequence[Node]):
         self._args, self._console, self._nodes = args, console, nodes
         self.benchmark_id = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
         self.cores = max(1, min(int(node.cpus) for node in nodes))
@@ -202,7 +203,7 @@ def _print_projection(
     throughputs: Sequence[projection.Throughput],
     stems: str,
     args: argparse.Namespace,
-    console: Console,
+    console: LineConsole,
 ) -> None:
     console.print(f"{hours:,.1f} hours of audio, done within {args.within:g} hours:")
     for throughput in throughputs:
@@ -218,12 +219,14 @@ def parser() -> argparse.ArgumentParser:
         description="Measures what an hour of audio costs on a Ray cluster, and where the time goes.",
         epilog="The last line on stdout is the summary as JSON. Exit codes as of jobs.separate.",
     )
-    parser.add_argument("--models", metavar="URI", help="a model folder (python -m export)")
-    parser.add_argument("--output", metavar="URI", help="where figures, and the last run's stems, go")
+    parser.add_argument("--models", type=uri, metavar="URI", help="a model folder (python -m export)")
+    parser.add_argument(
+        "--output", type=uri, metavar="URI", help="where figures, and the last run's stems, go"
+    )
     parser.add_argument("--repeats", type=_at_least_one, default=1, metavar="N", help="(%(default)s)")
     parser.add_argument("--sweep", action="store_true", help="try a few settings and recommend one")
     tracks = parser.add_argument_group("tracks", "given, or synthesised below the output")
-    tracks.add_argument("--input", metavar="URI", help="a prefix, a glob, or a manifest")
+    tracks.add_argument("--input", type=uri, metavar="URI", help="a prefix, a glob, or a manifest")
     tracks.add_argument("--tracks", type=_at_least_one, default=7, metavar="N", help="(%(default)s)")
     tracks.add_argument(
         "--seconds", type=seconds_range, default=(30.0, 60.0), metavar="A-B", help="of a track (30-60)"

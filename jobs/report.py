@@ -7,10 +7,12 @@ import argparse
 import sys
 from collections.abc import Sequence
 
+from jobs.pipeline.arguments import uri
 from jobs.reporting import markdown, page
 from jobs.reporting.facts import gather
 from jobs.reporting.listening import listen
 from separation.errors import SeparationError
+from separation.showing import shown
 from separation.storage import join, put_bytes
 
 DONE, STOPPED = 0, 2
@@ -23,9 +25,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         put_bytes(report(output, args.format, args.price).encode(), target)
     except SeparationError as error:
-        print(f"stopped: {error}")
+        print(f"stopped: {shown(str(error))}")
         return STOPPED
-    print(f"report: {target}")
+    print(f"report: {shown(target)}")
     return DONE
 
 
@@ -41,7 +43,9 @@ def parser() -> argparse.ArgumentParser:
         prog="python -m jobs.report",
         description="Writes a page about an output: throughput, where the time went, errors, tracks to hear.",
     )
-    parser.add_argument("--output", required=True, metavar="URI", help="the output folder of jobs.separate")
+    parser.add_argument(
+        "--output", required=True, type=uri, metavar="URI", help="the output folder of jobs.separate"
+    )
     parser.add_argument(
         "--format", choices=("html", "md"), default="html", help="md has no sounds (%(default)s)"
     )
@@ -49,7 +53,10 @@ def parser() -> argparse.ArgumentParser:
         "--price", type=float, metavar="USD", help="of a node-hour, where run.json has none or another"
     )
     parser.add_argument(
-        "--to", metavar="PATH", help="path or URI of the report (report.html or report.md at the output)"
+        "--to",
+        type=uri,
+        metavar="PATH",
+        help="path or URI of the report (report.html or report.md at the output)",
     )
     return parser
 

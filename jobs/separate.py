@@ -19,10 +19,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import ray
 from ray.exceptions import RayError, RayTaskError
-from rich.console import Console
 
 from jobs.pipeline import catalogue, dataset, plan, run_record, tables
+from jobs.pipeline.arguments import uri
 from jobs.pipeline.benchmark import estimate
+from jobs.pipeline.console import LineConsole
 from jobs.pipeline.job import Job
 from jobs.pipeline.run import run
 from separation import options as separation_options
@@ -35,18 +36,18 @@ DONE, SOME_ERRORS, STOPPED = 0, 1, 2
 
 def main(arguments: Sequence[str] | None = None) -> int:
     args = parser().parse_args(arguments)
-    console = Console(highlight=False, soft_wrap=True, markup=False)
+    console = LineConsole()
     try:
         return separate(args, console)
     except (SeparationError, RayError) as error:
         console.print(f"stopped: {cause(error)}")
         return STOPPED
-    except Exception:  # Python's own exit code would be 1, which says that the job ran to its end
-        console.print_exception()
+    except Exception as error:  # Python's own exit code would be 1, which says that the job ran to its end
+        console.print_failure(error)
         return STOPPED
 
 
-def separate(args: argparse.Namespace, console: Console) -> int:
+def separate(args: argparse.Namespace, console: LineConsole) -> int:
     ray.init(logging_level="warning", log_to_driver=False)
     job = make_job(args)
     for line in job.plan.describe():
@@ -137,14 +138,14 @@ def find_work(args: argparse.Namespace, job: Job) -> Work:
 EXAMPLES = 5  # of each kind of error in the summary; the tracks table has all
 
 
-def _show_errors(output: str, console: Console) -> None:
+def _show_errors(output: str, console: LineConsole) -> None:
     columns = ["uri", "status", "error_kind", "error"]
     errors = tables.read_table(output, "tracks", columns).filter(pc.field("status") == "error")
     for count in pc.value_counts(errors["error_kind"]).to_pylist():
         kind = count["values"]
         console.print(f"{count['counts']} tracks {kind}:")
         for row in errors.filter(pc.field("error_kind") == kind).slice(0, EXAMPLES).to_pylist():
-            console.print(f"  {row['uri']!r}: {row['error']}")
+            console.print(f"  {row['uri']}: {row['error']}")
 
 
 def cause(error: Exception) -> str:
@@ -184,11 +185,14 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--input",
         required=True,
+        type=uri,
         metavar="URI",
         help="a prefix, a glob, or a manifest (.parquet, .csv, .jsonl with uri and optional track_id)",
     )
-    parser.add_argument("--output", required=True, metavar="URI", help="where stems and tables go")
-    parser.add_argument("--models", required=True, metavar="URI", help="a model folder (python -m export)")
+    parser.add_argument("--output", required=True, type=uri, metavar="URI", help="where stems and tables go")
+    parser.add_argument(
+        "--models", required=True, type=uri, metavar="URI", help="a model folder (python -m export)"
+    )
     parser.add_argument("--dry-run", action="store_true", help="print the plan and what is left, and stop")
     again = parser.add_mutually_exclusive_group()
     again.add_argument("--retry-errors", action="store_true", help="try tracks in error again")
@@ -197,7 +201,10 @@ def parser() -> argparse.ArgumentParser:
         "--price", type=float, metavar="USD", help="of a node-hour, for run.json and the report"
     )
     parser.add_argument(
-        "--benchmark", metavar="URI", help="a benchmark for the estimate of --dry-run (the output's last)"
+        "--benchmark",
+        type=uri,
+        metavar="URI",
+        help="a benchmark for the estimate of --dry-run (the output's last)",
     )
     separation_options.add_arguments(parser)
     add_plan_arguments(parser)

@@ -115,13 +115,13 @@ def demo(models: str | None, catalogue: Path | None) -> None:
             files.put(f"{RESULT / 'catalogue'}/", f"{BUCKET}/catalogue/", recursive=True)
             files.put(f"{folder}/", f"{BUCKET}/models/", recursive=True)
         with step("start a Ray head", times):
-            address = stack.enter_context(ray_head(bench))
+            address = stack.enter_context(ray_head(bench, aws))
         with step("run the job", times):
             entrypoint = ["python", "-m", "jobs.separate"]
             for option, name in (("--input", "catalogue"), ("--output", "output"), ("--models", "models")):
                 entrypoint += [option, f"s3://{BUCKET}/{name}"]
             entrypoint += ["--cache", str(bench.home / "cache")]
-            code = submit(bench, address, aws, entrypoint)
+            code = submit(bench, address, entrypoint)
             if code not in (0, 1):
                 raise DemoError(f"jobs.separate exited with {code}; its log is above")
         with step("download stems and tables", times):

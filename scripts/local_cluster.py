@@ -155,8 +155,11 @@ def bucket_files(aws: dict[str, str]) -> s3fs.S3FileSystem:
 
 
 @contextlib.contextmanager
-def ray_head(bench: Workbench) -> Iterator[str]:
-    """A cluster of one node; yields the address for `ray job submit`."""
+def ray_head(bench: Workbench, environment: dict[str, str]) -> Iterator[str]:
+    """A cluster of one node, whose jobs inherit `environment`; yields the address for `ray job submit`.
+
+    What is given to `ray job submit` as env_vars would stand in Ray's table of jobs and on its dashboard.
+    """
     dashboard, client, agent = free_ports(3)
     command = [
         *(str(Path(sys.executable).with_name("ray")), "start", "--head", "--block", "--disable-usage-stats"),
@@ -168,7 +171,7 @@ def ray_head(bench: Workbench) -> Iterator[str]:
         f"--temp-dir={bench.home / 'ray'}",
     ]
     address = f"http://127.0.0.1:{dashboard}"
-    with bench.running("ray", command, {}) as server:
+    with bench.running("ray", command, environment) as server:
         bench.wait_for(server, "ray", f"{address}/api/version")
         yield address
 
@@ -181,15 +184,15 @@ def ask(bench: Workbench, url: str, method: str = "GET") -> dict:
         return json.load(reply)
 
 
-def submit(bench: Workbench, address: str, environment: dict[str, str], entrypoint: list[str]) -> int:
-    """Runs `entrypoint` as a job in `environment`, with its log on this terminal; its driver's exit code.
+def submit(bench: Workbench, address: str, entrypoint: list[str]) -> int:
+    """Runs `entrypoint` as a job, with its log on this terminal; its driver's exit code.
 
     Without `--no-wait`, `ray job submit` follows the log too, but only tells 0 from 1, and prints the log
     again for every exit code other than 0.
     """
     name = f"local-{secrets.token_hex(4)}"
     # The working directory leaves out what .gitignore names, the environment among it.
-    runtime = json.dumps({"env_vars": environment, "excludes": ["/tests", "/docs"]})
+    runtime = json.dumps({"excludes": ["/tests", "/docs"]})
     ray = str(Path(sys.executable).with_name("ray"))
     command = [ray, "job", "submit", "--address", address, "--working-dir", "."]
     print(shlex.join(["ray", *command[1:], "--", *entrypoint]), flush=True)

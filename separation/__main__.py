@@ -21,6 +21,7 @@ from separation.errors import SeparationError, TrackError, UsageError
 from separation.options import Options
 from separation.reading import open_audio
 from separation.separator import separate
+from separation.showing import shown
 from separation.specialist import FALLBACKS, Specialist
 
 DONE, SOME_ERRORS, REFUSED = 0, 1, 2
@@ -36,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise UsageError(f"tracks of one name would overwrite each other: {', '.join(sorted(twice))}")
         specialists = load(args, options)
     except SeparationError as error:
-        console.print(f"error: {error}", style="red", markup=False)
+        console.print(f"error: {shown(str(error))}", style="red", markup=False)
         return REFUSED
     failed = 0
     for uri, name in zip(args.tracks, names, strict=True):
@@ -44,9 +45,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             separate_file(uri, name, specialists, options, args, console)
         except TrackError as error:
             failed += 1
-            console.print(f"error: {error}", style="red", markup=False)
+            console.print(f"error: {shown(str(error))}", style="red", markup=False)
         except SeparationError as error:
-            console.print(f"error: {error}", style="red", markup=False)
+            console.print(f"error: {shown(str(error))}", style="red", markup=False)
             return REFUSED
     return SOME_ERRORS if failed else DONE
 
@@ -73,7 +74,12 @@ def load(args: argparse.Namespace, options: Options) -> dict[str, Specialist]:
     cache = Path(tempfile.gettempdir()) / f"stemfleet-{os.getuid()}" / "models"
     return {
         stem: Specialist(
-            fetch(bag, stem, cache), stem, bag.stems, provider=args.provider, threads=args.threads
+            fetch(bag, stem, cache),
+            stem,
+            bag.stems,
+            provider=args.provider,
+            threads=args.threads,
+            sha256=bag.specialists[stem].sha256,
         )
         for stem in options.specialists(bag.stems)
     }
@@ -93,7 +99,7 @@ def separate_file(
     )
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, TimeRemainingColumn(), console=console) as progress:
-        task = progress.add_task(name, total=chunks * len(specialists))
+        task = progress.add_task(shown(name), total=chunks * len(specialists))
         stems = separate(
             mix,
             specialists,
@@ -106,9 +112,9 @@ def separate_file(
         outputs[f"no_{options.two_stems}"] = Complement(list(reblock([mix])), stems[options.two_stems])
     files, factor = deliver(outputs, name, mix.shape[1], options, args.out)
     for file in files:
-        console.print(f"{file.uri}  peak {file.peak:.3f}", markup=False, highlight=False)
+        console.print(f"{shown(file.uri)}  peak {file.peak:.3f}", markup=False, highlight=False)
     if factor != 1:
-        console.print(f"{name}: all stems scaled by {factor:.4f} so that none clips", markup=False)
+        console.print(f"{shown(name)}: all stems scaled by {factor:.4f} so that none clips", markup=False)
 
 
 def read(uri: str) -> np.ndarray:

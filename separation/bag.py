@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import uuid
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -15,6 +16,8 @@ from separation.errors import ModelError
 
 BAG_FILE = "bag.json"
 PRECISIONS = ("fp32", "fp16", "int8")
+MOST_BAG_BYTES = 1_000_000  # of bag.json
+MOST_GRAPH_BYTES = 2**31 - 1  # protobuf's own limit on a message
 DOWNLOADS = 2  # a store can hand out right-sized files with wrong bytes once; twice is its content
 
 
@@ -63,6 +66,8 @@ def read_bag(uri: str | Path) -> Bag:
     folder = str(uri).rstrip("/")
     where = f"{folder}/{BAG_FILE}"
     try:
+        if (size := storage.stat(where).bytes) > MOST_BAG_BYTES:
+            raise ModelError(where, f"{size} bytes, expected at most {MOST_BAG_BYTES}")
         content = json.loads(storage.read_bytes(where))
     except FileNotFoundError:
         raise ModelError(where, "not found; a model folder holds it beside its .onnx files") from None
@@ -84,6 +89,8 @@ def _checked(where: str, folder: str, content: Any) -> Bag:
     stems, entries = content.get("stems"), content.get("specialists")
     if not isinstance(stems, list) or not stems or not all(isinstance(stem, str) for stem in stems):
         raise ModelError(where, f"stems is {stems!r}, expected a list of names")
+    if bad := [stem for stem in stems if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", stem)]:
+        raise ModelError(where, f"a stem is called {bad[0]!r}; it names files: letters, digits, _ and - only")
     if len(set(stems)) != len(stems):
         raise ModelError(where, f"stems names one twice: {stems}")
     if not isinstance(entries, dict) or set(entries) != set(stems):
@@ -108,6 +115,10 @@ def _specialist(where: str, stem: str, entry: Any) -> SpecialistFile:
     name = entry["file"]
     if name in ("", ".", "..") or PurePosixPath(name).name != name or "\\" in name:
         raise ModelError(where, f"specialist {stem}: file {name!r} leaves the folder; expected a plain name")
+    if not 0 < entry["bytes"] <= MOST_GRAPH_BYTES:
+        raise ModelError(
+            where, f"specialist {stem}: bytes is {entry['bytes']}, expected at most {MOST_GRAPH_BYTES}"
+        )
     sha256 = entry["sha256"]
     if len(sha256) != 64 or set(sha256) - set("0123456789abcdef"):
         raise ModelError(where, f"specialist {stem}: sha256 is {sha256!r}, expected 64 hexadecimal digits")
@@ -146,6 +157,8 @@ def _download(where: str, cached: Path, entry: SpecialistFile) -> str:
     cached.parent.mkdir(parents=True, exist_ok=True)
     temporary = cached.with_name(f".{cached.name}.{uuid.uuid4().hex}")
     try:
+        if (size := storage.stat(where).bytes) != entry.bytes:  # before it fills the disk
+            return f"{size} bytes, expected {entry.bytes}"
         storage.download(where, temporary)
         difference = _difference(temporary, entry)
         if not difference:

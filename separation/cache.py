@@ -11,7 +11,8 @@ from typing import BinaryIO
 
 from separation import storage
 from separation.errors import Kind, StorageError, TrackError
-from separation.stores import DamagedRead, reading, shown, writing
+from separation.showing import shown
+from separation.stores import DamagedRead, reading, writing
 
 TRIES = 3  # downloads of an object whose bytes arrive damaged
 

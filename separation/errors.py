@@ -9,10 +9,13 @@ SeparationError
 ├── PlanError         the job does not fit the cluster
 └── UsageError        the request contradicts itself
 
-Each keeps its raw arguments, so that it unpickles in another process.
+Each keeps its raw arguments, so that it unpickles in another process. Its text names files as they may be
+logged: without credentials, and with what steers a terminal as escapes.
 """
 
 from enum import StrEnum
+
+from separation.showing import shown, without_credentials
 
 
 class Kind(StrEnum):
@@ -44,7 +47,7 @@ class TrackError(SeparationError):
         self.uri, self.kind, self.reason = uri, kind, reason
 
     def __str__(self) -> str:
-        return f"{self.uri}: {self.kind}: {self.reason}"
+        return f"{shown(self.uri)}: {self.kind}: {shown(self.reason)}"
 
 
 class LocatedError(SeparationError):
@@ -53,7 +56,7 @@ class LocatedError(SeparationError):
         self.uri, self.reason = uri, reason
 
     def __str__(self) -> str:
-        return f"{self.uri}: {self.reason}"
+        return f"{shown(self.uri)}: {without_credentials(self.reason)}"
 
 
 class ModelError(LocatedError):

@@ -1,5 +1,6 @@
 """One ONNX session that has been checked against the contract: segments in, one stem's segments out."""
 
+import hashlib
 import os
 import platform
 import subprocess
@@ -12,6 +13,7 @@ import onnxruntime
 
 from separation.contract import CHANNELS, SEGMENT, STEMS
 from separation.errors import ModelError, UsageError, WrongProvider
+from separation.protobuf import Malformed, outside_of
 
 PROVIDERS = {
     "cpu": "CPUExecutionProvider",
@@ -28,7 +30,6 @@ CUDA_OPTIONS = {
     "use_tf32": "0",  # TF32 keeps 10 bits of the mantissa; a float32 graph means float32
     "cudnn_conv_algo_search": "HEURISTIC",  # timing the algorithms would let the bits differ from run to run
 }
-EXTERNAL_DATA = b"\n\x08location"  # how protobuf writes the first key of a tensor's external data
 
 
 class Specialist:
@@ -36,6 +37,7 @@ class Specialist:
 
     The graph is one of ours, mix (batch, 2, SEGMENT) -> stem (batch, 2, SEGMENT), or a published one that
     gives all rows, (1, 2, SEGMENT) -> (1, rows, 2, SEGMENT); `row_stems` then says which row is whose.
+    The very bytes that have `sha256` are loaded; without it, whatever is at `path`.
     `threads` of 0 leaves the number to onnxruntime. `spinning` threads wait for work by turning: faster for a
     session alone on its cores, slower where sessions share them.
     """
@@ -52,12 +54,13 @@ class Specialist:
         provider: str = "auto",
         threads: int = 0,
         spinning: bool = True,
+        sha256: str | None = None,
     ):
         if provider not in FALLBACKS:
             raise UsageError(f"provider {provider!r}; expected one of {', '.join(FALLBACKS)}")
         self.stem = stem
         started = time.perf_counter()
-        self._session = _open(path, provider, threads, spinning)
+        self._session = _open(read_graph(path, sha256), path, provider, threads, spinning)
         self.provider = self._session.get_providers()[0]
         if provider != "auto" and self.provider != PROVIDERS[provider]:
             raise WrongProvider(stem, PROVIDERS[provider], self.provider)
@@ -90,12 +93,31 @@ class Specialist:
         return result if self._row is None else result[:, self._row]
 
 
-def _open(path: Path, provider: str, threads: int, spinning: bool) -> Any:
+def read_graph(path: Path, sha256: str | None) -> bytes:
+    """The file, read once; refused if its hash is another or if it refers to other files."""
+    try:
+        graph = Path(path).read_bytes()
+    except OSError as error:
+        raise ModelError(str(path), str(error)) from None
+    if sha256 is not None and (found := hashlib.sha256(graph).hexdigest()) != sha256:
+        raise ModelError(str(path), f"sha256 is {found}, expected {sha256}")
+    try:
+        outside = outside_of(graph)
+    except Malformed as error:
+        raise ModelError(str(path), f"not an ONNX file: {error}") from None
+    if outside:
+        raise ModelError(str(path), f"holds {outside}, which no hash covers; expected one file")
+    return graph
+
+
+def _open(graph: bytes, path: Path, provider: str, threads: int, spinning: bool) -> Any:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.use_deterministic_compute = True
     options.log_severity_level = 3  # errors; what matters of the warnings is read back from the session
     options.add_session_config_entry("session.intra_op.allow_spinning", "1" if spinning else "0")
+    # Its own format, told by a mark in the bytes, would not have been looked through.
+    options.add_session_config_entry("session.load_model_format", "ONNX")
     available = onnxruntime.get_available_providers()
     wanted = [name for name in FALLBACKS[provider] if name in available]
     if wanted == [PROVIDERS["cpu"]]:
@@ -105,12 +127,6 @@ def _open(path: Path, provider: str, threads: int, spinning: bool) -> Any:
     if "CUDAExecutionProvider" in wanted:
         onnxruntime.preload_dlls()  # CUDA and cuDNN from their Python packages, where those are installed
     settings = [CUDA_OPTIONS if name == "CUDAExecutionProvider" else {} for name in wanted]
-    try:
-        graph = Path(path).read_bytes()
-    except OSError as error:
-        raise ModelError(str(path), str(error)) from None
-    if EXTERNAL_DATA in graph:
-        raise ModelError(str(path), "keeps weights in another file, which no hash covers; expected one file")
     try:
         return onnxruntime.InferenceSession(graph, options, providers=wanted, provider_options=settings)
     except Exception as error:  # onnxruntime's exceptions share no base and do not pickle

@@ -13,7 +13,6 @@ import contextlib
 import errno
 import functools
 import os
-import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -21,6 +20,7 @@ import fsspec
 from botocore.exceptions import FlexibleChecksumError
 
 from separation.errors import SeparationError, StorageError
+from separation.showing import shown, without_credentials
 
 S3_SETTINGS: dict[str, Any] = {
     "use_listings_cache": False,  # a cached listing misses what others wrote
@@ -40,7 +40,7 @@ def open_store(uri: str) -> tuple[Any, str]:
         fs = _filesystem("file" if protocol == uri else protocol, os.getpid())
         return fs, fs._strip_protocol(uri)
     except (ValueError, ImportError) as error:  # no such protocol, or its library is not installed
-        raise StorageError(shown(uri), str(error)) from error
+        raise StorageError(shown(uri), without_credentials(str(error))) from _telling(error)
 
 
 @functools.cache
@@ -60,15 +60,15 @@ def reading(uri: str) -> Iterator[None]:
         yield
     except (FileNotFoundError, PermissionError) as error:
         if _code(error) in STORE_FAULTS:
-            raise StorageError(shown(uri), _reason(error)) from error
+            raise StorageError(shown(uri), _reason(error)) from _telling(error)
         number = errno.ENOENT if isinstance(error, FileNotFoundError) else errno.EACCES
-        raise type(error)(number, os.strerror(number), shown(uri)) from error
+        raise type(error)(number, os.strerror(number), shown(uri)) from _telling(error)
     except SeparationError:
         raise
     except FlexibleChecksumError as error:
-        raise DamagedRead(shown(uri), _reason(error)) from error
+        raise DamagedRead(shown(uri), _reason(error)) from _telling(error)
     except Exception as error:  # stores raise what their client libraries raise
-        raise StorageError(shown(uri), _reason(error)) from error
+        raise StorageError(shown(uri), _reason(error)) from _telling(error)
 
 
 @contextlib.contextmanager
@@ -78,13 +78,7 @@ def writing(uri: str) -> Iterator[None]:
         with reading(uri):
             yield
     except OSError as error:
-        raise StorageError(shown(uri), _reason(error)) from error
-
-
-def shown(uri: str) -> str:
-    """The URI without the user, password or signed query that it may carry."""
-    uri = re.sub(r"^(\w+://)[^/@]*@", r"\1", uri)
-    return uri.partition("?")[0] if re.match(r"https?://", uri) else uri
+        raise StorageError(shown(uri), _reason(error)) from _telling(error)
 
 
 def _code(error: BaseException) -> str:
@@ -93,5 +87,18 @@ def _code(error: BaseException) -> str:
 
 
 def _reason(error: BaseException) -> str:
-    text = str(error) or type(error).__name__
+    text = without_credentials(str(error)) or type(error).__name__
     return f"{_code(error)}: {text}" if _code(error) else text
+
+
+def _telling(error: BaseException) -> BaseException | None:
+    """The error as another's cause, unless its text, or that of a cause of its own, tells credentials.
+
+    Ray logs causes as they are.
+    """
+    each: BaseException | None = error
+    while each is not None:
+        if without_credentials(str(each)) != str(each):
+            return None
+        each = each.__cause__ or each.__context__
+    return error

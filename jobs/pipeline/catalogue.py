@@ -100,7 +100,10 @@ def _manifest(uri: str, extension: str) -> pa.Table:
         if ids.null_count:
             raise UsageError(f"{uri}: {ids.null_count} rows have no track_id")
     else:
-        ids = pc.replace_substring_regex(uris, r"^([A-Za-z][A-Za-z0-9+.-]*://)?/*", "")
+        # Neither users and passwords nor signed queries belong into names of folders and rows of tables.
+        ids = pc.replace_substring_regex(uris, r"^([A-Za-z][A-Za-z0-9+.-]*://)[^\s/?#]*@", r"\1")
+        ids = pc.replace_substring_regex(ids, r"(?is)^(https?://[^?]*)\?.*$", r"\1")
+        ids = pc.replace_substring_regex(ids, r"^([A-Za-z][A-Za-z0-9+.-]*://)?/*", "")
     return pa.Table.from_arrays([ids, uris], schema=schema.CATALOGUE)
 
 

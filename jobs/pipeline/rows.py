@@ -10,6 +10,7 @@ import pyarrow as pa
 from separation.contract import CHANNELS, SEGMENT
 from separation.errors import TrackError
 from separation.level import Level
+from separation.showing import shown, without_credentials
 
 Row = dict[str, Any]
 
@@ -43,7 +44,7 @@ def sections_of(chunks: pa.Table) -> list[list[Row]]:
         first = group[0]
         if first["status"] == "ok" and [row["chunk"] for row in group] != list(range(first["chunks"])):
             raise RuntimeError(
-                f"{first['uri']}: section {first['section']} arrived with chunks "
+                f"{shown(first['uri'])}: section {first['section']} arrived with chunks "
                 f"{[row['chunk'] for row in group]} of {first['chunks']}: a block was split on its way"
             )
     return groups
@@ -51,7 +52,7 @@ def sections_of(chunks: pa.Table) -> list[list[Row]]:
 
 def failed(error: TrackError) -> Row:
     """The columns of a row in error."""
-    return {"status": "error", "error_kind": str(error.kind), "error": error.reason}
+    return {"status": "error", "error_kind": str(error.kind), "error": without_credentials(error.reason)}
 
 
 def level_of(row: Row) -> Level:

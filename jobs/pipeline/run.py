@@ -13,6 +13,7 @@ from jobs.pipeline.progress import Counts, Progress
 from jobs.pipeline.rows import Row
 from jobs.pipeline.tables import TableWriter
 from separation.errors import SeparationError
+from separation.showing import shown
 
 FINISHING = 8  # long tracks joined at once; each is a task on a worker
 
@@ -25,7 +26,9 @@ class TracksMissing(SeparationError):
         self.count, self.example = count, example
 
     def __str__(self) -> str:
-        return f"{self.count} tracks went in and did not come out, {self.example} among them; run again"
+        return (
+            f"{self.count} tracks went in and did not come out, {shown(self.example)} among them; run again"
+        )
 
 
 def run(tracks: pa.Table, job: Job, console: Console) -> Counts:

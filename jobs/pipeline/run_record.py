@@ -10,6 +10,7 @@ from jobs.pipeline.job import Job
 from jobs.pipeline.plan import Node
 from separation import __version__
 from separation.errors import UsageError
+from separation.showing import without_credentials
 from separation.storage import join, put_bytes, read_bytes
 
 PACKAGES = ("ray", "numpy", "soundfile", "soxr", "pyarrow", "s3fs")
@@ -51,7 +52,10 @@ def write(
         "run_id": job.run_id,
         "versions": {"stemfleet": __version__, **{package: version(package) for package in PACKAGES}},
         "settings": settings(job),
-        "arguments": arguments,
+        "arguments": {
+            name: without_credentials(value) if isinstance(value, str) else value
+            for name, value in arguments.items()
+        },
         "catalogue": {"tracks": tracks},
         "shifts_samples": job.options.grid_shifts,
         "plan": asdict(job.plan),

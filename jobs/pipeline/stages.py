@@ -103,6 +103,7 @@ class Infer:
             provider=job.plan.provider,
             threads=job.plan.threads,
             spinning=False,  # actors share the node's cores
+            sha256=job.bag.specialists[stem].sha256,
         )
         self.gate = Gate(cache / "turns", job.plan.turns)
         self.facts = {

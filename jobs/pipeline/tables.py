@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 from jobs.pipeline import schema
 from jobs.pipeline.rows import Row
 from separation.contract import SAMPLE_RATE
+from separation.showing import without_credentials
 from separation.storage import join, list_files, put_bytes, read_bytes, remove
 
 ROWS_A_FILE = 5_000  # tracks: about 0.5 MB, which the last file's rewriting costs at most
@@ -31,6 +32,7 @@ def track_row(run_id: str, row: Row) -> Row:
     return {
         **{name: row.get(name) for name in schema.TRACKS.names},
         "run_id": run_id,
+        "uri": without_credentials(row["uri"]),
         "duration_s": None if length is None else length / SAMPLE_RATE,
     }
 

@@ -1,13 +1,10 @@
 """Numbers and names as people read them; every name of a catalogue is an enemy's until shown otherwise."""
 
-import unicodedata
 from datetime import datetime
 
+from separation.showing import shown
+
 LONGEST_NAME = 120  # characters of a track's name that are shown
-JOINERS = "\u200c\u200d"  # part of how some scripts and emoji are written
-
-
-UNSEEN = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")  # Unicode's categories of what has no shape of its own
 UNITS = (("d", 86_400, "h", 3_600), ("h", 3_600, "min", 60), ("min", 60, "s", 1))  # with the next smaller one
 
 
@@ -53,17 +50,9 @@ def moment(when: datetime) -> str:
 
 
 def plain(text: str, longest: int = LONGEST_NAME) -> str:
-    """`text` on one line without what steers a terminal or the direction of writing; shortened in its middle.
-
-    Such characters stand as their escapes: `a\\nb`, `\\u202e`.
-    """
-    shown = "".join(
-        character.encode("unicode_escape").decode()
-        if unicodedata.category(character) in UNSEEN and character not in JOINERS
-        else character
-        for character in text
-    )
-    if len(shown) <= longest:
-        return shown
+    """`text` as `showing.shown` has it, shortened in its middle."""
+    whole = shown(text)
+    if len(whole) <= longest:
+        return whole
     head = longest * 2 // 3
-    return f"{shown[:head]} … {shown[head - longest + 3 :]}"
+    return f"{whole[:head]} … {whole[head - longest + 3 :]}"

@@ -20,15 +20,15 @@ from local_cluster import bucket_files, ray_head, s3_server, submit, workbench
 
 write = "import s3fs; s3fs.S3FileSystem().pipe('shelf/from job', b'1'); raise SystemExit(3)"
 wait = "import os, time; print('driver', os.getpid(), flush=True); time.sleep(600)"
-with workbench() as bench, s3_server(bench, "shelf") as aws, ray_head(bench) as address:
+with workbench() as bench, s3_server(bench, "shelf") as aws, ray_head(bench, aws) as address:
     print("home", bench.home, flush=True)
-    print("code", submit(bench, address, aws, ["python", "-c", write]), flush=True)
+    print("code", submit(bench, address, ["python", "-c", write]), flush=True)
     print("files", bucket_files(aws).find("shelf"), flush=True)
     try:
         urllib.request.urlopen(f"{address}/api/jobs/")
     except urllib.error.HTTPError as error:
         print("without a token", error.code, flush=True)
-    submit(bench, address, aws, ["python", "-c", wait])
+    submit(bench, address, ["python", "-c", wait])
 """
 
 

@@ -53,6 +53,7 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
         ({"precision": "fp8"}, "precision is 'fp8'"),
         ({"stems": []}, "expected a list of names"),
         ({"stems": ["drums", "drums"]}, "twice"),
+        ({"stems": ["../../drums"]}, "a stem is called '../../drums'"),
         ({"stems": ["drums", "bass"]}, "expected one for each"),
         ({"specialists": {}}, "expected one for each"),
         ({"specialists": {"drums": {}}}, "specialist drums: file is None"),
@@ -76,6 +77,34 @@ def test_no_file_outside_the_folder(tmp_path: Path, name: str) -> None:
     path.write_text(json.dumps(content))
     with pytest.raises(ModelError, match="leaves the folder"):
         read_bag(tmp_path)
+
+
+@pytest.mark.parametrize(("size", "expected"), [(0, "bytes is 0"), (2**31, "expected at most 2147483647")])
+def test_no_size_that_no_graph_has(tmp_path: Path, size: int, expected: str) -> None:
+    bag_of(tmp_path)
+    path = tmp_path / "bag.json"
+    content = json.loads(path.read_text())
+    content["specialists"]["drums"]["bytes"] = size
+    path.write_text(json.dumps(content))
+    with pytest.raises(ModelError, match=expected):
+        read_bag(tmp_path)
+
+
+def test_a_huge_bag_json_is_not_read(tmp_path: Path) -> None:
+    with (tmp_path / "bag.json").open("wb") as file:
+        file.truncate(2**40)
+    with pytest.raises(ModelError, match="1099511627776 bytes, expected at most 1000000"):
+        read_bag(tmp_path)
+
+
+def test_an_object_of_another_size_is_not_downloaded(
+    remote: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bag = read_bag(remote)
+    fsspec.filesystem("memory").pipe(remote.removeprefix("memory:/") + "/drums.onnx", CONTENT * 2)
+    monkeypatch.setattr("separation.storage.download", lambda uri, target: pytest.fail("was downloaded"))
+    with pytest.raises(ModelError, match=f"{2 * len(CONTENT)} bytes, expected {len(CONTENT)}"):
+        fetch(bag, "drums", tmp_path / "cache")
 
 
 def test_a_hash_cannot_be_a_path(tmp_path: Path) -> None:

@@ -4,9 +4,11 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from separation.bag import sha256_of
 from separation.contract import SEGMENT, STEMS
 from separation.errors import ModelError, UsageError, WrongProvider
 from separation.specialist import Specialist
@@ -84,8 +86,28 @@ def test_files_that_are_no_graphs(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="No such file"):
         Specialist(path, "drums")
     path.write_bytes(b"RIFF")
+    with pytest.raises(ModelError, match="not an ONNX file"):
+        Specialist(path, "drums")
+    path.write_bytes(b"")
     with pytest.raises(ModelError, match="onnxruntime refuses it"):
         Specialist(path, "drums")
+    ort = onnxruntime.SessionOptions()
+    ort.optimized_model_filepath = str(path)
+    ort.add_session_config_entry("session.save_model_format", "ORT")
+    onnxruntime.InferenceSession(graph_file(tmp_path / "b.onnx"), ort)
+    onnxruntime.InferenceSession(path.read_bytes())  # which takes its own format too, unless told otherwise
+    with pytest.raises(ModelError, match=r"not an ONNX file|refuses"):
+        Specialist(path, "drums")
+
+
+def test_the_bytes_that_were_hashed_are_loaded(tmp_path: Path) -> None:
+    """`bag.fetch` has looked at the path before; what is at it now may be another file."""
+    path = graph_file(tmp_path / "a.onnx")
+    sha256 = sha256_of(path)
+    assert Specialist(path, "drums", sha256=sha256).provider
+    path.write_bytes(path.read_bytes() + b"\x10\x00")
+    with pytest.raises(ModelError, match=f"expected {sha256}"):
+        Specialist(path, "drums", sha256=sha256)
 
 
 def test_weights_in_another_file_are_refused(tmp_path: Path) -> None:
