@@ -20,19 +20,26 @@ LONG_ROW = 1024  # numbers
 def mean(x: Tensor, rows_too: bool = False) -> Tensor:
     """The mean over channels and time of (batch, channels, rows, time), over rows as well if `rows_too`.
 
-    Summed in stages, never more than 1024 numbers at once: onnxruntime's single sum over a long row has an
-    error of 1e-6, which costs up to 40 dB. Channels first, because that leaves the least to sum.
+    Summed in stages, never more than 1024 numbers at once: a runtime's single sum over a long row has an
+    error of 1e-6 and more, which costs up to 40 dB. Channels first, because that leaves the least to sum.
     """
-    x = x.mean(1, keepdim=True)
-    time = int(x.shape[3])
-    if time > LONG_ROW:
-        blocks = -(-time // LONG_ROW)
-        rows, width = int(x.shape[2]), -(-time // blocks)
-        x = pad_time(x, 0, blocks * width - time).reshape(-1, rows, blocks, width)
-        x = x.sum(3).sum(2, keepdim=True).reshape(-1, 1, rows, 1) / time
-    else:
-        x = x.mean(3, keepdim=True)
-    return x.mean(2, keepdim=True) if rows_too else x
+    rows = int(x.shape[2])
+    x = _mean_of_last(x.mean(1, keepdim=True))
+    return _mean_of_last(x.reshape(-1, 1, 1, rows)) if rows_too and rows > 1 else x
+
+
+def _mean_of_last(x: Tensor) -> Tensor:
+    """(batch, 1, rows, n) -> (batch, 1, rows, 1).
+
+    The reshapes between the sums also keep OpenVINO from merging them into a single one again.
+    """
+    rows, length = int(x.shape[2]), int(x.shape[3])
+    if length <= LONG_ROW:
+        return x.mean(3, keepdim=True)
+    blocks = -(-length // LONG_ROW)
+    width = -(-length // blocks)
+    x = pad_time(x, 0, blocks * width - length).reshape(-1, rows, blocks, width)
+    return x.sum(3).sum(2, keepdim=True).reshape(-1, 1, rows, 1) / length
 
 
 def variance(centred: Tensor, rows_too: bool = False) -> Tensor:
