@@ -3,18 +3,14 @@
 import fcntl
 import hashlib
 import os
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
 from separation import storage
-from separation.errors import Kind, StorageError, TrackError
-from separation.showing import shown
-from separation.stores import DamagedRead, reading, writing
-
-TRIES = 3  # downloads of an object whose bytes arrive damaged
+from separation.errors import Kind, TrackError
+from separation.stores import reading, writing
 
 
 class SourceCache:
@@ -76,21 +72,11 @@ class SourceCache:
                     part.unlink(missing_ok=True)
 
     def _fetch(self, uri: str, etag: str, part: Path) -> None:
-        wrong = ""
-        for _ in range(TRIES):
-            with _blaming(uri):
-                try:
-                    storage.download(uri, part)
-                except DamagedRead as error:
-                    wrong = error.reason
-                    continue
-                now = storage.stat(uri)
-            if now.etag != etag:
-                raise _changed(uri, etag, now.etag)
-            wrong = _difference(uri, part, now)
-            if not wrong:
-                return
-        raise StorageError(shown(uri), f"{wrong}, {TRIES} times")
+        with _blaming(uri):
+            try:
+                storage.download(uri, part, etag)
+            except storage.Replaced as error:
+                raise _changed(uri, error.asked, error.found) from error
 
     def _make_room(self, keep: Path) -> None:
         files: list[tuple[float, int, Path]] = []
@@ -115,19 +101,6 @@ def _blaming(uri: str) -> Iterator[None]:
         raise TrackError(uri, Kind.MISSING, "no such object") from error
     except PermissionError as error:
         raise TrackError(uri, Kind.DENIED, "the store does not let us read it") from error
-
-
-def _difference(uri: str, path: Path, expected: storage.Stat) -> str:
-    """What tells the file from the object, in words; empty if nothing does."""
-    size = path.stat().st_size
-    if size != expected.bytes:
-        return f"{size} bytes arrived of {expected.bytes}"
-    if re.fullmatch(r"[0-9a-f]{32}", expected.etag):
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
-        if digest != expected.etag and storage.etag_is_md5(uri):
-            return f"bytes with MD5 {digest} arrived; the ETag says {expected.etag}"
-    return ""
 
 
 def _unlink_unless_locked(path: Path) -> bool:

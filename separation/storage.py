@@ -1,9 +1,11 @@
 """fsspec with our rules: objects appear and are read whole. Any fsspec URI or plain path.
 
-S3 settings come from the usual AWS environment; `stores` says which error means what.
+S3 settings come from the usual AWS environment; `stores` says which error means what, `patience` how
+long a store that fails is waited for.
 """
 
 import contextlib
+import io
 import os
 import re
 import shutil
@@ -16,9 +18,22 @@ from typing import Any
 from fsspec.implementations.local import LocalFileSystem
 from fsspec.utils import glob_translate
 
-from separation.stores import is_s3, open_store, reading, writing
+from separation import s3
+from separation.errors import SeparationError
+from separation.patience import patiently
+from separation.showing import shown
+from separation.stores import DamagedRead, is_s3, open_store, reading, writing
 
-UPLOADS_IN_FLIGHT = 2  # parts of 50 MiB held in memory while a large file is put; s3fs would hold ten
+
+class Replaced(SeparationError):
+    """The object has another ETag than the one that was asked for."""
+
+    def __init__(self, uri: str, asked: str, found: str):
+        super().__init__(uri, asked, found)
+        self.uri, self.asked, self.found = uri, asked, found
+
+    def __str__(self) -> str:
+        return f"{self.uri}: its etag is {self.found} now; it was {self.asked} when it was probed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,18 +64,25 @@ def local_path(uri: str) -> Path:
 
 def stat(uri: str) -> Stat:
     fs, path = open_store(uri)
-    with reading(uri):
-        if isinstance(fs, LocalFileSystem):
-            return stat_of(os.stat(path)) if os.path.isfile(path) else _missing(uri)
-        try:
-            info = fs.info(path)
-        except PermissionError:
-            fs.cat_file(path, start=0, end=1)  # HEAD has no body: only GET says which permission failed
-            raise
-        if info["type"] != "file":
-            _missing(uri)
-        etag = info.get("ETag") or info.get("etag") or fs.ukey(path)
-        return Stat(info["size"], etag.strip('"'))
+
+    def attempt() -> Stat:
+        with reading(uri):
+            if isinstance(fs, LocalFileSystem):
+                return stat_of(os.stat(path)) if os.path.isfile(path) else _missing(uri)
+            try:
+                info = fs.info(path)
+            except OSError as error:
+                if not isinstance(error, FileNotFoundError):
+                    fs.cat_file(
+                        path, start=0, end=1
+                    )  # HEAD has no body: only GET says what is refused, and why
+                raise
+            if info["type"] != "file":
+                _missing(uri)
+            etag = info.get("ETag") or info.get("etag") or fs.ukey(path)
+            return Stat(info["size"], etag.strip('"'))
+
+    return patiently(attempt)
 
 
 def stat_of(found: os.stat_result) -> Stat:
@@ -68,64 +90,88 @@ def stat_of(found: os.stat_result) -> Stat:
     return Stat(found.st_size, f"{found.st_size}-{found.st_mtime_ns}")
 
 
-def etag_is_md5(uri: str) -> bool:
-    """Whether a 32-digit ETag is the MD5 of the bytes: S3's is not if a key of KMS or the client encrypts."""
-    fs, path = open_store(uri)
-    if not is_s3(fs):
-        return False
-    bucket, key, _ = fs.split_path(path)
-    with reading(uri):
-        head = fs.call_s3("head_object", Bucket=bucket, Key=key)
-    return head.get("ServerSideEncryption") in (None, "AES256") and "SSECustomerAlgorithm" not in head
-
-
 def read_bytes(uri: str) -> bytes:
     fs, path = open_store(uri)
-    with reading(uri):
-        data: bytes = fs.cat_file(path)
-        return data
+    data = io.BytesIO()
+    if is_s3(fs):
+        s3.get(fs, uri, path, data)
+        return data.getvalue()
+
+    def attempt() -> bytes:
+        with reading(uri):
+            found: bytes = fs.cat_file(path)
+            return found
+
+    return patiently(attempt)
 
 
-def download(uri: str, target: Path) -> None:
-    """The object's bytes in one stream, which the caller has to compare with the object's size and etag.
+def download(uri: str, target: Path, etag: str | None = None) -> None:
+    """The object's bytes, verified by length and by the store's checksum or ETag where it means the bytes.
 
-    Raises DamagedRead if the store sent a checksum that the bytes do not have.
+    Raises `Replaced` if `etag` is given, and the object has another one.
     """
     fs, path = open_store(uri)
-    with reading(uri):
-        # s3fs reads a large object in parallel ranges into a file of the full size, where a range that
-        # broke off leaves a hole that no length shows.
-        fs.get_file(path, str(target), **({"max_concurrency": 1} if is_s3(fs) else {}))
+
+    def attempt() -> str:
+        with reading(uri):
+            fs.get_file(path, str(target))
+        now = stat(uri)
+        if (size := target.stat().st_size) != now.bytes:
+            raise DamagedRead(shown(uri), f"{size} bytes arrived of {now.bytes}")
+        return now.etag
+
+    if is_s3(fs):
+        with target.open("w+b") as file:
+            found = s3.get(fs, uri, path, file, etag)
+    else:
+        found = patiently(attempt)
+    if etag is not None and found != etag:
+        raise Replaced(shown(uri), etag, found)
 
 
 def put_file(source: Path | str, uri: str) -> None:
     """The object appears whole or not at all."""
-    fs, path = open_store(uri)
-    with writing(uri):
-        if isinstance(fs, LocalFileSystem):
-            with _replacing(Path(path)) as temporary:
-                shutil.copyfile(source, temporary)
-        else:
-            fs.put_file(str(source), path, **({"max_concurrency": UPLOADS_IN_FLIGHT} if is_s3(fs) else {}))
+    with writing(str(source)), open(source, "rb") as file:
+        _put(file, uri)
 
 
 def put_bytes(data: bytes, uri: str) -> None:
     """The object appears whole or not at all."""
+    _put(io.BytesIO(data), uri)
+
+
+def _put(data: s3.Bytes, uri: str) -> None:
     fs, path = open_store(uri)
-    with writing(uri):
-        if isinstance(fs, LocalFileSystem):
-            with _replacing(Path(path)) as temporary:
-                temporary.write_bytes(data)
-        else:
-            fs.pipe_file(path, data)
+    if is_s3(fs):
+        s3.put(fs, uri, path, data)
+        return
+
+    def attempt() -> None:
+        data.seek(0)
+        with writing(uri):
+            if isinstance(fs, LocalFileSystem):
+                with _replacing(Path(path)) as temporary, temporary.open("wb") as file:
+                    shutil.copyfileobj(data, file)
+            else:
+                fs.pipe_file(path, data.read())
+
+    patiently(attempt)
 
 
 def remove(uris: Iterable[str]) -> None:
     """One request an object: the bulk request of s3fs swallows the errors of single keys."""
     for uri in uris:
-        fs, path = open_store(uri)
+        _remove(uri)
+
+
+def _remove(uri: str) -> None:
+    fs, path = open_store(uri)
+
+    def attempt() -> None:
         with writing(uri), contextlib.suppress(FileNotFoundError):
             fs.rm_file(path)
+
+    patiently(attempt)
 
 
 def list_files(uri: str) -> Iterator[Listed]:
@@ -135,40 +181,25 @@ def list_files(uri: str) -> Iterator[Listed]:
     exist lists nothing. A plain path comes back as plain absolute paths.
     """
     fs, path = open_store(uri)
-    walk = _walk_s3 if is_s3(fs) else _walk
+    walk = s3.walk if is_s3(fs) else _walk
     magic = re.search(r"[*?\[]", path)
-    with writing(uri):
-        if magic is None:
-            found = walk(fs, path, f"{path}/")
-        else:
-            matches = re.compile(glob_translate(path)).match
-            literal = path[: magic.start()]
-            found = ((name, size) for name, size in walk(fs, "", literal) if matches(name))
-        for name, size in found:
-            yield Listed(name if "://" not in uri else fs.unstrip_protocol(name), size)
+    if magic is None:
+        found = walk(fs, uri, path, f"{path}/")
+    else:
+        matches = re.compile(glob_translate(path)).match
+        literal = path[: magic.start()]
+        found = ((name, size) for name, size in walk(fs, uri, "", literal) if matches(name))
+    for name, size in found:
+        yield Listed(name if "://" not in uri else fs.unstrip_protocol(name), size)
 
 
-def _walk_s3(fs: Any, file: str, prefix: str) -> Iterator[tuple[str, int]]:
-    """The object `file`, if there is one, and those whose names begin with `prefix`."""
-    bucket, _, key = prefix.partition("/")
-    if "/" in file:
-        with contextlib.suppress(FileNotFoundError):
-            info = fs.info(file)
-            if info["type"] == "file":
-                yield file, info["size"]
-    query = {"Bucket": bucket, "Prefix": key}
-    while True:
-        page = fs.call_s3("list_objects_v2", **query)
-        for item in page.get("Contents", ()):
-            if not item["Key"].endswith("/"):  # the marker of a folder made in a console
-                yield f"{bucket}/{item['Key']}", item["Size"]
-        if not page.get("IsTruncated"):
-            return
-        query["ContinuationToken"] = page["NextContinuationToken"]
+def _walk(fs: Any, uri: str, file: str, prefix: str) -> Iterator[tuple[str, int]]:
+    def attempt() -> dict[str, Any]:
+        with writing(uri):
+            found: dict[str, Any] = fs.find(file or prefix.rpartition("/")[0], detail=True)
+            return found
 
-
-def _walk(fs: Any, file: str, prefix: str) -> Iterator[tuple[str, int]]:
-    found = fs.find(file or prefix.rpartition("/")[0], detail=True)
+    found = patiently(attempt)
     for name in sorted(found):
         yield name, found[name]["size"]
 

@@ -10,8 +10,10 @@ import pytest
 
 from separation import storage
 from separation.errors import StorageError
+from separation.patience import PATIENCE_VARIABLE
 from separation.storage import Listed
 from separation.stores import S3_SETTINGS
+from tests.faulty_store import Answer, refused
 
 ROOT = Path(__file__).parents[2]
 KEYS = ["a.wav", "b/a.wav", "b/c d#e+f%20?.flac", "b/ü.mp3", "b2/x.wav"]
@@ -166,19 +168,9 @@ def test_a_large_file_is_put_in_parts_and_read_back(bucket: str, tmp_path: Path)
     assert source.read_bytes() == copy.read_bytes()
 
 
-def refused(status: int, code: str):
-    body = f"<Error><Code>{code}</Code><Message>told so</Message></Error>".encode()
-
-    def fault(_):
-        return (status, {"Content-Type": "application/xml", "Content-Length": str(len(body))}, body), len(
-            body
-        )
-
-    return fault
-
-
-def head_refused(_):
-    return (403, {"Content-Length": "0"}, b""), 0  # HEAD has no body to say why
+async def head_refused(exchange):
+    """HEAD has no body to say why."""
+    return await exchange.send(Answer(403, {"Content-Length": "0"}, b""))
 
 
 CALL = """
@@ -191,8 +183,9 @@ except Exception as error:
 """
 
 
-def outcome(proxy, expression: str) -> str:
-    return proxy.run(CALL, expression).communicate()[0].strip()
+def outcome(proxy, expression: str, patience: float = 60) -> str:
+    call = proxy.run(CALL, expression, **{PATIENCE_VARIABLE: str(patience)})
+    return call.communicate()[0].strip()
 
 
 def test_an_object_that_is_not_for_us_is_told_from_a_store_that_refuses_us(proxy, bucket: str) -> None:
@@ -223,14 +216,14 @@ def test_a_put_survives_two_refusals_and_no_more_than_the_tries(proxy, bucket: s
     assert outcome(proxy, f"storage.put_bytes(b'stem', '{bucket}/stem')") == "None"
     assert storage.read_bytes(f"{bucket}/stem") == b"stem"
     proxy.always = {"PUT": refused(500, "InternalError")}
-    assert outcome(proxy, f"storage.put_bytes(b'new', '{bucket}/stem')").startswith(
+    assert outcome(proxy, f"storage.put_bytes(b'new', '{bucket}/stem')", patience=0).startswith(
         f"StorageError {bucket}/stem: InternalError"
     )
     assert storage.read_bytes(f"{bucket}/stem") == b"stem"
 
 
 def test_a_store_that_does_not_answer_is_a_storage_error(bucket: str) -> None:
-    environment = os.environ | {"AWS_ENDPOINT_URL": "http://127.0.0.1:9"}
+    environment = os.environ | {"AWS_ENDPOINT_URL": "http://127.0.0.1:9", PATIENCE_VARIABLE: "0"}
     command = [sys.executable, "-c", CALL, "storage.stat('s3://bucket/song')"]
     found = subprocess.run(command, cwd=ROOT, env=environment, text=True, capture_output=True, check=True)
     assert found.stdout.startswith("StorageError s3://bucket/song: Could not connect")
