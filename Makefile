@@ -3,7 +3,7 @@ BIN = .venv/bin
 READY = .venv/.ready
 BROWSER := $(or $(CHROMIUM),$(shell command -v chromium || command -v chromium-browser || command -v google-chrome))
 
-.PHONY: setup demo test test-long check bench clean
+.PHONY: setup demo test test-long chaos check bench clean
 
 setup: $(READY)
 
@@ -18,13 +18,16 @@ demo: $(READY)
 test: $(READY)
 ifeq ($(BROWSER),)
 	@echo "no Chromium at CHROMIUM or on the PATH: the tests marked browser are left out"
-	$(BIN)/python -m pytest -m 'not long and not browser'
+	$(BIN)/python -m pytest -m 'not long and not chaos and not browser'
 else
 	CHROMIUM='$(BROWSER)' $(BIN)/python -m pytest
 endif
 
 test-long: $(READY)
 	$(BIN)/python -m pytest -m long -s
+
+chaos: $(READY)
+	$(BIN)/python -m pytest -m chaos -s
 
 check: $(READY)
 	$(BIN)/ruff check .
