@@ -62,17 +62,28 @@ def living_nodes() -> set[str]:
     return {node["NodeID"] for node in ray.nodes() if node["Alive"]}
 
 
-def start() -> ActorHandle:
-    """The actor, on the driver's node: it is lost with the driver, or starts again and forgets."""
+class Remote:
+    """`Attempts` as an actor, from a task's or another actor's side."""
+
+    def __init__(self, actor: ActorHandle):
+        self._actor = actor
+
+    def begin(self, attempt: str, what: list[str]) -> list[int]:
+        return ray.get(self._actor.begin.remote(attempt, what, ray.get_runtime_context().get_node_id()))
+
+    def end(self, attempt: str, what: list[str]) -> None:
+        self._actor.end.remote(attempt, what)
+
+
+def start() -> Remote:
+    """The actor is on the driver's node: it is lost with the driver, or starts again and has forgotten."""
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-    return (
-        ray.remote(Attempts)
-        .options(num_cpus=0, max_restarts=-1, max_task_retries=-1, scheduling_strategy=here)
-        .remote(living_nodes)
-    )
+    forever = {"max_restarts": -1, "max_task_retries": -1}
+    actor = ray.remote(Attempts).options(num_cpus=0, scheduling_strategy=here, **forever)
+    return Remote(actor.remote(living_nodes))
 
 
-def guarded(step: Step, stage: str, attempts: ActorHandle) -> Step:
+def guarded(step: Step, stage: str, attempts: Remote) -> Step:
     """`step` over a table of tracks, sections or chunks, without those that killed `TRIES` processes."""
 
     @wraps(step)
@@ -82,9 +93,7 @@ def guarded(step: Step, stage: str, attempts: ActorHandle) -> Step:
     return careful
 
 
-def guard(
-    table: pa.Table, stage: str, attempts: ActorHandle, step: Callable[[pa.Table], pa.Table]
-) -> pa.Table:
+def guard(table: pa.Table, stage: str, attempts: Remote, step: Callable[[pa.Table], pa.Table]) -> pa.Table:
     parts = sections(table)
     with attempt(attempts, [work(stage, part) for part in parts]) as deaths:
         if not any(deaths):
@@ -100,18 +109,18 @@ def guard(
 
 
 @contextmanager
-def attempt(attempts: ActorHandle, what: list[str]) -> Iterator[list[int]]:
+def attempt(attempts: Remote, what: list[str]) -> Iterator[list[int]]:
     """Begins `what` and ends it, unless the process dies; gives the deaths before."""
-    name, node = uuid4().hex, ray.get_runtime_context().get_node_id()
-    deaths = ray.get(attempts.begin.remote(name, what, node))
+    name = uuid4().hex
+    deaths = attempts.begin(name, what)
     try:
         yield deaths
     finally:
-        attempts.end.remote(name, what)
+        attempts.end(name, what)
 
 
 @contextmanager
-def loading(stem: str, job: Job, attempts: ActorHandle) -> Iterator[None]:
+def loading(stem: str, job: Job, attempts: Remote) -> Iterator[None]:
     """A specialist that kills each process that loads it is a broken model: no track can be done."""
     what = f"load {ray.get_runtime_context().get_actor_id()}"
     with attempt(attempts, [what]) as (died,):
@@ -150,7 +159,7 @@ def crashed(uri: str, stage: str, died: int) -> Row:
     return failed(TrackError(uri, Kind.CRASHED, f"the process died {died} times: at each try to {stage} it"))
 
 
-def finish(step: Callable[[list[Row], Job], Row], rows: list[Row], job: Job, attempts: ActorHandle) -> Row:
+def finish(step: Callable[[list[Row], Job], Row], rows: list[Row], job: Job, attempts: Remote) -> Row:
     """`step` over the sections of a track, without one that killed `TRIES` processes."""
     with attempt(attempts, [f"finish {rows[0]['track_id']}"]) as (died,):
         return step([rows[0] | crashed(rows[0]["uri"], "finish", died)] if died >= TRIES else rows, job)

@@ -7,11 +7,10 @@ from typing import Any
 
 import pyarrow as pa
 import ray
-from ray.actor import ActorHandle
 from ray.data import ActorPoolStrategy, DataContext, Dataset
 
 from jobs.pipeline import attempts, ending, stages
-from jobs.pipeline.attempts import guarded
+from jobs.pipeline.attempts import Remote, guarded
 from jobs.pipeline.job import Job
 from jobs.pipeline.plan import Node
 from jobs.pipeline.rows import Row
@@ -82,7 +81,7 @@ class Road:
         return ray.get(self._finish(self._steps.finish, rows, self._job, self._attempts))
 
 
-def sections(tracks: pa.Table, job: Job, steps: Steps, ledger: ActorHandle) -> Dataset:
+def sections(tracks: pa.Table, job: Job, steps: Steps, ledger: Remote) -> Dataset:
     """tracks -> one finished row a section; lazy until it is iterated.
 
     Tasks and actors start again without end, which is Ray Data's default: `attempts` says when it is enough.
@@ -122,7 +121,7 @@ def _pool(job: Job, calls: int) -> dict[str, Any]:
     }
 
 
-def _actor(stem: str, infer: type, ledger: ActorHandle) -> type:
+def _actor(stem: str, infer: type, ledger: Remote) -> type:
     """The class of a stem's pool, `Vocals` for `vocals`: Ray shows it as the operator's name."""
 
     class Actor(infer):
