@@ -23,8 +23,11 @@ PLAN = ["--nodes=3", "--node-cpus=2", "--node-memory-gb=4", "--chunks-per-sectio
 @pytest.fixture(scope="module")
 def nodes(s3_endpoint: str) -> Iterator[Nodes]:
     """A head and two more nodes, of two CPUs each."""
-    with start_cluster(STORE_BYTES) as head, worker_nodes(head, 2) as found:
-        yield found
+    with pytest.MonkeyPatch.context() as patch:
+        # Ray ends a worker that was idle for a second: half of the time would go into starting others.
+        patch.setenv("RAY_idle_worker_killing_time_threshold_ms", "60000")
+        with start_cluster(STORE_BYTES) as head, worker_nodes(head, 2) as found:
+            yield found
 
 
 @dataclass(frozen=True)
