@@ -3,7 +3,7 @@
     python scripts/simulate.py scale [--nodes 1,4,16,64] [--x-realtime 40] [--minutes 4]
     python scripts/simulate.py driver [--tracks 1000000]
 
-`scale` runs `jobs.pipeline.dataset.sections` as a job does, on one Ray head: the same operators, pools,
+`scale` runs `jobs.pipeline.dataset.Road` as a job does, on one Ray head: the same operators, pools,
 tasks and rows, and inferences that sleep as long as on a node of `--x-realtime`. Audio is left out, and
 the CPU stages take no time, since a larger cluster has as many more cores for them. So it tests what a
 larger cluster has only one of: the driver, with Ray Data's scheduling. It does not test networks,
@@ -33,8 +33,8 @@ from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
-from jobs.pipeline import dataset, schema, stages
-from jobs.pipeline.dataset import Steps
+from jobs.pipeline import schema, stages
+from jobs.pipeline.dataset import Road, Steps
 from jobs.pipeline.job import Job
 from jobs.pipeline.plan import TASK_CPUS, Plan
 from jobs.pipeline.progress import Progress
@@ -174,11 +174,10 @@ def measure(nodes: int, args: argparse.Namespace) -> tuple[float, float]:
         "local", num_cpus=cpus, object_store_memory=300_000_000, logging_level="error", log_to_driver=False
     )
     try:
-        dataset.configure(job)
         # Without it the first second of a run would count processes that start.
         ray.data.DataContext.get_current().wait_for_min_actors_s = 300
-        steps = Steps(probe, stages.plan, chunk, Infer, stitch, min(nodes, CALLS))
-        return _rate(dataset.iterate(dataset.sections(catalogue(count), job, steps)), fill_s, args.seconds)
+        steps = Steps(probe, stages.plan, chunk, Infer, stitch, calls=min(nodes, CALLS))
+        return _rate(Road(job, steps).sections(catalogue(count)), fill_s, args.seconds)
     finally:
         ray.shutdown()
 

@@ -9,7 +9,8 @@ import pyarrow as pa
 import ray
 from ray.data import ActorPoolStrategy, DataContext, Dataset
 
-from jobs.pipeline import ending, stages
+from jobs.pipeline import attempts, ending, stages
+from jobs.pipeline.attempts import Remote, guarded
 from jobs.pipeline.job import Job
 from jobs.pipeline.metrics import InferenceMetrics
 from jobs.pipeline.plan import Node
@@ -31,6 +32,7 @@ class Steps:
     chunk: Callable[..., pa.Table] = stages.chunk
     infer: type = stages.Infer
     stitch: Callable[..., pa.Table] = ending.stitch
+    finish: Callable[..., Row] = ending.finish
     calls: int = 1
 
 
@@ -60,30 +62,44 @@ def configure(job: Job) -> None:
     context.raise_original_map_exception = True  # a ModelError stays one on its way to the driver
 
 
-def sections(tracks: pa.Table, job: Job, steps: Steps = STEPS) -> Dataset:
-    """tracks -> one finished row a section (`schema.FINISHED`); lazy until it is iterated."""
+class Road:
+    """A job's tracks on Ray: to finished rows of sections, and from those to finished tracks."""
+
+    def __init__(self, job: Job, steps: Steps = STEPS):
+        configure(job)
+        self._job, self._steps = job, steps
+        self._attempts = attempts.start()
+        task = ray.remote(attempts.finish).options(name="finish", max_retries=-1, num_cpus=job.plan.task_cpus)
+        self._finish = task.remote
+
+    def sections(self, tracks: pa.Table) -> Iterator[Row]:
+        """One row a section (`schema.FINISHED`), as they are finished."""
+        dataset = sections(tracks, self._job, self._steps, self._attempts)
+        for table in dataset.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
+            yield from table.to_pylist()
+
+    def finish(self, rows: list[Row]) -> Row:
+        """`ending.finish` as a task on a worker."""
+        return ray.get(self._finish(self._steps.finish, rows, self._job, self._attempts))
+
+
+def sections(tracks: pa.Table, job: Job, steps: Steps, ledger: Remote) -> Dataset:
+    """tracks -> one finished row a section; lazy until it is iterated.
+
+    Tasks and actors start again without end, which is Ray Data's default: `attempts` says when it is enough.
+    """
     task = {"batch_format": "pyarrow", "num_cpus": job.plan.task_cpus, "fn_kwargs": {"job": job}}
     dataset = (
         ray.data.from_arrow(_blocks(tracks))
         .repartition(target_num_rows_per_block=1)
-        .map_batches(steps.probe, **task)
+        .map_batches(guarded(steps.probe, "probe", ledger), **task)
         .map_batches(steps.plan, **task)
         .repartition(target_num_rows_per_block=1)
-        .map_batches(steps.chunk, **task)
+        .map_batches(guarded(steps.chunk, "cut", ledger), **task)
     )
     for stem in job.stems:
-        dataset = dataset.map_batches(_actor(stem, steps.infer), **_pool(job, steps.calls))
-    return dataset.map_batches(steps.stitch, **task)
-
-
-def finish(rows: list[Row], job: Job) -> Row:
-    """`ending.finish` as a task on a worker."""
-    return ray.get(ray.remote(ending.finish).options(num_cpus=job.plan.task_cpus).remote(rows, job))
-
-
-def iterate(dataset: Dataset) -> Iterator[Row]:
-    for table in dataset.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
-        yield from table.to_pylist()
+        dataset = dataset.map_batches(_actor(stem, steps.infer, ledger), **_pool(job, steps.calls))
+    return dataset.map_batches(guarded(steps.stitch, "stitch", ledger), **task)
 
 
 def _blocks(tracks: pa.Table) -> list[pa.Table]:
@@ -107,17 +123,18 @@ def _pool(job: Job, calls: int) -> dict[str, Any]:
     }
 
 
-def _actor(stem: str, infer: type) -> type:
+def _actor(stem: str, infer: type, ledger: Remote) -> type:
     """The class of a stem's pool, `Vocals` for `vocals`: Ray shows it as the operator's name. It counts."""
 
     class Actor(infer):
         def __init__(self, job: Job):
-            super().__init__(stem, job, ray.get_runtime_context().get_node_id())
+            with attempts.loading(stem, job, ledger):
+                super().__init__(stem, job, ray.get_runtime_context().get_node_id())
             self.metrics = InferenceMetrics(stem, self.facts["device"], job)
 
         def __call__(self, chunks: pa.Table) -> pa.Table:
             try:
-                return super().__call__(chunks)
+                return attempts.guard(chunks, f"infer {stem} of", ledger, super().__call__)
             except Exception:
                 self.metrics.failed()
                 raise

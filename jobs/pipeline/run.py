@@ -6,7 +6,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import pyarrow as pa
 from rich.console import Console
 
-from jobs.pipeline import dataset
+from jobs.pipeline.dataset import Road
 from jobs.pipeline.job import Job
 from jobs.pipeline.metrics import TrackMetrics
 from jobs.pipeline.progress import Counts, Progress
@@ -31,16 +31,19 @@ class TracksMissing(SeparationError):
         )
 
 
-def run(tracks: pa.Table, job: Job, console: Console) -> Counts:
-    """Separates `tracks` (`schema.CATALOGUE`); each is in the tables when this returns."""
-    dataset.configure(job)
+def run(tracks: pa.Table, job: Job, console: Console, road: Road | None = None) -> Counts:
+    """Separates `tracks` (`schema.CATALOGUE`); each is in the tables when this returns.
+
+    `road` is where the work is done: on Ray unless a test gives another.
+    """
+    road = road or Road(job)
     missing = set(tracks["track_id"].to_pylist())
     with (
         TableWriter(job.output, job.run_id) as tables,
         Progress(tracks.num_rows, console) as progress,
         ThreadPoolExecutor(FINISHING) as pool,
     ):
-        finisher = Finisher(pool, lambda rows: dataset.finish(rows, job))
+        finisher = Finisher(pool, road.finish)
         metrics = TrackMetrics(job.run_id)
 
         def commit(row: Row) -> None:
@@ -49,7 +52,7 @@ def run(tracks: pa.Table, job: Job, console: Console) -> Counts:
             metrics.add(row, progress.counts.left)
             missing.discard(row["track_id"])
 
-        for section in dataset.iterate(dataset.sections(tracks, job)):
+        for section in road.sections(tracks):
             if section["sections"] == 1:
                 commit(section)
             else:

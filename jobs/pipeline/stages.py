@@ -31,7 +31,9 @@ def probe(tracks: pa.Table, job: Job) -> pa.Table:
 
 
 def _probe(track: Row, job: Job) -> Row:
-    row: Row = {**track, "status": "ok", "warnings": [], "started_at": datetime.now(UTC)}
+    row: Row = {"status": "ok", **track, "warnings": [], "started_at": datetime.now(UTC)}
+    if row["status"] != "ok":
+        return row
     clock = time.perf_counter()
     try:
         check_track_id(track["uri"], track["track_id"])

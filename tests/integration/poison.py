@@ -1,0 +1,76 @@
+"""`jobs.separate` with steps that a track of their name kills: `bass.wav` each process that infers its bass.
+
+    python -m tests.integration.poison DEATHS --input URI ... as jobs.separate
+
+Each death is a line of the file DEATHS. Run as a program, so that Ray carries the steps by value.
+"""
+
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import ray
+from rich.console import Console
+
+from jobs import separate
+from jobs.pipeline import ending, stages
+from jobs.pipeline.dataset import Road, Steps
+from jobs.pipeline.job import Job
+from jobs.pipeline.rows import Row
+from jobs.pipeline.run import run
+
+DEATHS = Path(sys.argv[1])
+
+
+def die(poison: str, rows: list[Row]) -> None:
+    """Ends this process if a good row's track is named after `poison`."""
+    for row in rows:
+        if row["track_id"].startswith(poison) and row.get("status", "ok") == "ok":
+            with DEATHS.open("a") as file:
+                file.write(f"{row['track_id']}\n")
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def poisoned(poison: str, step: Any) -> Any:
+    def stepping(table: pa.Table, job: Job) -> pa.Table:
+        audio = {field.name for field in table.schema if pa.types.is_large_binary(field.type)}
+        die(poison, table.drop_columns(list(audio)).to_pylist())
+        return step(table, job)
+
+    stepping.__name__ = step.__name__
+    return stepping
+
+
+class Infer(stages.Infer):
+    def __call__(self, chunks: pa.Table) -> pa.Table:
+        die(self.stem, chunks.select(["track_id", "status"]).to_pylist())
+        return super().__call__(chunks)
+
+
+def finish(rows: list[Row], job: Job) -> Row:
+    die("finish", rows)
+    return ending.finish(rows, job)
+
+
+STEPS = Steps(
+    probe=poisoned("probe", stages.probe),
+    chunk=poisoned("cut", stages.chunk),
+    infer=Infer,
+    stitch=poisoned("stitch", ending.stitch),
+    finish=finish,
+)
+
+
+def main() -> int:
+    args = separate.parser().parse_args(sys.argv[2:])
+    ray.init(logging_level="warning", log_to_driver=False)
+    job = separate.make_job(args)
+    work = separate.find_work(args, job)
+    return 1 if run(work.pending, job, Console(), Road(job, STEPS)).failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
