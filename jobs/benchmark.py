@@ -75,8 +75,8 @@ def benchmark(args: argparse.Namespace, console: LineConsole) -> int:
     for line in job.plan.describe():
         console.print(line)
     nodes = [node for node in dataset.cluster_nodes() if node.cpus or node.gpus]
-    if args.compare and len(machines()) > 1:
-        raise UsageError("--compare needs a cluster of one machine: demucs runs on one")
+    if args.compare == "demucs" and len(machines()) > 1:
+        raise UsageError("--compare demucs needs a cluster of one machine: demucs runs on one")
     args.input = args.input or synthesise(args, console)
     tracks = catalogue.read_catalogue(args.input).tracks
     console.print(f"catalogue: {tracks.num_rows} tracks of {args.input}")
@@ -97,6 +97,7 @@ def benchmark(args: argparse.Namespace, console: LineConsole) -> int:
         **once,
         "warm_up_s": warm_up.wall_s,
         "openings": [asdict(opening) for opening in opened],
+        "last_run": runs.last.removeprefix(f"{args.output}/"),  # the one whose stems are kept
         **runs.results(job, warm_up),
     }
     uri = result.write(args.output, summary, runs.table)
@@ -120,7 +121,8 @@ class Runs:
         self._trials: dict[str, list[Trial]] = {}  # by the setting's name
         self._references: list[reference.Reference] = []
         self._snr: dict[str, float] = {}
-        self._last = ""
+        self._whole: list[Trial] = []  # all stems, after each of the trials
+        self.last = ""  # the last run's output
 
     def warm_up(self, tracks: pa.Table, job: Job) -> Trial:
         """The first track alone: workers, caches and the operating system meet the work."""
@@ -142,8 +144,10 @@ class Runs:
             self._console.print(f"repeat {number} of {self._args.repeats} {name}".rstrip())
             run = self._job_of(job, name, number)
             trials.append(self._run(tracks, run))
-            if self._args.compare and not setting:
+            if self._args.compare == "demucs" and not setting:
                 self._run_demucs(run)
+            if self._args.compare == "all" and not setting:
+                self._run_whole(tracks, number)
         self.table += result.rows(self.benchmark_id, name, 1, trials)
 
     def results(self, job: Job, warm_up: Trial) -> dict[str, Any]:
@@ -159,6 +163,8 @@ class Runs:
         if self._references:
             ours = [trial.x_realtime for trial in self._trials[""]]
             found["compare"] = reference.compared(ours, self._references, self._snr)
+        if self._whole:
+            found["compare"] = result.part_of_whole(self._trials[""], self._whole)
         if self._args.sweep:
             speeds = {name: each["x_realtime"] for name, each in figures.items()}
             medians = {name: speed["median"] for name, speed in speeds.items()}
@@ -171,10 +177,16 @@ class Runs:
         return replace(job, output=output, run_id=self.benchmark_id)
 
     def _run(self, tracks: pa.Table, job: Job) -> Trial:
-        if self._last:
-            remove(file.uri for file in list_files(join(self._last, "stems")))
-        self._last = job.output
+        if self.last:
+            remove(file.uri for file in list_files(join(self.last, "stems")))
+        self.last = job.output
         return trial(tracks, job, vars(self._args), self._console)
+
+    def _run_whole(self, tracks: pa.Table, number: int) -> None:
+        self._console.print("all stems, the same tracks")
+        whole = make_job(argparse.Namespace(**(vars(self._args) | {"stems": "", "two_stems": None})))
+        self._whole.append(self._run(tracks, self._job_of(whole, "--all", number)))
+        self.table += result.rows(self.benchmark_id, "--all", number, self._whole[-1:])
 
     def _run_demucs(self, job: Job) -> None:
         self._console.print("demucs, the same tracks")
@@ -233,7 +245,11 @@ def parser() -> argparse.ArgumentParser:
     )
     tracks.add_argument("--codecs", default="", metavar="A,B", help="file name extensions (all of band's)")
     compare = parser.add_argument_group("comparison")
-    compare.add_argument("--compare", choices=["demucs"], help="run it over the same tracks and cores too")
+    compare.add_argument(
+        "--compare",
+        choices=["demucs", "all"],
+        help="run demucs over the same tracks and cores too, or all stems where --stems has some",
+    )
     compare.add_argument(
         "--bag", metavar="WORDS", help="the checkpoints, as after python -m export (bag.json's)"
     )

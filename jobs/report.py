@@ -1,4 +1,4 @@
-"""python -m jobs.report: an output's tables -> one page to look at, of a finished or a running job.
+"""python -m jobs.report: an output's tables -> a page about a job, finished or running, or a benchmark.
 
 Needs no Ray and no catalogue: it reads the tables, run.json and the stems of a few tracks.
 """
@@ -44,7 +44,7 @@ def parser() -> argparse.ArgumentParser:
         description="Writes a page about an output: throughput, where the time went, errors, tracks to hear.",
     )
     parser.add_argument(
-        "--output", required=True, type=uri, metavar="URI", help="the output folder of jobs.separate"
+        "--output", required=True, type=uri, metavar="URI", help="of jobs.separate or jobs.benchmark"
     )
     parser.add_argument(
         "--format", choices=("html", "md"), default="html", help="md has no sounds (%(default)s)"

@@ -10,6 +10,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from jobs.pipeline import tables
+from jobs.reporting import benchmark
+from jobs.reporting.benchmark import Benchmark
 from jobs.reporting.tally import TIMINGS_READ, TRACKS_READ, Errors, Run, Sampled, Slow, Specialist, Tally
 from jobs.reporting.timeline import Bin, draw_timeline
 from separation.errors import StorageError
@@ -35,7 +37,10 @@ class Cost:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """`record` is `run.json`, of the last run; empty if there is none."""
+    """`record` is `run.json`, of the last run; empty if there is none.
+
+    Of a benchmark, all but `output` and `benchmark` are those of its last run.
+    """
 
     output: str
     made_at: datetime
@@ -49,6 +54,7 @@ class Facts:
     slowest: list[Slow]
     median_chunk_s: float | None
     samples: list[Sampled]
+    benchmark: Benchmark | None = None
 
     @property
     def done(self) -> int:
@@ -102,11 +108,15 @@ class Facts:
 
 
 def gather(output: str, price: float | None = None) -> Facts:
-    """What can be said of `output`, be it finished, running or empty.
+    """What can be said of `output`, be it finished, running, empty or a benchmark's.
 
     `price` is that of a node-hour in dollars, instead of what `run.json` may say.
     """
     record = read_record(output)
+    if not record and (found := benchmark.find(output)):
+        if price is None and found.summary and found.summary["figures"]["price"]:
+            price = found.summary["figures"]["price"]["usd_per_node_hour"]
+        return replace(gather(found.run, price), output=output, benchmark=found)
     tally = Tally()
     for tracks, timings in tables.read_pairs(output, TRACKS_READ, TIMINGS_READ):
         tally.add(tracks, timings)

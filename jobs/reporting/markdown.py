@@ -11,6 +11,7 @@ from jobs.reporting.page import shares
 
 def render(facts: Facts) -> str:
     lines = [f"# stemfleet: {text(facts.output)}", "", f"Made {words.moment(facts.made_at)}.", ""]
+    lines += _benchmark(facts)
     if not facts.runs:
         return "\n".join([*lines, "Nothing is finished yet.", ""])
     lines += [*_summary(facts), ""]
@@ -36,6 +37,18 @@ def render(facts: Facts) -> str:
         for run in facts.runs
     ]
     return "\n".join([*lines, *table(("run", "began", "took", "done", "errors", "nodes"), runs), ""])
+
+
+def _benchmark(facts: Facts) -> list[str]:
+    found = facts.benchmark
+    if not found:
+        return []
+    lines = [f"## Benchmark {text(found.benchmark_id)}", ""]
+    if not found.summary:
+        lines += ["It still runs, or was stopped: its figures come at its end.", ""]
+    for sheet in found.sheets:
+        lines += [f"### {text(sheet.title)}", "", *table(sheet.names, sheet.rows), ""]
+    return [*lines, f"What follows is its last run, {text(found.run.rpartition('/')[2])}.", ""]
 
 
 def _summary(facts: Facts) -> list[str]:

@@ -60,6 +60,21 @@ def test_a_given_price_wins_over_the_record_s(tmp_path: Path) -> None:
     assert dear == pytest.approx(10 * cheap, rel=0.01)
 
 
+def test_a_benchmark_that_still_runs_shows_its_last_run(tmp_path: Path) -> None:
+    for name, tracks in (("20261123T000000-aaa/run-7", 9), ("20261124T000000-bbb/run-9", 5)):
+        write_tables(tmp_path / "runs" / name, "r1", finished_rows(tracks))
+        write_record(tmp_path / "runs" / name)
+    begun = "20261124T000000-bbb/run-threads-1-10"
+    write_tables(tmp_path / "runs" / begun, "r1", finished_rows(3))
+    write_record(tmp_path / "runs" / begun, price=2.0)
+    text = report.report(str(tmp_path), "md")
+    assert "20261124T000000-bbb\n\nIt still runs, or was stopped" in text
+    assert "last run, run-threads-1-10" in text
+    assert "- 3 tracks done" in text
+    assert "cost to date" in text
+    assert "still runs, or was stopped" in report.report(str(tmp_path), "html")
+
+
 def test_markdown_is_not_steered_by_names(tmp_path: Path) -> None:
     rows: list[Row] = []
     base = next(row for row in finished_rows(20) if row["status"] == "ok")

@@ -69,6 +69,21 @@ def spread(values: Sequence[float]) -> dict[str, float]:
     return {"median": statistics.median(values), "min": min(values), "max": max(values)}
 
 
+def part_of_whole(part: Sequence[Trial], whole: Sequence[Trial]) -> dict[str, Any]:
+    """What some stems cost of what all of them cost, pair by pair: the two ran one after the other.
+
+    `core_ratio` changes less when other programs press the machine, but not nothing: their hyperthreads and
+    caches lengthen core-seconds too.
+    """
+    pairs = list(zip(part, whole, strict=True))
+    cores = [own_core_s(some.stages) / own_core_s(all_.stages) for some, all_ in pairs]
+    return {
+        "with": "all",
+        "ratio": spread([some.work_s / all_.work_s for some, all_ in pairs]),
+        "core_ratio": spread(cores),
+    }
+
+
 def rows(benchmark_id: str, setting: str, first: int, trials: Sequence[Trial]) -> list[dict[str, Any]]:
     """`SCHEMA`, a row a repeat and stage; the first of `trials` has the number `first`."""
     return [

@@ -1,5 +1,7 @@
-"""A benchmark's summary as tables for a terminal or a log."""
+"""A benchmark's summary as tables: for a terminal or a log here, and for `jobs.report`."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from rich.box import SIMPLE
@@ -7,28 +9,64 @@ from rich.console import Console
 from rich.table import Table
 
 
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """Texts in rows; all columns but the first are numbers if `numeric`."""
+
+    title: str
+    names: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    numeric: bool = True
+
+
 def summary(summary: dict[str, Any], console: Console) -> None:
-    figures, cluster = summary["figures"], summary["cluster"]
-    devices = ", ".join(cluster["devices"])
-    console.print(f"{cluster['nodes']} nodes, {cluster['cpus']:g} CPUs, {cluster['gpus']:g} GPUs: {devices}")
-    for name, value in _figures(summary).items():
-        console.print(f"  {name:<26}{value}")
-    console.print(_stages("where the driver's time went", figures, "phase"))
-    console.print(
-        _stages(f"where the cores' time went ({figures['accounted']:.1%} accounted)", figures, "core")
-    )
-    if compare := summary.get("compare"):
-        snr = ", ".join(f"{stem} {db:.1f}" for stem, db in compare["snr_db"].items())
-        console.print(
-            f"job / demucs: {_spread(compare['ratio'])} (demucs x{_spread(compare['x_realtime'])} realtime); "
-            f"SNR dB between their stems: {snr}"
+    for sheet in sheets(summary):
+        table = Table(
+            *sheet.names[:1],
+            box=SIMPLE,
+            title=sheet.title,
+            title_justify="left",
+            show_header=any(sheet.names),
         )
-    if found := summary.get("sweep"):
-        table = Table("setting", "x realtime", box=SIMPLE, title="sweep", title_justify="left")
-        for name, speed in found["x_realtime"].items():
-            table.add_row(name or "as derived", _spread(speed))
+        for name in sheet.names[1:]:
+            table.add_column(name, justify="right" if sheet.numeric else "left")
+        for row in sheet.rows:
+            table.add_row(*row)
         console.print(table)
-        console.print(f"recommended: {found['recommended'] or 'the plan as derived'}")
+
+
+def sheets(summary: dict[str, Any]) -> list[Sheet]:
+    """The figures, where the time went in both accounts, and comparison and sweep if there were any."""
+    figures, cluster = summary["figures"], summary["cluster"]
+    machine = f"{cluster['nodes']} nodes, {cluster['cpus']:g} CPUs, {cluster['gpus']:g} GPUs: "
+    found = [
+        Sheet(machine + ", ".join(cluster["devices"]), ("", ""), list(_figures(summary).items()), False),
+        _stages("where the driver's time went", figures, "phase"),
+        _stages(f"where the cores' time went ({figures['accounted']:.1%} accounted)", figures, "core"),
+    ]
+    if compare := summary.get("compare"):
+        found.append(_compared(compare, summary))
+    if sweep := summary.get("sweep"):
+        title = f"sweep; recommended: {sweep['recommended'] or 'the plan as derived'}"
+        speeds = [(name or "as derived", _spread(speed)) for name, speed in sweep["x_realtime"].items()]
+        found.append(Sheet(title, ("setting", "x realtime"), speeds))
+    return found
+
+
+def _compared(compare: dict[str, Any], summary: dict[str, Any]) -> Sheet:
+    if compare["with"] == "all":
+        stems = ", ".join(summary["stems"])
+        rows = {
+            "seconds of work": _spread(compare["ratio"]),
+            "own core-seconds": _spread(compare["core_ratio"]),
+        }
+        return Sheet(f"{stems} as a part of all stems' cost", ("", "ratio"), list(rows.items()))
+    rows = {
+        "job / demucs": _spread(compare["ratio"]),
+        "demucs, x realtime": _spread(compare["x_realtime"]),
+        **{f"{stem}: SNR between both, dB": f"{db:.1f}" for stem, db in compare["snr_db"].items()},
+    }
+    return Sheet("beside demucs", ("", ""), list(rows.items()))
 
 
 def _figures(summary: dict[str, Any]) -> dict[str, str]:
@@ -63,15 +101,17 @@ def _figures(summary: dict[str, Any]) -> dict[str, str]:
     return rows
 
 
-def _stages(title: str, figures: dict[str, Any], account: str) -> Table:
-    table = Table("stage", box=SIMPLE, title=title, title_justify="left")
-    for name in ("share", "core s", "task s"):
-        table.add_column(name, justify="right")
-    for stage in figures["stages"]:
-        if stage["account"] == account:
-            seconds = ["" if s is None else f"{s:,.2f}" for s in (stage["core_s"], stage["task_s"])]
-            table.add_row(stage["stage"], f"{stage['share']:.1%}", *seconds)
-    return table
+def _stages(title: str, figures: dict[str, Any], account: str) -> Sheet:
+    rows = [
+        (
+            stage["stage"],
+            f"{stage['share']:.1%}",
+            *("" if s is None else f"{s:,.2f}" for s in (stage["core_s"], stage["task_s"])),
+        )
+        for stage in figures["stages"]
+        if stage["account"] == account
+    ]
+    return Sheet(title, ("stage", "share", "core s", "task s"), rows)
 
 
 def _spread(values: dict[str, float]) -> str:

@@ -88,7 +88,7 @@ def trial(tracks: pa.Table, job: Job, arguments: dict, console: Console) -> Tria
         )
         for node in machines()
     ]
-    nodes = cluster_nodes()
+    nodes, arguments = cluster_nodes(), arguments | {"output": job.output}
     ray.get([watch.begin.remote() for watch in watches])
     # Ray Data would probe while the pools still start: then no moment parts starting from working.
     DataContext.get_current().wait_for_min_actors_s = START_LIMIT_S
