@@ -90,6 +90,7 @@ def make_job(args: argparse.Namespace) -> Job:
         plan=plan.derive(nodes or dataset.cluster_nodes(), specialists, args.provider, overrides),
         cache=args.cache,
         cache_bytes=int(args.cache_gb * 1e9),
+        verify_writes=args.verify_writes,
     )
 
 
@@ -211,6 +212,13 @@ def parser() -> argparse.ArgumentParser:
     return parser
 
 
+def share(text: str) -> float:
+    rate = float(text)
+    if not 0 <= rate <= 1:
+        raise argparse.ArgumentTypeError(f"{text} is not from 0 to 1")
+    return rate
+
+
 def add_plan_arguments(parser: argparse.ArgumentParser) -> None:
     """What `make_job` reads beside the separation's own options."""
     where = parser.add_argument_group("plan", "derived from the cluster where not given")
@@ -231,6 +239,13 @@ def add_plan_arguments(parser: argparse.ArgumentParser) -> None:
     default = f"{tempfile.gettempdir()}/stemfleet-{os.getuid()}"
     where.add_argument(
         "--cache", default=default, metavar="DIR", help="on each node, for models and sources (%(default)s)"
+    )
+    where.add_argument(
+        "--verify-writes",
+        type=share,
+        default=0.01,
+        metavar="RATE",
+        help="share of the stems to read back, 0 to 1 (%(default)g)",
     )
     where.add_argument("--cache-gb", type=float, default=10.0, help="for sources on a node (%(default)s)")
 

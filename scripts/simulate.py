@@ -135,7 +135,7 @@ def simulated_job(output: str, nodes: int, x_realtime: float, minutes: float) ->
     file = SpecialistFile("x.onnx", "0" * 64, 1, "", "")
     bag = Bag(".", "simulated", STEMS, "fp32", dict.fromkeys(STEMS, file))
     return SimulatedJob(
-        *("simulation", output, bag, Options(), plan, "", 0),
+        *("simulation", output, bag, Options(), plan, "", 0, 0.0),
         length=round(minutes * 60 * SAMPLE_RATE),
         chunk_s=STRIDE / SAMPLE_RATE / x_realtime,
     )

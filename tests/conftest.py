@@ -1,4 +1,5 @@
 import itertools
+import os
 import re
 import subprocess
 import sys
@@ -14,13 +15,32 @@ from separation.stores import S3_SETTINGS
 from tests.outputs import Row, write_output
 
 COUNTER = itertools.count()
+# Two that have nothing in common: moto keeps all in memory and believes everybody, nanio keeps files and
+# checks signatures.
+SERVERS = {
+    "moto": ("moto.server", "-H", "127.0.0.1", "-p", "0"),
+    "nanio": ("nanio", "serve", "--host", "127.0.0.1", "--port", "0", "--data-dir", "data"),
+}
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--s3", choices=tuple(SERVERS), default="moto", help="the S3 server of the tests")
 
 
 @pytest.fixture(scope="session")
-def s3_endpoint() -> Iterator[str]:
+def s3_endpoint(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A real S3 server on a free loopback port, and the environment that leads to it."""
-    command = [sys.executable, "-u", "-m", "moto.server", "-H", "127.0.0.1", "-p", "0"]
-    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    arguments = SERVERS[pytestconfig.getoption("s3")]
+    command = [sys.executable, "-u", "-m", *arguments]
+    keys = {"NANIO_ACCESS_KEY": "test-key", "NANIO_SECRET_KEY": "test-secret"}
+    server = subprocess.Popen(
+        command,
+        cwd=tmp_path_factory.mktemp("s3"),
+        env=os.environ | keys,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
     assert server.stderr is not None
     try:
         seen = ""

@@ -113,7 +113,12 @@ def _write(row: Row, load: Load, job: Job) -> Row:
         blocks[f"no_{two}"] = Complement(SourceMix(row["uri"], row["source_etag"], job), blocks[two])
     try:
         files, factor = deliver(
-            blocks, row["track_id"], row["length"], job.options, join(job.output, "stems")
+            blocks,
+            row["track_id"],
+            row["length"],
+            job.options,
+            join(job.output, "stems"),
+            job.verify_writes,
         )
     except TrackError as error:
         return row | failed(error)

@@ -17,6 +17,7 @@ class Job:
     plan: Plan
     cache: str  # folder on each node for models and sources
     cache_bytes: int  # of sources
+    verify_writes: float  # share of the stems' files that are read back
 
     @property
     def stems(self) -> tuple[str, ...]:
