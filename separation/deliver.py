@@ -11,8 +11,8 @@ import numpy as np
 from separation.errors import StorageError
 from separation.level import peak
 from separation.options import Options
+from separation.showing import shown
 from separation.storage import download, join, put_file
-from separation.stores import shown
 from separation.writing import Encoding, clip, clip_divisor, write_audio
 
 Blocks = Iterable[np.ndarray]  # float32 (channels, n) each; iterated more than once
