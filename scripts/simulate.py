@@ -124,7 +124,7 @@ def ending(job: SimulatedJob, track_id: str) -> Row:
         }
         for stem in STEMS
     ]
-    seconds = {f"{name}_s": random.random() for name in ("decode", "stitch", "write")}
+    seconds = {f"{name}_s": random.random() for name in ("decode", "stitch", "write", "upload")}
     return {**seconds, "clip_factor": 1.0, "stems": stems}
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import tempfile
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,13 +21,17 @@ Blocks = Iterable[np.ndarray]  # float32 (channels, n) each; iterated more than 
 
 @dataclass(frozen=True, slots=True)
 class StemFile:
-    """`peak` is the stem's largest magnitude as separated, before `clip_factor` and any clamping."""
+    """`peak` is the stem's largest magnitude as separated, before `clip_factor` and any clamping.
+
+    `upload_s` is how long the store took the file, and gave it back where that was asked for.
+    """
 
     stem: str
     uri: str
     bytes: int
     sha256: str
     peak: float
+    upload_s: float
 
 
 @dataclass(frozen=True)
@@ -64,10 +69,12 @@ def deliver(
         with tempfile.TemporaryDirectory(prefix="stemfleet-") as folder:
             encoded = Path(folder) / f"{stem}.{encoding.extension}"
             written = write_audio(encoded, clipped, length, encoding)
+            clock = time.perf_counter()
             put_file(encoded, uri)
             if is_drawn(uri, verify):
                 _read_back(encoded, uri, written.sha256)
-        files.append(StemFile(stem, uri, written.bytes, written.sha256, peaks[stem]))
+            upload_s = time.perf_counter() - clock
+        files.append(StemFile(stem, uri, written.bytes, written.sha256, peaks[stem], upload_s))
     return files, 1 / divisor
 
 

@@ -71,7 +71,12 @@ def finished_rows(tracks: int, seed: int = 0, stems: Sequence[str] = STEMS) -> l
             continue
         chunks = len(plan_chunks(length))
         row |= {"length": length, "chunks": chunks, "sections": 1, "clip_factor": 1.0}
-        row |= {"decode_s": seconds * 0.006, "stitch_s": seconds * 0.003, "write_s": seconds * 0.011}
+        row |= {
+            "decode_s": seconds * 0.006,
+            "stitch_s": seconds * 0.003,
+            "write_s": seconds * 0.011,
+            "upload_s": seconds * 0.004,
+        }
         row["stems"] = [_stem(name, stem, chunks, slow, rng) for stem in stems]
         rows.append(row)
     return rows

@@ -22,6 +22,7 @@ from separation.stitch import StitchedStem, overlap_add
 from separation.storage import join, put_bytes, read_bytes, remove
 
 Load = Callable[[str, int], np.ndarray]  # stem, section -> weighted sum
+SUMMED = ("chunks", "decode_s", "stitch_s", "write_s", "upload_s")  # over a track's sections
 
 
 def stitch(chunks: pa.Table, job: Job) -> pa.Table:
@@ -53,7 +54,8 @@ def _stitch(chunks: pa.Table, rows: list[Row], job: Job) -> Row:
         data = io.BytesIO()
         np.save(data, total)
         put_bytes(data.getvalue(), part(job, row["track_id"], stem, row["section"]))
-    return row | {"write_s": time.perf_counter() - clock}
+    write_s = time.perf_counter() - clock
+    return row | {"write_s": write_s, "upload_s": write_s}
 
 
 def finish(sections: list[Row], job: Job) -> Row:
@@ -87,7 +89,7 @@ def merge(sections: list[Row]) -> Row:
     by_stem = zip(*(row["stems"] for row in ordered), strict=True)
     return {
         **first,
-        **{name: sum(row[name] for row in ordered) for name in ("chunks", "decode_s", "stitch_s", "write_s")},
+        **{name: sum(row[name] for row in ordered) for name in SUMMED},
         "stems": [_sum(list(stems)) for stems in by_stem],
     }
 
@@ -135,4 +137,5 @@ def _write(row: Row, load: Load, job: Job) -> Row:
         for file in files
     ]
     write_s = (row.get("write_s") or 0.0) + time.perf_counter() - clock
-    return row | {"stems": written, "clip_factor": factor, "write_s": write_s}
+    upload_s = (row.get("upload_s") or 0.0) + sum(file.upload_s for file in files)
+    return row | {"stems": written, "clip_factor": factor, "write_s": write_s, "upload_s": upload_s}

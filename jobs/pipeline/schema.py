@@ -69,6 +69,7 @@ FINISHED = pa.schema(
         ("decode_s", _seconds),
         ("stitch_s", _seconds),
         ("write_s", _seconds),
+        ("upload_s", _seconds),  # of write_s, what the store took
         ("clip_factor", pa.float64()),
         ("stems", pa.list_(STEM)),
     ]
@@ -94,6 +95,7 @@ TRACKS = pa.schema(
         ("decode_s", _seconds),
         ("stitch_s", _seconds),
         ("write_s", _seconds),
+        ("upload_s", _seconds),  # of write_s, what the store took
         ("started_at", _moment),
         ("finished_at", _moment),
     ]

@@ -20,7 +20,7 @@ def section(track: str, index: int, count: int, **more: Any) -> dict[str, Any]:
         "chunks": 2,
         "stems": [stem],
     }
-    return row | {"decode_s": 1.0, "stitch_s": 0.5, "write_s": 0.25} | more
+    return row | {"decode_s": 1.0, "stitch_s": 0.5, "write_s": 0.25, "upload_s": 0.125} | more
 
 
 def test_a_track_is_finished_once_it_has_all_its_sections() -> None:
@@ -32,7 +32,7 @@ def test_a_track_is_finished_once_it_has_all_its_sections() -> None:
         finisher.add(section("a", 0, 2))
         (row,) = finisher.rest()
     assert row["track_id"] == "a"
-    assert (row["chunks"], row["decode_s"], row["write_s"]) == (4, 2.0, 0.5)
+    assert (row["chunks"], row["decode_s"], row["write_s"], row["upload_s"]) == (4, 2.0, 0.5, 0.25)
     assert row["stems"] == [{"stem": "bass", "infer_s": 3.0, "chunks": 4, "provider": "CPU"}]
 
 

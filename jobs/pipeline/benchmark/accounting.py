@@ -15,8 +15,8 @@ of Ray's other processes, watch the readings themselves, outside every other pro
 
 Beside its core-seconds, a stage has `task_s`: the seconds that its tasks took from begin to end as
 they measured themselves, waiting for disks, stores and cores included, added up over all tasks. They
-say how long a track takes through a stage, not what the stage costs. `stitch` and `write` run in one
-task: its core-seconds are divided between them as their task seconds are.
+say how long a track takes through a stage, not what the stage costs. `stitch`, `encode` and `upload` run
+in one task: its core-seconds are divided between them as their task seconds are.
 """
 
 from dataclasses import dataclass
@@ -39,6 +39,7 @@ SCHEMA = pa.schema(
     ]
 )
 
+ENDING = ("stitch", "encode", "upload")
 REST = ("idle", "stolen", "unseen")
 
 
@@ -64,11 +65,9 @@ def cores(usages: list[Usage], tracks: pa.Table, timings: pa.Table, stems: tuple
         for doing, core_s in usage.core_s.items():
             used[doing] = used.get(doing, 0.0) + core_s
     task_s = task_seconds(tracks, timings, stems)
-    ends = task_s["stitch"] + task_s["write"]
-    part = task_s["stitch"] / ends if ends else 0.5
-    ending = used.pop("stitch", 0.0)
-    used |= {"stitch": ending * part, "write": ending * (1 - part)}
-    order = [LOAD, "probe", "decode", *stems, "stitch", "write", DRIVER, RAY, WATCH, OUTSIDE]
+    ending, ending_s = used.pop("stitch", 0.0), sum(task_s[name] for name in ENDING)
+    used |= {name: ending * (task_s[name] / ending_s if ending_s else 1 / len(ENDING)) for name in ENDING}
+    order = [LOAD, "probe", "decode", *stems, *ENDING, DRIVER, RAY, WATCH, OUTSIDE]
     stages = [_core(name, task_s.get(name), used.get(name, 0.0), capacity) for name in order]
     rest = (
         sum(usage.idle_s for usage in usages),
@@ -100,8 +99,8 @@ def own_core_s(stages: list[Stage]) -> float:
 
 def task_seconds(tracks: pa.Table, timings: pa.Table, stems: tuple[str, ...]) -> dict[str, float]:
     infer = {stem: _sum(timings.filter(pc.field("stem") == stem)["infer_s"]) for stem in stems}
-    of_tracks = {name: _sum(tracks[f"{name}_s"]) for name in ("probe", "decode", "stitch", "write")}
-    return of_tracks | infer
+    of_tracks = {name: _sum(tracks[f"{name}_s"]) for name in ("probe", "decode", "stitch", "upload")}
+    return of_tracks | {"encode": _sum(tracks["write_s"]) - of_tracks["upload"]} | infer
 
 
 def _core(stage: str, task_s: float | None, core_s: float, capacity: float) -> Stage:

@@ -11,7 +11,8 @@ WORTH = 1.05  # of the derived plan's throughput: single short runs differ by 3 
 def settings(plan: Plan, cores: int) -> list[dict[str, Any]]:
     """Overrides of `plan`, one or two numbers away from it; the first is the plan itself.
 
-    On CPUs threads x turns stays the node's cores; on a GPU the batch varies. Sections vary on both.
+    On CPUs threads x turns stays the node's cores; on a GPU the batch varies. Sections vary on both, and so
+    do the pools: twice the actors, each with half of what one had.
     """
     found: list[dict[str, Any]] = [{}]
     if plan.gpus_per_actor:
@@ -20,12 +21,18 @@ def settings(plan: Plan, cores: int) -> list[dict[str, Any]]:
         threads = sorted({1, max(1, cores // 2), cores} - {plan.threads})
         found += [{"threads": each, "turns": max(1, cores // each)} for each in threads]
         found.append({"turns": plan.turns * 2})
+    found.append(_twice_the_actors(plan))
     found += [
         {"chunks_per_section": chunks}
         for chunks in (8, 32)
         if chunks != plan.chunks_per_section and chunks <= plan.store_chunks
     ]
     return found
+
+
+def _twice_the_actors(plan: Plan) -> dict[str, Any]:
+    share = "gpus_per_actor" if plan.gpus_per_actor else "cpus_per_actor"
+    return {"actors": 2 * plan.actors, share: int(50 * getattr(plan, share)) / 100}
 
 
 def name(setting: Mapping[str, Any]) -> str:

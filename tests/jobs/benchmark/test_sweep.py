@@ -27,6 +27,12 @@ def test_a_gpu_varies_its_batch() -> None:
     assert not any("threads" in setting for setting in found)
 
 
+def test_twice_the_actors_take_no_more_than_the_pool_had() -> None:
+    assert {"actors": 2, "cpus_per_actor": 0.5} in sweep.settings(CPU, 4)
+    assert {"actors": 2, "gpus_per_actor": 0.12} in sweep.settings(replace(CPU, gpus_per_actor=0.25), 4)
+    assert {"actors": 2, "cpus_per_actor": 0.12} in sweep.settings(replace(CPU, cpus_per_actor=0.25), 4)
+
+
 def test_only_a_gain_beyond_noise_is_recommended() -> None:
     assert sweep.recommend({"": 1.0, "--threads 1": 1.01}) == ""
     assert sweep.recommend({"": 1.0, "--threads 1": 1.2, "--threads 4": 1.1}) == "--threads 1"
