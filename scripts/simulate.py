@@ -174,7 +174,7 @@ def measure(nodes: int, args: argparse.Namespace) -> tuple[float, float]:
         "local", num_cpus=cpus, object_store_memory=300_000_000, logging_level="error", log_to_driver=False
     )
     try:
-        dataset.configure(job)
+        dataset.configure()
         # Without it the first second of a run would count processes that start.
         ray.data.DataContext.get_current().wait_for_min_actors_s = 300
         steps = Steps(probe, stages.plan, chunk, Infer, stitch, min(nodes, CALLS))

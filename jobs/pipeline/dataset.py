@@ -50,8 +50,8 @@ def cluster_nodes() -> list[Node]:
     ]
 
 
-def configure(job: Job) -> None:
-    """Ray Data's settings for this job, in its global context: operators read them there."""
+def configure() -> None:
+    """Ray Data's settings for our jobs, in its global context: operators read them there."""
     logging.getLogger("ray.data").setLevel(logging.WARNING)
     context = DataContext.get_current()
     context.target_max_block_size = None  # one task's output stays one block: a section stays whole

@@ -33,7 +33,7 @@ class TracksMissing(SeparationError):
 
 def run(tracks: pa.Table, job: Job, console: Console) -> Counts:
     """Separates `tracks` (`schema.CATALOGUE`); each is in the tables when this returns."""
-    dataset.configure(job)
+    dataset.configure()
     missing = set(tracks["track_id"].to_pylist())
     with (
         TableWriter(job.output, job.run_id) as tables,
