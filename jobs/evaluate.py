@@ -65,7 +65,7 @@ def score(pairs: list[Row], stems: Sequence[str], console: Console) -> pa.Table:
     dataset.configure()
     by_track: dict[str, list[Row]] = {}
     tracks = (
-        ray.data.from_arrow(pa.Table.from_pylist(pairs, scoring.PAIRS))
+        ray.data.from_arrow(scoring.as_table(pairs))
         .repartition(target_num_rows_per_block=1)
         .map_batches(scoring.score, batch_format="pyarrow", fn_kwargs={"stems": stems}, num_cpus=1)
     )

@@ -48,6 +48,10 @@ SCORES = pa.schema(
 )
 
 
+def as_table(pairs: Sequence[Row]) -> pa.Table:
+    return pa.Table.from_pylist(list(pairs), PAIRS)
+
+
 def score(tracks: pa.Table, stems: Sequence[str]) -> pa.Table:
     """PAIRS -> SCORES, a row an estimate, stem and metric."""
     return pa.Table.from_pylist([row for track in tracks.to_pylist() for row in _score(track, stems)], SCORES)
