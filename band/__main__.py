@@ -1,9 +1,11 @@
-"""python -m band --out DIR --tracks N --seconds S --seed K: a catalogue of seeded songs."""
+"""python -m band: a catalogue of seeded songs, or a split of them with their stems."""
 
 import argparse
 from pathlib import Path
 
 from band.catalogue import draw_specs, write_broken, write_catalogue
+from band.musdb import write_split
+from band.song import SPLITS
 
 
 def length_range(text: str) -> tuple[float, float]:
@@ -24,8 +26,23 @@ def main() -> None:
     )
     parser.add_argument("--seed", type=int, default=0, metavar="K", help="of the first song (default 0)")
     parser.add_argument("--broken", action="store_true", help="add one file that no decoder can read")
+    parser.add_argument(
+        "--musdb",
+        choices=tuple(SPLITS),
+        metavar="SPLIT",
+        help="songs of this split with their stems instead, in the folders of MUSDB18-HQ: "
+        f"{', '.join(SPLITS)}; --seed counts from the split's first",
+    )
     options = parser.parse_args()
+    if options.musdb and options.broken:
+        parser.error("--broken is for a catalogue, not for --musdb")
 
+    if options.musdb:
+        for path in write_split(
+            options.out, options.musdb, options.tracks, options.seconds, first=options.seed
+        ):
+            print(path)
+        return
     specs = draw_specs(options.tracks, *options.seconds, seed=options.seed)
     paths = write_catalogue(options.out, options.seed, specs)
     if options.broken:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 import jobs.benchmark
+import jobs.evaluate
 import jobs.report
 import jobs.separate
 import separation.__main__
@@ -34,6 +35,13 @@ def test_every_option_of_the_benchmark_is_one() -> None:
     documented = set(re.findall(r"--[a-z][a-z0-9-]+", section))
     known = {*jobs.benchmark.parser()._option_string_actions, *jobs.separate.parser()._option_string_actions}
     assert {"--compare", "--sweep", "--project", "--benchmark"} <= documented <= known
+
+
+def test_every_option_of_the_evaluation_is_documented() -> None:
+    section = README.partition("## How well it separates")[2].partition("\n## ")[0]
+    table = "\n".join(line for line in section.splitlines() if line.startswith("| `"))
+    documented = set(re.findall(r"^\| `(--[a-z-]+)", table, re.MULTILINE))
+    assert documented == set(jobs.evaluate.parser()._option_string_actions) - {"-h", "--help"}
 
 
 @pytest.mark.parametrize(("table", "columns"), [("tracks", schema.TRACKS), ("timings", schema.TIMINGS)])

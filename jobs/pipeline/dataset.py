@@ -52,8 +52,8 @@ def cluster_nodes() -> list[Node]:
     ]
 
 
-def configure(job: Job) -> None:
-    """Ray Data's settings for this job, in its global context: operators read them there."""
+def configure() -> None:
+    """Ray Data's settings for our jobs, in its global context: operators read them there."""
     logging.getLogger("ray.data").setLevel(logging.WARNING)
     context = DataContext.get_current()
     context.target_max_block_size = None  # one task's output stays one block: a section stays whole
@@ -66,7 +66,7 @@ class Road:
     """A job's tracks on Ray: to finished rows of sections, and from those to finished tracks."""
 
     def __init__(self, job: Job, steps: Steps = STEPS):
-        configure(job)
+        configure()
         self._job, self._steps = job, steps
         self._attempts = attempts.start()
         task = ray.remote(attempts.finish).options(name="finish", max_retries=-1, num_cpus=job.plan.task_cpus)

@@ -1,0 +1,27 @@
+"""A split of songs with their stems, in the folders of MUSDB18-HQ: <split>/<song>/{mixture,drums,...}.wav."""
+
+from pathlib import Path
+
+from band.song import song, split
+from separation.writing import Encoding, write_audio
+
+
+def write_split(
+    folder: Path, name: str, tracks: int, seconds: tuple[float, float], first: int = 0
+) -> list[Path]:
+    """Songs `first` to `first + tracks` of the split, float32, so that the stems still add up to the mixture.
+
+    At 16 bits, as MUSDB18-HQ has them, a stem louder than its mix would clip. Their lengths lie between
+    `seconds`; the paths are the songs' folders.
+    """
+    written = []
+    for seed in split(name)[first : first + tracks]:
+        path = folder / name / f"Band - Song {seed}"
+        path.mkdir(parents=True, exist_ok=True)
+        shortest, longest = seconds
+        sounds = song(seed, shortest + (longest - shortest) * (seed % 97) / 96)
+        sounds["mixture"] = sounds.pop("mix")
+        for file, sound in sounds.items():
+            write_audio(path / f"{file}.wav", [sound], sound.shape[1], Encoding("wav", "float"))
+        written.append(path)
+    return written

@@ -1,0 +1,215 @@
+"""Scores of the job's stems: against demucs's own on the same checkpoints, and with faults built in."""
+
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import fsspec
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import soundfile
+
+from band.musdb import write_split
+from export import reference
+from export.__main__ import export
+from export.request import from_origin
+from jobs.evaluation import scoring
+from jobs.evaluation.layout import find_tracks, pair
+from separation import stitch
+from separation.__main__ import read
+from separation.bag import fetch, read_bag
+from separation.contract import SAMPLE_RATE, STEMS
+from separation.deliver import deliver
+from separation.options import Options
+from separation.separator import separate as separate_mix
+from separation.specialist import Specialist
+from separation.stores import S3_SETTINGS
+from tests.bags import write_gain_bag
+from tests.integration.conftest import Run
+
+# The words after `python -m export`: the same tests hold for any bag.
+ORIGIN = "random --seed 5 --hot --channels 8 --bottom-channels 16 --layers 1 --heads 1"
+BAR_DB = 60  # of the job's stems against demucs's: over 100 as they are, under this with any fault below
+Scores = dict[tuple[str, str, str], float]  # estimates, stem, metric
+
+
+@dataclass(frozen=True)
+class Bench:
+    """A test song, the exported bag, and demucs's stems of the song, as folders."""
+
+    songs: Path
+    models: Path
+    demucs: Path
+
+    @property
+    def mixture(self) -> Path:
+        (found,) = self.songs.rglob("mixture.wav")
+        return found
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
+    folder = tmp_path_factory.mktemp("evaluate")
+    made = Bench(folder / "songs", folder / "models", folder / "demucs")
+    write_split(made.songs, "test", 1, (13.0, 13.0))
+    export(from_origin(ORIGIN, trust=False), made.models, None, "fp32")
+    spec = {
+        "tracks": [[f"test/{made.mixture.parent.name}/mixture.wav", str(made.mixture)]],
+        "origin": ORIGIN,
+        "trust": False,
+        "stems": list(STEMS),
+        "overlap": 0.25,
+        "threads": 2,
+        "device": "cpu",
+        "out": str(made.demucs),
+    }
+    reference.run(spec)
+    return made
+
+
+def scores_of(reference: Path, **estimates: Path) -> Scores:
+    """What `jobs.evaluate` would say, by its own functions and without Ray."""
+    sets = {name: find_tracks(str(folder)) for name, folder in estimates.items()}
+    pairs, _ = pair(find_tracks(str(reference)), sets, baseline=False)
+    rows = scoring.score(scoring.as_table(pairs), STEMS).to_pylist()
+    assert all(row["status"] == "ok" for row in rows), rows
+    return {(row["estimates"], row["stem"], row["metric"]): row["score_db"] for row in rows}
+
+
+Infer = Callable[[np.ndarray], np.ndarray]
+
+
+def separated(bench: Bench, out: Path, change: Callable[[dict[str, Infer]], Mapping[str, Infer]]) -> Path:
+    """The song's stems by the core, its specialists as `change` leaves them."""
+    bag = read_bag(bench.models)
+    specialists = {stem: Specialist(fetch(bag, stem, out), stem, bag.stems, "cpu") for stem in bag.stems}
+    mix = read(str(bench.mixture))
+    stems = separate_mix(mix, change(dict(specialists)))
+    options = Options(bits="float", clip_mode="none")
+    deliver(stems, f"test/{bench.mixture.parent.name}/mixture.wav", mix.shape[1], options, str(out))
+    return out
+
+
+def worst(scores: Scores) -> float:
+    return min(scores.values())
+
+
+def test_the_bar_is_passed_by_the_pipeline_as_it_is(bench: Bench, tmp_path: Path) -> None:
+    out = separated(bench, tmp_path / "out", lambda specialists: specialists)
+    assert worst(scores_of(bench.demucs, ours=out)) > BAR_DB + 40
+
+
+def test_two_stems_swapped_fall_below_the_bar(bench: Bench, tmp_path: Path) -> None:
+    def swap(specialists: dict[str, Infer]) -> dict[str, Infer]:
+        return {**specialists, "bass": specialists["other"], "other": specialists["bass"]}
+
+    scores = scores_of(bench.demucs, ours=separated(bench, tmp_path / "out", swap))
+    for metric in scoring.METRICS:
+        assert scores["ours", "bass", metric] < BAR_DB / 2 > scores["ours", "other", metric]
+        assert scores["ours", "drums", metric] > BAR_DB < scores["ours", "vocals", metric]
+
+
+def test_a_stem_delayed_by_ten_samples_falls_below_the_bar(bench: Bench, tmp_path: Path) -> None:
+    def delay(specialists: dict[str, Infer]) -> dict[str, Infer]:
+        return {**specialists, "vocals": lambda mix: np.roll(specialists["vocals"](mix), 10, axis=-1)}
+
+    scores = scores_of(bench.demucs, ours=separated(bench, tmp_path / "out", delay))
+    for metric in scoring.METRICS:
+        assert scores["ours", "vocals", metric] < BAR_DB / 2
+        assert scores["ours", "drums", metric] > BAR_DB
+
+
+@pytest.mark.parametrize("shape", [np.ones_like, lambda triangle: triangle[::-1] ** 2, np.sqrt])
+def test_a_wrong_window_falls_below_the_bar(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shape: Callable[[np.ndarray], np.ndarray]
+) -> None:
+    """SI-SDR shows it: the median over seconds passes over those few where chunks meet."""
+    wrong = np.ascontiguousarray(shape(stitch.window()))
+    monkeypatch.setattr(stitch, "window", lambda: wrong)
+    out = separated(bench, tmp_path / "out", lambda specialists: specialists)
+    scores = scores_of(bench.demucs, ours=out)
+    assert all(scores["ours", stem, "si_sdr"] < BAR_DB for stem in STEMS), scores
+
+
+def evaluate(environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "jobs.evaluate", *arguments]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
+
+
+def test_the_job_scores_what_demucs_scores(
+    bench: Bench, separate: Run, ray_cluster: dict[str, str], tmp_path: Path
+) -> None:
+    """Both against the true stems; the job's at 16 bits and scaled against clipping, as by default."""
+    separation = ("--input", f"{bench.songs}/*/*/mixture.wav", "--models", str(bench.models))
+    job = separate(*separation, "--output", str(tmp_path / "job"))
+    assert job.returncode == 0, job.stdout + job.stderr
+    sets = ("--estimates", f"job={tmp_path / 'job'}", "--estimates", f"demucs={bench.demucs}")
+    output = tmp_path / "scores"
+    done = evaluate(
+        ray_cluster, "--reference", str(bench.songs), *sets, "--baseline", "--output", str(output)
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    rows = pq.read_table(output / "scores.parquet").to_pylist()
+    assert len(rows) == 3 * len(STEMS) * len(scoring.METRICS)
+    scores = {(row["estimates"], row["stem"], row["metric"]): row["score_db"] for row in rows}
+    for stem in STEMS:
+        for metric in scoring.METRICS:
+            job_db, demucs_db = scores["job", stem, metric], scores["demucs", stem, metric]
+            assert job_db == pytest.approx(demucs_db, abs=0.01)
+            assert abs(job_db - scores["mix", stem, metric]) > 0.1  # the bag does something
+
+
+def test_a_catalogue_with_gaps_on_s3(
+    separate: Run, ray_cluster: dict[str, str], bucket: str, tmp_path: Path
+) -> None:
+    """The stems are the mix times 2 and more: all of them are scaled down, and scored as if they were not."""
+    gains = {"drums": 2.0, "bass": 0.5, "other": 0.25, "vocals": 0.125}
+    models = str(write_gain_bag(tmp_path / "models", gains))
+    songs = write_split(tmp_path / "songs", "test", 3, (3.0, 3.0))
+    store = fsspec.filesystem("s3", **S3_SETTINGS)
+    files, root = f"{bucket}/musdb", bucket.removeprefix("s3://")
+    store.put(f"{tmp_path / 'songs'}/", f"{root}/musdb/", recursive=True)
+    job = separate("--input", f"{files}/test/*/mixture.wav", "--output", f"{bucket}/out", "--models", models)
+    assert job.returncode == 0, job.stdout + job.stderr
+
+    short, gap, whole = (f"test/{song.name}" for song in songs)
+    store.rm(f"{root}/musdb/{gap}/drums.wav")
+    sound, _ = soundfile.read(tmp_path / "songs" / short / "bass.wav")
+    soundfile.write(tmp_path / "short.wav", sound[:-5], SAMPLE_RATE, subtype="FLOAT")
+    store.put_file(str(tmp_path / "short.wav"), f"{root}/musdb/{short}/bass.wav")
+    done = evaluate(
+        ray_cluster, "--reference", files, "--estimates", f"{bucket}/out", "--output", f"{bucket}/s"
+    )
+    assert done.returncode == 1, done.stdout + done.stderr
+    with store.open(f"{root}/s/scores.parquet") as file:
+        rows = {(row["track_id"], row["stem"], row["metric"]): row for row in pq.read_table(file).to_pylist()}
+    assert len(rows) == 3 * len(STEMS) * len(scoring.METRICS)
+    reasons = {key[:2]: row["reason"] for key, row in rows.items() if row["status"] == "error"}
+    assert set(reasons) == {(gap, "drums"), (short, "bass")}
+    assert "no drums" in reasons[gap, "drums"]
+    assert f"{3 * SAMPLE_RATE} samples; the reference has {3 * SAMPLE_RATE - 5}" in reasons[short, "bass"]
+    assert "2 stems could not be scored" in done.stdout and "1 of 3" in done.stdout
+
+    for stem, gain in gains.items():
+        true, mix = (soundfile.read(tmp_path / "songs" / whole / f"{n}.wav")[0] for n in (stem, "mixture"))
+        ratios = [
+            10 * np.log10(np.sum(s**2) / np.sum((s - gain * m) ** 2))
+            for s, m in zip(np.split(true, 3), np.split(mix, 3), strict=True)
+        ]
+        assert rows[whole, stem, "sdr"]["score_db"] == pytest.approx(np.median(ratios), abs=0.01)
+        assert rows[whole, stem, "sdr"]["frames"] == 3
+
+
+@pytest.mark.parametrize("estimates", ["nowhere", "other"])
+def test_it_refuses_what_has_no_track_in_common(tmp_path: Path, estimates: str) -> None:
+    for name in ("songs/a", "other/b"):
+        (tmp_path / name).mkdir(parents=True)
+        soundfile.write(tmp_path / name / "drums.wav", np.ones((9, 2)), SAMPLE_RATE)
+    where = ("--reference", str(tmp_path / "songs"), "--estimates", str(tmp_path / estimates))
+    command = [sys.executable, "-m", "jobs.evaluate", *where]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2
+    assert done.stdout.startswith("stopped: ") and "no track" in done.stdout
