@@ -23,8 +23,10 @@ from ray.exceptions import RayError, RayTaskError
 from jobs.pipeline import catalogue, dataset, plan, run_record, tables
 from jobs.pipeline.arguments import uri
 from jobs.pipeline.benchmark import estimate
+from jobs.pipeline.catalogue import Catalogue
 from jobs.pipeline.console import LineConsole
 from jobs.pipeline.job import Job
+from jobs.pipeline.lease import Lease
 from jobs.pipeline.run import run
 from separation import options as separation_options
 from separation.bag import fetch, read_bag
@@ -52,18 +54,26 @@ def separate(args: argparse.Namespace, console: LineConsole) -> int:
     job = make_job(args)
     for line in job.plan.describe():
         console.print(line)
-    work = find_work(args, job)
-    console.print(work.describe())
+    found = catalogue.read_catalogue(args.input)
     if args.dry_run:
+        work = find_work(found, args, job)
+        console.print(work.describe())
         for line in estimate.of_catalogue(job, work.pending.num_rows, args.benchmark):
             console.print(line)
         return DONE
+    with Lease(job.output, job.run_id, console.print) as lease:
+        return work_through(found, args, job, lease, console)
+
+
+def work_through(found: Catalogue, args: argparse.Namespace, job: Job, lease: Lease, console: Console) -> int:
+    work = find_work(found, args, job)
+    console.print(work.describe())
     tables.forget(job.output, work.again)
     tables.drop_uncommitted(job.output)
     run_record.write(job, vars(args), dataset.cluster_nodes(), work.total)
     failed = work.failed
     if work.pending.num_rows:
-        counts = run(work.pending, job, console)
+        counts = run(work.pending, job, console, check=lease.check)
         failed += counts.failed
         # The nodes again: those of a cluster that grows have come meanwhile.
         run_record.write(job, vars(args), dataset.cluster_nodes(), work.total, asdict(counts))
@@ -111,9 +121,8 @@ class Work:
         )
 
 
-def find_work(args: argparse.Namespace, job: Job) -> Work:
+def find_work(found: Catalogue, args: argparse.Namespace, job: Job) -> Work:
     """The catalogue minus what the tracks table holds; the stems are not listed."""
-    found = catalogue.read_catalogue(args.input)
     known = tables.read_table(job.output, "tracks", ["track_id", "status"])
     known = known.filter(pc.is_in(known["track_id"], value_set=found.tracks["track_id"]))
     if known.num_rows and not args.force:

@@ -158,6 +158,22 @@ def _put(data: s3.Bytes, uri: str) -> None:
     patiently(attempt)
 
 
+def create_bytes(data: bytes, uri: str) -> bool:
+    """Whether the object is `data` because it was not there before; of many writers, one gets True.
+
+    `data` must be each writer's own: where the store's answer is lost, it says "exists" to the next try of
+    the one who won (S3's 412), so what is there decides.
+    """
+    fs, path = open_store(uri)
+    with writing(uri):
+        if isinstance(fs, LocalFileSystem):
+            _create_local(data, Path(path))
+        else:
+            with contextlib.suppress(FileExistsError):
+                fs.pipe_file(path, data, mode="create")
+    return read_bytes(uri) == data
+
+
 def remove(uris: Iterable[str]) -> None:
     """One request an object: the bulk request of s3fs swallows the errors of single keys."""
     for uri in uris:
@@ -206,6 +222,18 @@ def _walk(fs: Any, uri: str, file: str, prefix: str) -> Iterator[tuple[str, int]
 
 def _missing(uri: str) -> Stat:
     raise FileNotFoundError(uri)
+
+
+def _create_local(data: bytes, path: Path) -> None:
+    """A link is made or refused; the file below the name is whole by then."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.parent / f".{uuid.uuid4().hex}.part"
+    try:
+        temporary.write_bytes(data)
+        with contextlib.suppress(FileExistsError):
+            os.link(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager

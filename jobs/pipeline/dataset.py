@@ -74,13 +74,16 @@ class Road:
 
     def sections(self, tracks: pa.Table) -> Iterator[Row]:
         """One row a section (`schema.FINISHED`), as they are finished."""
-        dataset = sections(tracks, self._job, self._steps, self._attempts)
-        for table in dataset.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
-            yield from table.to_pylist()
+        return iterate(sections(tracks, self._job, self._steps, self._attempts))
 
     def finish(self, rows: list[Row]) -> Row:
         """`ending.finish` as a task on a worker."""
         return ray.get(self._finish(self._steps.finish, rows, self._job, self._attempts))
+
+
+def iterate(dataset: Dataset) -> Iterator[Row]:
+    for table in dataset.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
+        yield from table.to_pylist()
 
 
 def sections(tracks: pa.Table, job: Job, steps: Steps, ledger: Remote) -> Dataset:

@@ -31,15 +31,22 @@ class TracksMissing(SeparationError):
         )
 
 
-def run(tracks: pa.Table, job: Job, console: Console, road: Road | None = None) -> Counts:
+def run(
+    tracks: pa.Table,
+    job: Job,
+    console: Console,
+    road: Road | None = None,
+    check: Callable[[], None] = lambda: None,
+) -> Counts:
     """Separates `tracks` (`schema.CATALOGUE`); each is in the tables when this returns.
 
-    `road` is where the work is done: on Ray unless a test gives another.
+    `road` is where the work is done: on Ray unless a test gives another. `check` raises what forbids to
+    write to the tables.
     """
     road = road or Road(job)
     missing = set(tracks["track_id"].to_pylist())
     with (
-        TableWriter(job.output, job.run_id) as tables,
+        TableWriter(job.output, job.run_id, check) as tables,
         Progress(tracks.num_rows, console) as progress,
         ThreadPoolExecutor(FINISHING) as pool,
     ):

@@ -7,7 +7,7 @@ written before its `tracks` file, so that a track in `tracks` has all that it sh
 
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime
 
@@ -57,11 +57,12 @@ def timing_rows(run_id: str, row: Row) -> list[Row]:
 class TableWriter:
     """Commits finished tracks within `FLUSH_S`, from a thread of its own; use as a context.
 
-    What the thread could not write is raised at the next `add` or at the end.
+    What the thread could not write is raised at the next `add` or at the end. `check` is called before each
+    write, and raises what forbids it.
     """
 
-    def __init__(self, output: str, run_id: str):
-        self.output, self.run_id = output, run_id
+    def __init__(self, output: str, run_id: str, check: Callable[[], None] = lambda: None):
+        self.output, self.run_id, self._check = output, run_id, check
         self._new: list[Row] = []  # finished, not yet in the tables below
         self._tracks = schema.TRACKS.empty_table()  # of the last file
         self._timings = schema.TIMINGS.empty_table()
@@ -100,6 +101,7 @@ class TableWriter:
             new, self._new = self._new, []
         if not new:
             return
+        self._check()
         tracks = [track_row(self.run_id, row) for row in new]
         timings = [timing for row in new for timing in timing_rows(self.run_id, row)]
         self._tracks = pa.concat_tables([self._tracks, pa.Table.from_pylist(tracks, schema.TRACKS)])

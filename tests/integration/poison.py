@@ -17,6 +17,7 @@ from rich.console import Console
 
 from jobs import separate
 from jobs.pipeline import ending, stages
+from jobs.pipeline.catalogue import read_catalogue
 from jobs.pipeline.dataset import Road, Steps
 from jobs.pipeline.job import Job
 from jobs.pipeline.rows import Row
@@ -68,7 +69,7 @@ def main() -> int:
     args = separate.parser().parse_args(sys.argv[2:])
     ray.init(logging_level="warning", log_to_driver=False)
     job = separate.make_job(args)
-    work = separate.find_work(args, job)
+    work = separate.find_work(read_catalogue(args.input), args, job)
     return 1 if run(work.pending, job, Console(), Road(job, STEPS)).failed else 0
 
 

@@ -338,3 +338,23 @@ def test_the_run_record_tells_what_ran(separate: Run, models: str, tmp_path: Pat
     assert record["totals"] == {"total": 1, "done": 1, "failed": 0, "audio_s": 1.0}
     assert record["catalogue"] == {"tracks": 1}
     assert os.environ.get("AWS_SECRET_ACCESS_KEY", "-") not in (output / "run.json").read_text()
+
+
+def test_a_second_run_at_once_says_what_it_found(
+    ray_cluster: dict[str, str], separate: Run, catalogue: str, models: str, bucket: str, tmp_path: Path
+) -> None:
+    output = f"{bucket}/out"
+    arguments = ("--input", catalogue, "--output", output, "--models", models)
+    first = subprocess.Popen(
+        job_command(tmp_path, *arguments), env=ray_cluster, stdout=subprocess.PIPE, text=True
+    )
+    while not (locks := list(storage.list_files(f"{output}/locks"))):
+        assert first.poll() is None
+    second = separate(*arguments)
+    assert second.returncode == 2
+    assert first.poll() is None
+    holder = json.loads(storage.read_bytes(locks[0].uri))
+    assert f"in use by run {holder['run_id']} on {holder['host']} (process {first.pid})" in second.stdout
+    log, _ = first.communicate()
+    assert first.returncode == 1, log
+    check_tables(output)
