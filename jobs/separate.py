@@ -26,6 +26,7 @@ from jobs.pipeline.benchmark import estimate
 from jobs.pipeline.console import LineConsole
 from jobs.pipeline.job import Job
 from jobs.pipeline.run import run
+from separation import limits
 from separation import options as separation_options
 from separation.bag import fetch, read_bag
 from separation.errors import SeparationError
@@ -91,6 +92,7 @@ def make_job(args: argparse.Namespace) -> Job:
         cache=args.cache,
         cache_bytes=int(args.cache_gb * 1e9),
         verify_writes=args.verify_writes,
+        limits=limits.from_arguments(args),
     )
 
 
@@ -248,6 +250,7 @@ def add_plan_arguments(parser: argparse.ArgumentParser) -> None:
         help="share of the stems to read back, 0 to 1 (%(default)g)",
     )
     where.add_argument("--cache-gb", type=float, default=10.0, help="for sources on a node (%(default)s)")
+    limits.add_arguments(parser)
 
 
 if __name__ == "__main__":

@@ -7,13 +7,13 @@ weighted sums as parts below `parts/`; `finish` joins them when all are there.
 import io
 import time
 from collections.abc import Callable
-from urllib.parse import quote
 
 import numpy as np
 import pyarrow as pa
 
 from jobs.pipeline import schema
 from jobs.pipeline.job import Job
+from jobs.pipeline.places import part
 from jobs.pipeline.rows import Row, failed, level_of, sections_of, unpack
 from jobs.pipeline.source import SourceMix
 from separation.deliver import Blocks, Complement, deliver
@@ -72,10 +72,6 @@ def finish(sections: list[Row], job: Job) -> Row:
         )
     remove(parts)
     return row
-
-
-def part(job: Job, track_id: str, stem: str, section: int) -> str:
-    return join(job.output, f"parts/{quote(track_id)}/{stem}/{section}.npy")
 
 
 def merge(sections: list[Row]) -> Row:
