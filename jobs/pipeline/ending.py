@@ -17,7 +17,7 @@ from jobs.pipeline.places import part
 from jobs.pipeline.rows import Row, failed, level_of, sections_of, unpack
 from jobs.pipeline.source import SourceMix
 from separation.deliver import Blocks, Complement, deliver
-from separation.errors import TrackError
+from separation.errors import Kind, StorageError, TrackError
 from separation.stitch import StitchedStem, overlap_add
 from separation.storage import join, put_bytes, read_bytes, remove
 
@@ -120,6 +120,11 @@ def _write(row: Row, load: Load, job: Job) -> Row:
         )
     except TrackError as error:
         return row | failed(error)
+    except StorageError as error:
+        if not isinstance(error.__cause__, NotADirectoryError | IsADirectoryError | FileExistsError):
+            raise
+        reason = "on this output, another track's file and this one's folder have the same path"
+        return row | failed(TrackError(row["uri"], Kind.BAD_KEY, reason))
     runs = {run["stem"]: run for run in row["stems"]}
     written = [
         {
