@@ -51,14 +51,21 @@ def open_decoder(file: BinaryIO, uri: str, alive: Alive = lambda: None) -> Decod
     if end is not None and end > size:
         raise TrackError(uri, Kind.TRUNCATED, f"the header declares {end} bytes; the object has {size}")
     headers.refuse_cut_ogg(file, uri, size)
+    second = headers.second_file(file, end) if end is not None else None
+    decoder = _decoder(file, uri, alive)
+    if second is not None:
+        decoder.warnings.append(
+            Warn.LENGTH.of(f"a second file begins at byte {second} of {size} and is left out")
+        )
+    return decoder
+
+
+def _decoder(file: BinaryIO, uri: str, alive: Alive) -> Decoder:
     sound = _open_sound(file, uri, alive)
     if sound is None or sound.subtype not in EXACT or sound.frames in (0, UNKNOWN_LENGTH):
         return AvDecoder(file, uri, alive)
     names = channel_names(file, uri) if sound.channels > 2 else ()
-    decoder = SoundDecoder(sound, names, uri, alive)
-    if end is not None and (more := headers.second_file(file, end)):
-        decoder.warnings.append(Warn.LENGTH.of(f"a second file begins at byte {more} of {size}, and is left"))
-    return decoder
+    return SoundDecoder(sound, names, uri, alive)
 
 
 def _open_sound(file: BinaryIO, uri: str, alive: Alive) -> soundfile.SoundFile | None:

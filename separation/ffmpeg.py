@@ -28,7 +28,22 @@ OPTIONS = {
 }
 LOSSLESS = {"flac", "alac", "wavpack", "tta", "tak", "ape", "wmalossless"}
 # Formats whose header counts the samples; others guess from the bit rate.
-COUNTING = {"mov", "asf", "wv", "tta", "ape", "flac", "mpc", "mpc8", "tak", "matroska", "aiff", "caf", "wav"}
+COUNTING = {
+    "mov",
+    "asf",
+    "wv",
+    "tta",
+    "ape",
+    "flac",
+    "mpc",
+    "mpc8",
+    "tak",
+    "matroska",
+    "aiff",
+    "caf",
+    "wav",
+    "ogg",
+}
 UNTIMED = {"wav", "w64", "aiff", "au"}  # ffmpeg derives their timestamps from sizes, for ADPCM wrongly
 LOSS_ALLOWED = 0.01  # share of a lossy file that may be damaged, e.g. a tag that passes for its last packet
 GAP_S = 0.02  # of timestamps: some containers round them to a millisecond; a lost packet is longer
@@ -71,6 +86,7 @@ class AvDecoder:
             self.rate: int = first.sample_rate
             self.channels: int = first.layout.nb_channels
             self.names = tuple(channel.name for channel in first.layout.channels)
+            self._is_whole = format_name(container) == "ogg"  # its last page is there, and was counted
             self.declared_samples, self.declared_is_exact = self._declared(container)
 
     def _declared(self, container: "av.container.InputContainer") -> tuple[int | None, bool]:
@@ -100,7 +116,8 @@ class AvDecoder:
                     yield planar(frame)[:, max(0, start - first) : last]
                 if stop is not None and position >= stop:
                     return
-        self.warnings = self._judge(damage, position)
+        found = self._judge(damage, position)
+        self.warnings += [warning for warning in found if warning not in self.warnings]
 
     def _judge(self, damage: Damage, samples: int) -> list[str]:
         """The warnings about a whole pass; raises if it lost more than may be lost."""
@@ -119,7 +136,7 @@ class AvDecoder:
         tolerance = declared * LOSS_ALLOWED + self.rate / 10
         if samples < declared - tolerance:
             reason = f"the header declares {declared} samples; {samples} can be decoded"
-            raise TrackError(self._uri, Kind.TRUNCATED, reason)
+            raise TrackError(self._uri, Kind.CORRUPT if self._is_whole else Kind.TRUNCATED, reason)
         if samples > declared + tolerance:
             sentence = (
                 f"the header declares {declared / self.rate:.1f} s; {samples / self.rate:.1f} s decoded"

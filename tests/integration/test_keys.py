@@ -14,7 +14,8 @@ from tests.integration.conftest import Run
 from tests.keys import BAD, GOOD
 
 TOO_LONG = "k" * 1_000 + ".wav"
-REFUSED = {*BAD, TOO_LONG}
+# HTTP libraries take the steps . and .. out of a URL: only a manifest can name such keys.
+REFUSED = {key for key in (*BAD, TOO_LONG) if not {".", ".."} & set(key.split("/"))}
 
 
 def audio(level: float) -> bytes:
