@@ -52,7 +52,8 @@ def music(rate: int = RATE, channels: int = 2, seconds: float = SECONDS) -> np.n
 
 SOUND = """wav:PCM_16 wav:PCM_U8 wav:PCM_24 wav:PCM_32 wav:FLOAT wav:DOUBLE wav:ULAW wav:ALAW wav:IMA_ADPCM
 wav:MS_ADPCM wav:GSM610 wavex:PCM_24 rf64:PCM_16 w64:PCM_32 aiff:PCM_S8 aiff:PCM_16 aiff:FLOAT
-au:PCM_16 au:FLOAT caf:PCM_24 caf:ALAC_16 flac:PCM_S8 flac:PCM_16 flac:PCM_24 ogg:VORBIS ogg:OPUS mp3:MPEG_LAYER_III"""
+au:PCM_16 au:FLOAT caf:PCM_24 caf:ALAC_16 flac:PCM_S8 flac:PCM_16 flac:PCM_24 ogg:VORBIS ogg:OPUS
+mp3:MPEG_LAYER_III"""
 MUXED = """mp3:libmp3lame mp2:mp2 adts:aac mp4:aac mov:aac mp4:alac caf:alac matroska:flac matroska:aac
 matroska:alac webm:libopus ogg:libopus ogg:flac flac:flac wv:wavpack tta:tta asf:wmav2 asf:wmav1
 ac3:ac3 eac3:eac3 aiff:pcm_s16be w64:pcm_s16le wav:pcm_s16le matroska:ac3"""
