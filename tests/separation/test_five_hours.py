@@ -36,6 +36,7 @@ def peak_bytes(pid: int) -> int:
     return int(found[1]) * 1024
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("streamed", [False, True], ids=["declared", "length unknown"])
 def test_five_hours_are_decoded_or_refused_in_bounded_memory(
     five_hours: Path, tmp_path: Path, streamed: bool
