@@ -32,7 +32,7 @@ class TracksMissing(SeparationError):
 
 
 def run(tracks: pa.Table, job: Job, console: Console, road: Road | None = None) -> Counts:
-    """Separates `tracks` (`schema.CATALOGUE`); each is in the tables when this returns.
+    """Separates `tracks` (`schema.LISTED`); each is in the tables when this returns.
 
     `road` is where the work is done: on Ray unless a test gives another.
     """
