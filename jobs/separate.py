@@ -28,6 +28,7 @@ from jobs.pipeline.console import LineConsole
 from jobs.pipeline.job import Job
 from jobs.pipeline.lease import Lease
 from jobs.pipeline.run import run
+from separation import limits
 from separation import options as separation_options
 from separation.bag import fetch, read_bag
 from separation.errors import SeparationError
@@ -65,7 +66,9 @@ def separate(args: argparse.Namespace, console: LineConsole) -> int:
         return work_through(found, args, job, lease, console)
 
 
-def work_through(found: Catalogue, args: argparse.Namespace, job: Job, lease: Lease, console: Console) -> int:
+def work_through(
+    found: Catalogue, args: argparse.Namespace, job: Job, lease: Lease, console: LineConsole
+) -> int:
     work = find_work(found, args, job)
     console.print(work.describe())
     tables.forget(job.output, work.again)
@@ -101,6 +104,7 @@ def make_job(args: argparse.Namespace) -> Job:
         cache=args.cache,
         cache_bytes=int(args.cache_gb * 1e9),
         verify_writes=args.verify_writes,
+        limits=limits.from_arguments(args),
     )
 
 
@@ -257,6 +261,7 @@ def add_plan_arguments(parser: argparse.ArgumentParser) -> None:
         help="share of the stems to read back, 0 to 1 (%(default)g)",
     )
     where.add_argument("--cache-gb", type=float, default=10.0, help="for sources on a node (%(default)s)")
+    limits.add_arguments(parser)
 
 
 if __name__ == "__main__":

@@ -11,15 +11,18 @@ import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from separation import limits as limit_options
 from separation import options as opts
 from separation.bag import fetch, read_bag
 from separation.blocks import reblock
 from separation.cache import SourceCache
 from separation.chunks import plan_chunks, stride_of
+from separation.decoding import open_decoding
 from separation.deliver import Blocks, Complement, deliver
 from separation.errors import SeparationError, TrackError, UsageError
+from separation.level import measure, warnings
+from separation.limits import Limits
 from separation.options import Options
-from separation.reading import open_audio
 from separation.separator import separate
 from separation.showing import shown
 from separation.specialist import FALLBACKS, Specialist
@@ -66,6 +69,7 @@ def parser() -> argparse.ArgumentParser:
         "--threads", type=int, default=os.cpu_count() or 1, help="a session (all cores: %(default)s)"
     )
     opts.add_arguments(parser)
+    limit_options.add_arguments(parser)
     return parser
 
 
@@ -93,7 +97,9 @@ def separate_file(
     args: argparse.Namespace,
     console: Console,
 ) -> None:
-    mix = read(uri)
+    mix, notes = read(uri, limit_options.from_arguments(args))
+    for note in notes:
+        console.print(f"{name}: {note}", style="yellow", markup=False, highlight=False)
     chunks = sum(
         len(plan_chunks(mix.shape[1], stride_of(options.overlap), shift)) for shift in options.grid_shifts
     )
@@ -117,12 +123,15 @@ def separate_file(
         console.print(f"{shown(name)}: all stems scaled by {factor:.4f} so that none clips", markup=False)
 
 
-def read(uri: str) -> np.ndarray:
-    """All of a track: float32 (2, samples) at 44.1 kHz."""
+def read(uri: str, limits: Limits) -> tuple[np.ndarray, list[str]]:
+    """All of a track, float32 (2, samples) at 44.1 kHz, and the warnings about it."""
     with tempfile.TemporaryDirectory(prefix="stemfleet-") as folder:
         sources = SourceCache(folder, max_bytes=0)
-        with sources.open(uri, sources.stat(uri).etag) as file:
-            return np.concatenate(list(open_audio(file, uri).blocks()), axis=1)
+        found = sources.stat(uri)
+        limits.check_size(uri, found.bytes)
+        with sources.open(uri, found.etag) as file, open_decoding(file, uri, limits) as decoding:
+            mix = np.concatenate(list(decoding.blocks()), axis=1)
+            return mix, [*decoding.warnings, *warnings(measure(mix))]
 
 
 if __name__ == "__main__":

@@ -15,26 +15,55 @@ logged: without credentials, and with what steers a terminal as escapes.
 
 from enum import StrEnum
 
-from separation.showing import shown, without_credentials
+from separation.showing import plain, shown, without_credentials
 
 
 class Kind(StrEnum):
-    """Why a track could not be done; the `error_kind` of the tracks table."""
+    """Why a track could not be done; the `error_kind` of the tracks table. README has the same table."""
 
-    EMPTY = "empty"  # no bytes, or no samples
-    NOT_AUDIO = "not_audio"  # no decoder knows the bytes
-    UNSUPPORTED = "unsupported"  # audio, but of a kind that we do not take (codec, channels, rate)
-    TRUNCATED = "truncated"  # the file ends before its own header says
-    CORRUPT = "corrupt"  # the decoder stopped at damaged data
-    BAD_HEADER = "bad_header"  # the header contradicts itself or the file
-    TOO_LONG = "too_long"  # longer than the limit on duration
-    TOO_LARGE = "too_large"  # more bytes than the limit on size
-    NONFINITE = "nonfinite"  # NaN or infinite samples
-    BAD_KEY = "bad_key"  # the key cannot be a path below the output
-    CHANGED = "changed"  # the source was replaced while it was read
-    MISSING = "missing"  # listed, but not there when it was read
-    DENIED = "denied"  # there, but not for us to read
-    CRASHED = "crashed"  # a process died on it, repeatedly
+    meaning: str
+
+    def __new__(cls, value: str, meaning: str = "") -> "Kind":
+        member = str.__new__(cls, value)
+        member._value_, member.meaning = value, meaning
+        return member
+
+    EMPTY = "empty", "No bytes, or a header without one sample."
+    NOT_AUDIO = "not_audio", "No decoder knows the bytes: text, pictures, archives."
+    NO_AUDIO_STREAM = "no_audio_stream", "A media file without sound: video only, or a tag or cover only."
+    TRUNCATED = "truncated", "The file ends before its own header says."
+    CORRUPT = "corrupt", "More than 1 % of the file, or any of a lossless file's data, cannot be decoded."
+    UNSUPPORTED = "unsupported", "Audio, but its codec, channels or rate (8 to 192 kHz) cannot be separated."
+    BAD_HEADER = "bad_header", "The header contradicts itself or the file."
+    TOO_LONG = "too_long", "Longer than `--max-hours`."
+    TOO_LARGE = "too_large", "More bytes than `--max-source-gb`, or decoding takes more than `--decoder-gb`."
+    NONFINITE = "nonfinite", "Samples that are NaN, infinite or too large to compute with."
+    BAD_KEY = "bad_key", "The track's id is empty, double, or cannot be a path below the output."
+    DRM = "drm", "Encrypted by a shop or a player."
+    CHANGED = "changed", "The source was replaced while it was read."
+    MISSING = "missing", "Listed, but not there when it was read."
+    DENIED = "denied", "There, but not for us to read."
+    CRASHED = "crashed", "A process died on it, three times, or its decoder gave no samples for 45 s."
+
+
+class Warn(StrEnum):
+    """What was unusual about a track that was done; the first word of each of its row's `warnings`."""
+
+    meaning: str
+
+    def __new__(cls, value: str, meaning: str = "") -> "Warn":
+        member = str.__new__(cls, value)
+        member._value_, member.meaning = value, meaning
+        return member
+
+    DOWNMIX = "downmix", "More than two channels were mixed to stereo."
+    LEVEL = "level", "Silence, channels that cancel, or samples far below or above full scale."
+    LENGTH = "length", "The decoded length is not the declared one, or bytes follow that are not audio."
+    RECOVERED = "recovered", "Damaged places, under 1 % of a lossy file, were left out."
+
+    def of(self, sentence: str) -> str:
+        """As it stands in the row."""
+        return f"{self}: {plain(sentence)}"
 
 
 class SeparationError(Exception):

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from separation.blocks import BLOCK, Reblock
+from separation.errors import Warn
 
 EPSILON = 1e-8  # demucs's; keeps the division finite where the two channels cancel
 
@@ -100,3 +101,18 @@ def restore(stem: np.ndarray, level: Level) -> np.ndarray:
         return np.zeros_like(stem)
     restored: np.ndarray = stem * level.scale + np.float32(level.mean)
     return restored
+
+
+LOUD = 4.0  # +12 dB over full scale: a float file in other units
+FAINT = 1e-4  # -80 dB: three of sixteen bits
+
+
+def warnings(level: Level) -> list[str]:
+    """What is unusual about a track's loudness."""
+    if level.peak == 0:
+        return [Warn.LEVEL.of("digital silence")]
+    if level.std <= FAINT * level.peak:
+        return [Warn.LEVEL.of("the mono mix is nothing: the channels cancel, or hold a constant")]
+    if not FAINT <= level.peak <= LOUD:
+        return [Warn.LEVEL.of(f"a peak of {level.peak:.3g} of full scale")]
+    return []

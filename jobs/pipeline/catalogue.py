@@ -2,6 +2,11 @@
 
 Everything is Arrow and vectorised: a catalogue of ten million tracks is a few gigabytes here and
 minutes as Python objects.
+
+A track that cannot be told from others goes on as a row in error, the others are done. Ids of a manifest
+that are empty, or stand beside several uris, name no track: which of them is meant does not follow from the
+order of rows. Each of these rows then has its uri as its id, which is never the path of a stem, since it
+begins with / or holds //. A row that stands there twice is one.
 """
 
 import os
@@ -29,12 +34,12 @@ MANIFESTS = {"parquet", "csv", "json", "jsonl", "ndjson"}
 
 @dataclass(frozen=True, slots=True)
 class Catalogue:
-    tracks: pa.Table  # schema.CATALOGUE
+    tracks: pa.Table  # schema.LISTED, no track_id twice
     passed_over: int = 0  # files below a prefix whose names are not audio's
 
 
 def read_catalogue(uri: str) -> Catalogue:
-    """Raises `UsageError` where it is empty, lacks a column or names a track twice."""
+    """Raises `UsageError` where it is empty or lacks a column."""
     if "://" not in uri:
         uri = os.path.abspath(uri)  # listings answer with absolute paths
     extension = _extension(uri)
@@ -42,7 +47,6 @@ def read_catalogue(uri: str) -> Catalogue:
     if not catalogue.tracks.num_rows:
         beside = f" ({catalogue.passed_over} other files)" if catalogue.passed_over else ""
         raise UsageError(f"{uri}: no tracks{beside}")
-    _refuse_doubles(uri, catalogue.tracks["track_id"])
     return catalogue
 
 
@@ -54,18 +58,27 @@ def pending(tracks: pa.Table, done: pa.ChunkedArray) -> pa.Table:
 def _listed(uri: str) -> Catalogue:
     is_glob = any(mark in uri for mark in "*?[")
     prefix = (_root_of_glob(uri) if is_glob else uri.rstrip("/")) + "/"
-    passed_over, tables = 0, [schema.CATALOGUE.empty_table()]
+    passed_over, tables = 0, [schema.LISTED.empty_table()]
     listing = list_files(uri)
     while page := [file.uri for file in islice(listing, LISTED_AT_ONCE)]:
         audio = page if is_glob else [file for file in page if _extension(file) in AUDIO]
         ids = [PurePosixPath(file).name if file == uri else file.removeprefix(prefix) for file in audio]
-        tables.append(
-            pa.Table.from_arrays(
-                [pa.array(ids, pa.string()), pa.array(audio, pa.string())], schema=schema.CATALOGUE
-            )
-        )
+        tables.append(_table_of(ids, audio))
         passed_over += len(page) - len(audio)
     return Catalogue(pa.concat_tables(tables), passed_over)
+
+
+def _table_of(ids: list[str], uris: list[str]) -> pa.Table:
+    """Names that are not UTF-8, as a local disk may have, are no text in a table: they stand as escapes."""
+    errors: list[str | None] = [None] * len(uris)
+    if not "".join(uris).isascii():
+        for at, uri in enumerate(uris):
+            written = os.fsencode(uri).decode(errors="backslashreplace")
+            if written != uri:
+                ids[at] = uris[at] = written
+                errors[at] = "its name is not UTF-8"
+    columns = [pa.array(column, pa.string()) for column in (ids, uris, errors)]
+    return pa.Table.from_arrays(columns, schema=schema.LISTED)
 
 
 def _root_of_glob(uri: str) -> str:
@@ -89,33 +102,49 @@ def _manifest(uri: str, extension: str) -> pa.Table:
         raise UsageError(f"{uri}: not readable as {extension}: {error}") from error
     if "uri" not in table.column_names:
         raise UsageError(f"{uri}: a manifest needs a column uri; this has {', '.join(table.column_names)}")
-    uris = table["uri"].cast(pa.string())
-    if uris.null_count:
-        raise UsageError(f"{uri}: {uris.null_count} rows have no uri")
+    uris = pc.fill_null(table["uri"].cast(pa.string()), "")
+    has_uri = pc.not_equal(uris, "")
     relative = pc.invert(pc.match_substring_regex(uris, r"^(/|[A-Za-z][A-Za-z0-9+.-]*://)"))
     folder = join(uri.rpartition("/")[0] or ".", "")
-    uris = pc.if_else(relative, pc.binary_join_element_wise(folder, uris, ""), uris)
+    uris = pc.if_else(pc.and_(relative, has_uri), pc.binary_join_element_wise(folder, uris, ""), uris)
     if "track_id" in table.column_names:
-        ids = table["track_id"].cast(pa.string())
-        if ids.null_count:
-            raise UsageError(f"{uri}: {ids.null_count} rows have no track_id")
+        ids = pc.fill_null(table["track_id"].cast(pa.string()), "")
     else:
-        # Neither users and passwords nor signed queries belong into names of folders and rows of tables.
-        ids = pc.replace_substring_regex(uris, r"^([A-Za-z][A-Za-z0-9+.-]*://)[^\s/?#]*@", r"\1")
-        ids = pc.replace_substring_regex(ids, r"(?is)^(https?://[^?]*)\?.*$", r"\1")
-        ids = pc.replace_substring_regex(ids, r"^([A-Za-z][A-Za-z0-9+.-]*://)?/*", "")
-    return pa.Table.from_arrays([ids, uris], schema=schema.CATALOGUE)
+        ids = pc.replace_substring_regex(_without_credentials(uris), r"^([A-Za-z][A-Za-z0-9+.-]*://)?/*", "")
+    return _unmistakable(pa.table([ids, uris], names=schema.CATALOGUE.names))
 
 
-def _refuse_doubles(uri: str, ids: pa.ChunkedArray) -> None:
-    counts = pc.value_counts(ids)
-    double = counts.filter(pc.greater(counts.field("counts"), 1))
-    if len(double):
-        first = double[0].as_py()
-        raise UsageError(
-            f"{uri}: {len(double)} track ids stand more than once; the first is {first['values']!r}, "
-            f"{first['counts']} times"
-        )
+def _without_credentials(uris: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Neither users and passwords nor signed queries belong into names of folders and rows of tables."""
+    uris = pc.replace_substring_regex(uris, r"^([A-Za-z][A-Za-z0-9+.-]*://)[^\s/?#]*@", r"\1")
+    return pc.replace_substring_regex(uris, r"(?is)^(https?://[^?]*)\?.*$", r"\1")
+
+
+def _unmistakable(tracks: pa.Table) -> pa.Table:
+    """`schema.LISTED` with each id once; what stands for several tracks, or for none, in error."""
+    tracks = tracks.group_by(["track_id", "uri"], use_threads=False).aggregate([])  # keeps the order
+    counts = pc.value_counts(tracks["track_id"])
+    double = counts.field("values").filter(pc.greater(counts.field("counts"), 1))
+    ids, uris = tracks["track_id"], tracks["uri"]
+    no_id, no_uri = pc.equal(ids, ""), pc.equal(uris, "")
+    is_double = pc.and_(pc.is_in(ids, value_set=double), pc.invert(pc.or_(no_id, no_uri)))
+    null = pa.scalar(None, pa.string())
+    errors = pc.case_when(
+        pc.make_struct(no_id, no_uri, is_double),
+        "the manifest gives it no track_id",
+        "the manifest gives it no uri",
+        pc.binary_join_element_wise("the manifest gives the track_id ", ids, " to several uris", ""),
+        null,
+    )
+    refused = pc.or_(no_id, is_double)
+    listed = pa.table(
+        [pc.if_else(refused, _without_credentials(uris), ids), uris, errors.cast(pa.string())],
+        names=schema.LISTED.names,
+    )
+    if not pc.any(refused).as_py():
+        return listed.cast(schema.LISTED)
+    first = listed.group_by("track_id", use_threads=False).aggregate([("uri", "first"), ("error", "first")])
+    return first.rename_columns(schema.LISTED.names).cast(schema.LISTED)
 
 
 def _extension(uri: str) -> str:

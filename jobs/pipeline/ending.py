@@ -7,17 +7,17 @@ weighted sums as parts below `parts/`; `finish` joins them when all are there.
 import io
 import time
 from collections.abc import Callable
-from urllib.parse import quote
 
 import numpy as np
 import pyarrow as pa
 
 from jobs.pipeline import schema
 from jobs.pipeline.job import Job
+from jobs.pipeline.places import part
 from jobs.pipeline.rows import Row, failed, level_of, sections_of, unpack
 from jobs.pipeline.source import SourceMix
 from separation.deliver import Blocks, Complement, deliver
-from separation.errors import TrackError
+from separation.errors import Kind, StorageError, TrackError
 from separation.stitch import StitchedStem, overlap_add
 from separation.storage import join, put_bytes, read_bytes, remove
 
@@ -74,10 +74,6 @@ def finish(sections: list[Row], job: Job) -> Row:
     return row
 
 
-def part(job: Job, track_id: str, stem: str, section: int) -> str:
-    return join(job.output, f"parts/{quote(track_id)}/{stem}/{section}.npy")
-
-
 def merge(sections: list[Row]) -> Row:
     """One row from the rows of a track's sections: seconds and counts summed, an error kept."""
     if len(sections) == 1:
@@ -124,6 +120,11 @@ def _write(row: Row, load: Load, job: Job) -> Row:
         )
     except TrackError as error:
         return row | failed(error)
+    except StorageError as error:
+        if not isinstance(error.__cause__, NotADirectoryError | IsADirectoryError | FileExistsError):
+            raise
+        reason = "on this output, another track's file and this one's folder have the same path"
+        return row | failed(TrackError(row["uri"], Kind.BAD_KEY, reason))
     runs = {run["stem"]: run for run in row["stems"]}
     written = [
         {

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from jobs.pipeline.plan import Plan
 from separation.bag import Bag
 from separation.chunks import Section, plan_sections
+from separation.limits import DEFAULTS, Limits
 from separation.options import Options
 
 
@@ -18,6 +19,7 @@ class Job:
     cache: str  # folder on each node for models and sources
     cache_bytes: int  # of sources
     verify_writes: float  # share of the stems' files that are read back
+    limits: Limits = DEFAULTS
 
     @property
     def stems(self) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ import pyarrow as pa
 from separation.contract import CHANNELS, SEGMENT
 from separation.errors import TrackError
 from separation.level import Level
-from separation.showing import shown, without_credentials
+from separation.showing import shown
 
 Row = dict[str, Any]
 
@@ -52,7 +52,7 @@ def sections_of(chunks: pa.Table) -> list[list[Row]]:
 
 def failed(error: TrackError) -> Row:
     """The columns of a row in error."""
-    return {"status": "error", "error_kind": str(error.kind), "error": without_credentials(error.reason)}
+    return {"status": "error", "error_kind": str(error.kind), "error": shown(error.reason)}
 
 
 def level_of(row: Row) -> Level:

@@ -38,7 +38,7 @@ def run(
     road: Road | None = None,
     check: Callable[[], None] = lambda: None,
 ) -> Counts:
-    """Separates `tracks` (`schema.CATALOGUE`); each is in the tables when this returns.
+    """Separates `tracks` (`schema.LISTED`); each is in the tables when this returns.
 
     `road` is where the work is done: on Ray unless a test gives another. `check` raises what forbids to
     write to the tables.

@@ -13,6 +13,9 @@ _moment = pa.timestamp("us", tz="UTC")
 
 CATALOGUE = pa.schema([("track_id", pa.string()), ("uri", pa.string())])
 
+# A catalogue's row; `error` says why the track cannot be done under its id, else null.
+LISTED = pa.schema([*CATALOGUE, ("error", pa.string())])
+
 SOURCE = pa.schema(
     [
         *CATALOGUE,

@@ -10,14 +10,14 @@ import numpy as np
 from jobs.pipeline.job import Job
 from separation.blocks import reblock
 from separation.cache import SourceCache
-from separation.reading import Reader, open_audio
+from separation.decoding import Decoding, open_decoding
 
 
 @contextmanager
-def open_source(uri: str, etag: str, job: Job) -> Iterator[Reader]:
-    """The track's reader, from the node's cache of sources; the object must still have `etag`."""
-    with sources(job).open(uri, etag) as file:
-        yield open_audio(file, uri)
+def open_source(uri: str, etag: str, job: Job) -> Iterator[Decoding]:
+    """The track from the node's cache of sources, decoded in its own process; it must still have `etag`."""
+    with sources(job).open(uri, etag) as file, open_decoding(file, uri, job.limits) as decoding:
+        yield decoding
 
 
 def sources(job: Job) -> SourceCache:

@@ -15,13 +15,13 @@ import pyarrow as pa
 from jobs.pipeline import schema
 from jobs.pipeline.gate import Gate
 from jobs.pipeline.job import Job
+from jobs.pipeline.places import check_key
 from jobs.pipeline.rows import Row, failed, level_of, pack, unpack
 from jobs.pipeline.source import open_source, sources
 from separation.bag import fetch
 from separation.chunks import context, cut
 from separation.errors import TrackError
-from separation.keys import check_track_id
-from separation.level import LevelMeter, flatten
+from separation.level import LevelMeter, flatten, warnings
 from separation.specialist import Specialist
 
 
@@ -36,15 +36,18 @@ def _probe(track: Row, job: Job) -> Row:
         return row
     clock = time.perf_counter()
     try:
-        check_track_id(track["uri"], track["track_id"])
+        check_key(track, job)
         found = sources(job).stat(track["uri"])
         row |= {"source_bytes": found.bytes, "source_etag": found.etag}
+        job.limits.check_size(track["uri"], found.bytes)
         with open_source(track["uri"], found.etag, job) as reader:
             row |= {"sample_rate_hz": reader.sample_rate_hz, "channels": reader.channels}
             meter = LevelMeter()
             for block in reader.blocks():
                 meter.add(block)
-        row |= {"length": meter.samples, **asdict(meter.level())}
+        level = meter.level()
+        row |= {"length": meter.samples, **asdict(level)}
+        row["warnings"] = [*reader.warnings, *warnings(level)]
     except TrackError as error:
         row |= failed(error)
     return row | {"probe_s": time.perf_counter() - clock}

@@ -1,4 +1,5 @@
 import json
+import os
 from pathlib import Path
 
 import pyarrow as pa
@@ -67,7 +68,6 @@ def test_a_manifest_without_ids_takes_them_from_the_uris(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("uri,track_id\nx.wav,1\ny.wav,1\n", "'1', 2 times"),
         ("path\nx.wav\n", "column uri; this has path"),
         ("uri\n", "no tracks"),
     ],
@@ -77,6 +77,44 @@ def test_an_unusable_manifest_is_refused(tmp_path: Path, text: str, words: str) 
     manifest.write_text(text)
     with pytest.raises(UsageError, match=words):
         read_catalogue(str(manifest))
+
+
+def test_rows_that_cannot_be_told_apart_are_errors_and_the_others_go_on(tmp_path: Path) -> None:
+    rows = [
+        {"track_id": "a", "uri": "/m/1.wav"},
+        {"track_id": "b", "uri": "/m/2.wav"},
+        {"track_id": "b", "uri": "/m/3.wav"},
+        {"track_id": "c", "uri": "s3://m/4.wav"},
+        {"track_id": "c", "uri": "s3://m/4.wav"},
+        {"track_id": "", "uri": "s3://m/5.wav"},
+        {"track_id": None, "uri": "s3://m/6.wav"},
+        {"track_id": "d", "uri": None},
+        {"track_id": "é", "uri": "/m/7.wav"},
+        {"track_id": "e\u0301", "uri": "/m/8.wav"},
+    ]
+    found = []
+    for order in (rows, rows[::-1]):
+        pq.write_table(pa.Table.from_pylist(order), tmp_path / "m.parquet")
+        tracks = read_catalogue(str(tmp_path / "m.parquet")).tracks
+        found.append({row["track_id"]: row["error"] for row in tracks.to_pylist()})
+        assert len(found[-1]) == tracks.num_rows == 9
+    assert found[0] == found[1]
+    good = {"a", "c", "é", "e\u0301"}
+    assert {track_id for track_id, error in found[0].items() if error is None} == good
+    assert found[0]["/m/2.wav"] == found[0]["/m/3.wav"] == "the manifest gives the track_id b to several uris"
+    assert found[0]["s3://m/5.wav"] == found[0]["s3://m/6.wav"] == "the manifest gives it no track_id"
+    assert found[0]["d"] == "the manifest gives it no uri"
+
+
+def test_a_name_that_is_not_utf_8_is_an_error_of_its_own(tmp_path: Path) -> None:
+    (tmp_path / "good é.wav").write_bytes(b"x")
+    with open(os.fsencode(tmp_path) + b"/caf\xe9.wav", "wb") as file:
+        file.write(b"x")
+    tracks = read_catalogue(str(tmp_path)).tracks.to_pylist()
+    assert {row["track_id"].rpartition("/")[2]: row["error"] for row in tracks} == {
+        "good é.wav": None,
+        "caf\\xe9.wav": "its name is not UTF-8",
+    }
 
 
 def test_a_manifest_that_is_none_is_refused(tmp_path: Path) -> None:

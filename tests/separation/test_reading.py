@@ -10,7 +10,8 @@ import pytest
 import soundfile
 
 from separation.contract import SAMPLE_RATE
-from separation.errors import Kind, TrackError
+from separation.errors import Kind, TrackError, UsageError
+from separation.limits import Limits
 from separation.reading import open_audio
 
 URI = "s3://catalogue/song"
@@ -329,7 +330,63 @@ def test_a_rate_that_no_music_has(rate: int, kind: Kind) -> None:
     assert failure(data[:24] + rate.to_bytes(4, "little") + data[28:]).kind == kind
 
 
-def test_more_than_two_channels_are_unsupported() -> None:
-    error = failure(encoded(noise(SAMPLE_RATE, 1_000, 6), SAMPLE_RATE))
+def test_five_channels_and_a_subwoofer_are_mixed_as_itu_has_it() -> None:
+    """FL FR FC LFE BL BR, a level each: centre and surround at -3 dB, no LFE, all by the sum of a row."""
+    levels = np.array([0.5, 0.25, 0.125, 1.0, 0.0625, -0.25])
+    data = encoded(np.tile(levels, (1_000, 1)).astype(np.float32), SAMPLE_RATE, subtype="FLOAT")
+    reader = open_audio(io.BytesIO(data), URI)
+    (mix,) = reader.blocks()
+    left, right = (0.5 + (0.125 + 0.0625) / 2**0.5), (0.25 + (0.125 - 0.25) / 2**0.5)
+    expected = np.array([left, right]) / (1 + 2**0.5)
+    np.testing.assert_allclose(mix, np.tile(expected[:, None], 1_000), rtol=1e-6)
+    assert reader.warnings == ["downmix: 6 channels (FL FR FC LFE BL BR) mixed to stereo"]
+
+
+def test_a_declared_layout_is_used() -> None:
+    """WAVE_FORMAT_EXTENSIBLE with FL FR BL BR in its mask, and with FL FR FC BC."""
+    data = encoded(noise(SAMPLE_RATE, 1_000, 4), SAMPLE_RATE, "WAVEX", "PCM_16")
+    for mask, names in ((0x33, "FL FR BL BR"), (0x107, "FL FR FC BC")):
+        masked = data[:40] + mask.to_bytes(4, "little") + data[44:]
+        assert names in open_audio(io.BytesIO(masked), URI).warnings[0]
+
+
+@pytest.mark.parametrize("channels", [3, 6, 16])
+@pytest.mark.parametrize("format", ["WAV", "W64"])
+def test_a_range_of_a_downmix_has_the_bits_of_the_whole(channels: int, format: str) -> None:
+    data = encoded(noise(48_000, 150_001, channels), 48_000, format)
+    assert_ranges_have_the_bits_of_the_whole(data)
+
+
+def test_more_than_sixteen_channels_are_unsupported() -> None:
+    error = failure(encoded(noise(SAMPLE_RATE, 1_000, 17), SAMPLE_RATE))
     assert error.kind == Kind.UNSUPPORTED
-    assert "6 channels" in error.reason
+    assert "17 channels" in error.reason
+
+
+def test_a_header_longer_than_the_limit_is_refused_before_anything_is_decoded() -> None:
+    data = encoded(noise(8_000, 8_000), 8_000)
+    with pytest.raises(TrackError, match=r"declares 0\.00 h; the limit is 0\.0001 h") as caught:
+        open_audio(io.BytesIO(data), URI, Limits(hours=1e-4))
+    assert caught.value.kind == Kind.TOO_LONG
+
+
+def test_what_declares_no_length_is_stopped_at_the_limit() -> None:
+    data = encoded(noise(SAMPLE_RATE, 300_000), SAMPLE_RATE, "FLAC")
+    streamed = data[:21] + bytes([data[21] & 0xF0]) + bytes(4) + data[26:]
+    with pytest.raises(TrackError, match=r"more than the limit of 0\.001 h") as caught:
+        list(open_audio(io.BytesIO(streamed), URI, Limits(hours=1e-3)).blocks())
+    assert caught.value.kind == Kind.TOO_LONG
+
+
+def test_a_source_over_the_limit_is_not_fetched() -> None:
+    limits = Limits(source_bytes=1_000)
+    limits.check_size(URI, 1_000)
+    with pytest.raises(TrackError) as caught:
+        limits.check_size(URI, 1_001)
+    assert caught.value.kind == Kind.TOO_LARGE
+
+
+@pytest.mark.parametrize("limits", [{"hours": 0}, {"source_bytes": -1}, {"hours": float("nan")}])
+def test_a_limit_is_above_nothing(limits: dict[str, float]) -> None:
+    with pytest.raises(UsageError, match="--max"):
+        Limits(**limits)  # type: ignore[arg-type]

@@ -77,16 +77,19 @@ class Ledger:
     def read(self, readings: list[Reading], first: bool = False) -> None:
         """Puts down what each process gained; `first` only notes where each of them begins."""
         raylets = {r.pid for r in readings if self.session in r.title and "raylet/raylet" in r.title}
+        workers = {r.pid: r for r in readings if r.parent in raylets and r.title.startswith("ray::")}
         seen = {}
-        for reading in readings:
-            key = (reading.pid, reading.born)
+        for process in readings:
+            key = (process.pid, process.born)
+            # A decoder is a child of the worker that it decodes for, and does what that does.
+            reading = workers.get(process.parent, process)
             before, last = self._seen.get(key, (0.0, ""))
             now = self._doing(reading, raylets)
             # A worker that has become idle worked until a moment ago.
             whose = last if now == RAY and last not in ("", OUTSIDE) and "ray::IDLE" in reading.title else now
             if not first:
-                self.core_s[whose] += reading.cpu_s - before
-            seen[key] = (reading.cpu_s, now)
+                self.core_s[whose] += process.cpu_s - before
+            seen[key] = (process.cpu_s, now)
         self._seen = seen
 
     def _doing(self, reading: Reading, raylets: set[int]) -> str:

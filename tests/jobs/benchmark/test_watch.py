@@ -51,6 +51,23 @@ def test_the_ledger_follows_a_worker_from_step_to_step() -> None:
     assert ledger.core_s == {"decode": 0.75, "other": 3.0, "driver": 0.5, "ray": 0.25}
 
 
+def test_a_decoder_does_what_its_worker_does() -> None:
+    ledger = Ledger(STEMS, "session_mine", driver=7)
+
+    def read(worker: str, decoder_s: float, first: bool = False) -> None:
+        readings = [
+            Reading(1, 0, 0, RAYLET, 5.0),
+            Reading(2, 1, 0, worker, 1.0),
+            Reading(3, 2, 0, "python -P -m separation.decoding_process", decoder_s),
+        ]
+        ledger.read(readings, first)
+
+    read("ray::IDLE", 1.0, first=True)
+    read("ray::MapBatches(probe)->MapBatches(plan)", 1.5)
+    read("ray::IDLE", 1.75)
+    assert ledger.core_s == {"probe": 0.75, "ray": 0.0}
+
+
 def test_other_clusters_and_programs_are_outside() -> None:
     ledger = Ledger(STEMS, "session_mine", driver=0)
     ledger.read([], first=True)

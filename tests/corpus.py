@@ -1,0 +1,278 @@
+"""Over a hundred files as music catalogues hold them, whole and damaged, each with what is to become of it.
+
+Seeded and made here: encoded by libsndfile and ffmpeg, damaged by code. An outcome is a kind of error, or
+the seconds of a track that is done, with the kinds of its warnings.
+"""
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from separation.errors import Kind, Warn
+from separation.protection import ASF_OBJECTS
+from tests.separation.test_reading import encoded, muxed, tone
+
+SECONDS = 2.0
+RATE = 44_100
+
+
+@dataclass(frozen=True)
+class Case:
+    name: str
+    data: bytes
+    kind: Kind | None = None  # of the error, None if the track is done
+    seconds: float = SECONDS
+    warnings: tuple[Warn, ...] = ()
+
+
+def cases() -> list[Case]:
+    found = [
+        *whole(),
+        *rates_and_channels(),
+        *tags(),
+        *unusual(),
+        *cut(),
+        *damaged(),
+        *foreign(),
+        *encrypted(),
+        *bombs(),
+    ]
+    assert len({case.name for case in found}) == len(found)
+    return found
+
+
+def music(rate: int = RATE, channels: int = 2, seconds: float = SECONDS) -> np.ndarray:
+    """(samples, channels): a tone a channel."""
+    t = np.arange(int(seconds * rate)) / rate
+    voices = [np.sin(2 * np.pi * (300 + 70 * channel) * t) for channel in range(channels)]
+    return np.stack(voices, axis=1).astype(np.float32) / 3
+
+
+SOUND = """wav:PCM_16 wav:PCM_U8 wav:PCM_24 wav:PCM_32 wav:FLOAT wav:DOUBLE wav:ULAW wav:ALAW wav:IMA_ADPCM
+wav:MS_ADPCM wav:GSM610 wavex:PCM_24 rf64:PCM_16 w64:PCM_32 aiff:PCM_S8 aiff:PCM_16 aiff:FLOAT
+au:PCM_16 au:FLOAT caf:PCM_24 caf:ALAC_16 flac:PCM_S8 flac:PCM_16 flac:PCM_24 ogg:VORBIS ogg:OPUS
+mp3:MPEG_LAYER_III"""
+MUXED = """mp3:libmp3lame mp2:mp2 adts:aac mp4:aac mov:aac mp4:alac caf:alac matroska:flac matroska:aac
+matroska:alac webm:libopus ogg:libopus ogg:flac flac:flac wv:wavpack tta:tta asf:wmav2 asf:wmav1
+ac3:ac3 eac3:eac3 aiff:pcm_s16be w64:pcm_s16le wav:pcm_s16le matroska:ac3"""
+
+
+def whole() -> Iterator[Case]:
+    for pair in SOUND.split():
+        form, subtype = pair.split(":")
+        rate, channels = (8_000, 1) if subtype == "GSM610" else (48_000 if subtype == "OPUS" else RATE, 2)
+        data = encoded(music(rate, channels), rate, form.upper(), subtype)
+        yield Case(f"whole/{form} {subtype.lower()}.{form}", data)
+    for pair in MUXED.split():
+        form, codec = pair.split(":")
+        rate = 48_000 if codec == "libopus" else RATE
+        yield Case(f"muxed/{form} {codec}.{form}", muxed(music(rate), rate, form, codec))
+
+
+def rates_and_channels() -> Iterator[Case]:
+    for rate in (8_000, 11_025, 22_050, 32_000, 44_099, 88_200, 176_400, 192_000):
+        yield Case(f"rates/{rate}.flac", encoded(music(rate), rate, "FLAC"))
+    for rate, kind in ((1, Kind.BAD_HEADER), (4_000, Kind.UNSUPPORTED), (384_000, Kind.UNSUPPORTED)):
+        data = encoded(music(), RATE)
+        yield Case(f"rates/{rate}.wav", data[:24] + struct.pack("<I", rate) + data[28:], kind)
+    for channels in (1, 3, 4, 5, 6, 7, 8, 16):
+        mixed = (Warn.DOWNMIX,) if channels > 2 else ()
+        yield Case(f"channels/{channels}.wav", encoded(music(RATE, channels), RATE), warnings=mixed)
+        if channels <= 8:
+            yield Case(
+                f"channels/{channels}.flac", encoded(music(RATE, channels), RATE, "FLAC"), warnings=mixed
+            )
+    yield Case("channels/17.wav", encoded(music(RATE, 17), RATE), Kind.UNSUPPORTED)
+
+
+def mp3(samples: np.ndarray | None = None, **more: object) -> bytes:
+    return encoded(music() if samples is None else samples, RATE, "MP3", "MPEG_LAYER_III", **more)
+
+
+def id3(size: int) -> bytes:
+    return b"ID3\4\0\0" + bytes((size >> shift) & 127 for shift in (21, 14, 7, 0)) + bytes(size)
+
+
+def tags() -> Iterator[Case]:
+    yield Case("tags/front of 20 MB.mp3", id3(20_000_000) + mp3())
+    yield Case("tags/behind.mp3", mp3() + b"TAG" + bytes(125))
+    yield Case("tags/ape behind.mp3", mp3() + b"APETAGEX" + bytes(9_000))
+    yield Case("tags/before flac.flac", id3(5_000) + encoded(music(), RATE, "FLAC"))
+    yield Case("tags/latin.mp3", mp3() + b"TAGcaf\xe9" + bytes(121))
+    yield Case("tags/alone.mp3", id3(50_000), Kind.NO_AUDIO_STREAM)
+    yield Case("tags/alone with its end.mp3", id3(50_000) + b"TAG" + bytes(125), Kind.NO_AUDIO_STREAM)
+    yield Case("tags/cut.mp3", id3(50_000)[:30_000], Kind.TRUNCATED)
+    wave = encoded(music(), RATE)
+    yield Case("tags/a chunk behind.wav", wave + b"id3 " + struct.pack("<I", 40_000) + bytes(40_000))
+
+
+def unusual() -> Iterator[Case]:
+    loud_and_soft = np.concatenate([music() / 1_000, music()])
+    blind = mp3(loud_and_soft, bitrate_mode="VARIABLE").replace(b"Xing", bytes(4))
+    yield Case("unusual/vbr without header.mp3", blind, seconds=4)
+    yield Case("unusual/joined.mp3", mp3() * 3, seconds=6.14, warnings=(Warn.LENGTH,))
+    vorbis = encoded(music(), RATE, "OGG", "VORBIS")
+    yield Case("unusual/chained.ogg", vorbis * 2, seconds=4, warnings=(Warn.LENGTH,))
+    wave = encoded(music(), RATE)
+    yield Case("unusual/joined.wav", wave * 2, warnings=(Warn.LENGTH,))
+    at = wave.index(b"data") + 4
+    for name, size in (("0", bytes(4)), ("most", b"\xff" * 4)):
+        yield Case(f"unusual/streamed {name}.wav", wave[:at] + size + wave[at + 4 :])
+    flac = bytearray(encoded(music(), RATE, "FLAC"))
+    flac[21] &= 0xF0
+    flac[22:26] = bytes(4)
+    yield Case("unusual/streamed.flac", bytes(flac))
+    yield Case("unusual/silent.wav", encoded(music() * 0, RATE), warnings=(Warn.LEVEL,))
+    yield Case(
+        "unusual/cancelling.wav",
+        encoded(music()[:, :1] * [1, -1], RATE, "WAV", "FLOAT"),
+        warnings=(Warn.LEVEL,),
+    )
+    for level in (1e30, 1e4, 1e-6):
+        samples = music() * np.float32(level)
+        yield Case(
+            f"unusual/peak {level:g}.wav", encoded(samples, RATE, "WAV", "FLOAT"), warnings=(Warn.LEVEL,)
+        )
+    for value in (np.nan, np.inf, -np.inf, 3e38):
+        samples = music()
+        samples[50_000, 1] = value
+        yield Case(f"unusual/{value}.wav", encoded(samples, RATE, "WAV", "FLOAT"), Kind.NONFINITE)
+    yield Case("unusual/a wav called.mp3", encoded(music(), RATE))
+    yield Case("unusual/an mp3 called.wav", mp3())
+    yield Case("unusual/one sample.wav", encoded(music()[:1], RATE), seconds=0, warnings=(Warn.LEVEL,))
+
+
+def cut() -> Iterator[Case]:
+    """Uploads that broke off."""
+    for form in ("WAV", "RF64", "W64", "AIFF", "CAF"):
+        data = encoded(music(), RATE, form)
+        yield Case(f"cut/{form}.{form.lower()}", data[: len(data) * 2 // 3], Kind.TRUNCATED)
+    flac = encoded(music(), RATE, "FLAC")
+    yield Case("cut/flac.flac", flac[: len(flac) * 2 // 3], Kind.CORRUPT)
+    yield Case("cut/mp3.mp3", mp3()[: len(mp3()) * 2 // 3], Kind.TRUNCATED)
+    for form, codec, kind in (
+        ("mp4", "aac", Kind.TRUNCATED),
+        ("mp4", "alac", Kind.TRUNCATED),
+        ("wv", "wavpack", Kind.CORRUPT),
+        ("tta", "tta", Kind.CORRUPT),
+        ("asf", "wmav2", Kind.TRUNCATED),
+        ("ogg", "libopus", Kind.TRUNCATED),
+        ("matroska", "flac", Kind.TRUNCATED),
+    ):
+        rate = 48_000 if codec == "libopus" else RATE
+        data = muxed(music(rate), rate, form, codec)
+        yield Case(f"cut/{form} {codec}.{form}", data[: len(data) * 2 // 3], kind)
+    faststart = muxed(music(), RATE, "mp4", "aac", movflags="faststart")
+    yield Case("cut/index first.m4a", faststart[: len(faststart) * 2 // 3], Kind.TRUNCATED)
+    for name, data in (
+        ("wav", encoded(music(), RATE)),
+        ("flac", flac),
+        ("ogg", encoded(music(), RATE, "OGG", "VORBIS")),
+    ):
+        yield Case(
+            f"cut/header alone.{name}", data[:20], Kind.TRUNCATED if name == "ogg" else Kind.BAD_HEADER
+        )
+    yield Case("cut/nothing.flac", b"", Kind.EMPTY)
+    yield Case("cut/no sample.wav", encoded(music()[:0], RATE), Kind.EMPTY)
+    yield Case("cut/no sample.aiff", encoded(music()[:0], RATE, "AIFF"), Kind.EMPTY)
+
+
+def hit(data: bytes, places: int, size: int) -> bytes:
+    """`data` with noise over some places."""
+    rng, hurt = np.random.default_rng(7), bytearray(data)
+    for place in range(places):
+        at = len(data) * (place + 1) // (places + 1)
+        hurt[at : at + size] = rng.bytes(size)
+    return bytes(hurt)
+
+
+def damaged() -> Iterator[Case]:
+    yield Case("damaged/flac.flac", hit(encoded(music(), RATE, "FLAC"), 1, 100), Kind.CORRUPT)
+    for form, codec in (
+        ("mp4", "alac"),
+        ("wv", "wavpack"),
+        ("tta", "tta"),
+        ("matroska", "flac"),
+        ("flac", "flac"),
+        ("mp4", "aac"),
+        ("adts", "aac"),
+        ("ogg", "libopus"),
+        ("webm", "libopus"),
+    ):
+        rate = 48_000 if codec == "libopus" else RATE
+        data = hit(muxed(music(rate), rate, form, codec), 3, 3_000)
+        kind = Kind.TRUNCATED if form == "webm" else Kind.CORRUPT  # ffmpeg finds no way back into WebM
+        yield Case(f"damaged/{form} {codec}.{form}", data, kind)
+    long = tone(RATE, 20 * RATE)
+    yield Case("damaged/mp3.mp3", hit(mp3(long), 5, 5_000), Kind.CORRUPT)
+    little = muxed(long, RATE, "mp3", "libmp3lame")
+    yield Case("damaged/a little.mp3", hit(little, 1, 600), seconds=20, warnings=(Warn.RECOVERED,))
+    wave = bytearray(encoded(music(), RATE))
+    wave[12:16] = b"xxxx"
+    yield Case("damaged/header.wav", bytes(wave), Kind.BAD_HEADER)
+
+
+def foreign() -> Iterator[Case]:
+    everything = bytes(range(256)) * 40
+    for name, data in (
+        ("text.mp3", b"hello " * 1_000),
+        ("page.mp3", b"<!DOCTYPE html><title>404</title>" * 50),
+        ("zeros.wav", bytes(10_000)),
+        ("cover.jpg.mp3", b"\xff\xd8\xff\xe0" + everything),
+        ("picture.webp.wav", b"RIFF\0\0\1\0WEBPVP8 " + everything),
+        ("paper.flac", b"%PDF-1.7\n" + everything),
+        ("archive.m4a", b"PK\3\4" + everything),
+        ("playlist.mp3", b"ffconcat version 1.0\nfile '/etc/passwd'\n"),
+        ("stream.aac", b"#EXTM3U\n#EXTINF:9\nfile:///etc/passwd\n"),
+    ):
+        yield Case(f"foreign/{name}", data, Kind.NOT_AUDIO)
+    yield Case("foreign/video.mp4", video("mp4"), Kind.NO_AUDIO_STREAM)
+    yield Case("foreign/video.mkv", video("matroska"), Kind.NO_AUDIO_STREAM)
+
+
+def video(form: str) -> bytes:
+    import io
+
+    import av
+
+    file = io.BytesIO()
+    with av.open(file, "w", format=form) as container:
+        stream = container.add_stream("mpeg4", rate=25)
+        stream.width = stream.height = 64
+        stream.pix_fmt = "yuv420p"
+        for _ in range(5):
+            frame = av.VideoFrame.from_ndarray(np.zeros((64, 64, 3), np.uint8), format="rgb24")
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return file.getvalue()
+
+
+def encrypted() -> Iterator[Case]:
+    m4a = muxed(music(), RATE, "mp4", "aac")
+    for entry in (b"drms", b"enca"):
+        yield Case(f"encrypted/{entry.decode()}.m4p", m4a.replace(b"mp4a", entry), Kind.DRM)
+    yield Case("encrypted/book.aax", m4a.replace(b"ftypisom", b"ftypaax "), Kind.DRM)
+    wma = muxed(music(), RATE, "asf", "wmav2")
+    size, objects = struct.unpack("<QI", wma[16:28])
+    lock = next(iter(ASF_OBJECTS)) + struct.pack("<Q", 24)
+    header = wma[:16] + struct.pack("<QI", size + 24, objects + 1) + wma[28:30]
+    yield Case("encrypted/licensed.wma", header + lock + wma[30:], Kind.DRM)
+
+
+def bombs() -> Iterator[Case]:
+    """Little files that would become much: each is stopped before it does, or is harmless."""
+    wave = encoded(music(), RATE)
+    yield Case("bombs/65535 channels.wav", wave[:22] + b"\xff\xff" + wave[24:], Kind.BAD_HEADER)
+    yield Case("bombs/no channels.wav", wave[:22] + bytes(2) + wave[24:], Kind.BAD_HEADER)
+    at = wave.index(b"data") + 4
+    yield Case(
+        "bombs/2 GB declared.wav",
+        wave[:at] + struct.pack("<I", 2**31 - 9_000) + wave[at + 4 :],
+        Kind.TRUNCATED,
+    )
+    flac = bytearray(encoded(music(), RATE, "FLAC"))
+    flac[21] = flac[21] & 0xF0 | 0x0F
+    flac[22:26] = b"\xff" * 4  # 2**36 - 1 samples: eighteen days
+    yield Case("bombs/days declared.flac", bytes(flac), Kind.TOO_LONG)

@@ -1,0 +1,67 @@
+"""Keys as catalogues have them, through a real S3 server: a place of its own, or a row that says why not."""
+
+import io
+
+import boto3
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import soundfile
+
+from jobs.pipeline.catalogue import read_catalogue
+from jobs.pipeline.tables import read_table
+from separation.contract import SAMPLE_RATE
+from tests.bags import GAINS, write_gain_bag
+from tests.integration.conftest import Run
+from tests.keys import BAD, GOOD
+
+TOO_LONG = "k" * 1_000 + ".wav"
+REFUSED = {*BAD, TOO_LONG}
+# Only a manifest names these: no URL holds the steps . and .., and the test's server takes no newline.
+UNLISTED = {key for key in BAD if "\n" in key or {".", ".."} & set(key.split("/"))}
+
+
+def audio(level: float) -> bytes:
+    tone = level * np.sin(np.arange(SAMPLE_RATE // 10) / 7)
+    file = io.BytesIO()
+    soundfile.write(file, np.stack([tone, tone], 1), SAMPLE_RATE, format="WAV", subtype="FLOAT")
+    return file.getvalue()
+
+
+def test_every_key_is_its_own_place_or_a_bad_key(
+    separate: Run, bucket: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Every track has a level of its own, so that a stem in another's place is told."""
+    s3, name = boto3.client("s3"), bucket.removeprefix("s3://")  # not through the code under test
+    levels = {key: (number + 1) / 64 for number, key in enumerate((*GOOD, *sorted(REFUSED)))}
+    for key in levels.keys() - UNLISTED:
+        s3.put_object(Bucket=name, Key=f"in/{key}", Body=audio(levels[key]))
+    listed = read_catalogue(f"{bucket}/in/**").tracks.to_pylist()
+    assert {row["track_id"] for row in listed} == levels.keys() - UNLISTED
+    entries = [*listed, *({"track_id": key, "uri": f"{bucket}/in/{key}", "error": None} for key in UNLISTED)]
+    manifest = tmp_path_factory.mktemp("catalogue") / "manifest.parquet"
+    pq.write_table(pa.Table.from_pylist(entries), manifest)
+    models = str(write_gain_bag(tmp_path_factory.mktemp("models")))
+    where = ("--input", str(manifest), "--output", f"{bucket}/out", "--models", models)
+    done = separate(*where, "--float32", "--clip-mode", "none")
+    assert done.returncode == 1, done.stdout + done.stderr
+
+    rows = {row["track_id"]: row for row in read_table(f"{bucket}/out", "tracks").to_pylist()}
+    assert set(rows) == set(levels)
+    assert {key for key, row in rows.items() if row["status"] == "ok"} == set(GOOD)
+    assert {key for key, row in rows.items() if row["error_kind"] == "bad_key"} == REFUSED
+    assert all(row["error"] and "\n" not in row["error"] for key, row in rows.items() if key in REFUSED)
+
+    written = s3.list_objects_v2(Bucket=name, Prefix="out/stems/")["Contents"]
+    assert {item["Key"] for item in written} == {
+        f"out/stems/{key}/{stem}.wav" for key in GOOD for stem in GAINS
+    }
+    for key in GOOD:
+        body = s3.get_object(Bucket=name, Key=f"out/stems/{key}/drums.wav")["Body"].read()
+        peak = np.abs(soundfile.read(io.BytesIO(body))[0]).max()
+        assert peak == pytest.approx(levels[key] * GAINS["drums"], rel=0.02), key
+
+    again = separate(*where, "--float32", "--clip-mode", "none")
+    assert again.returncode == 1
+    assert " 0 left" in again.stdout

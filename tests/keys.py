@@ -1,0 +1,35 @@
+"""Keys that a catalogue may have: those that are kept as they are, and those that are refused."""
+
+GOOD = (
+    "plain.wav",
+    "plain.WAV",
+    "Plain.wav",
+    "plain.flac",
+    "plain",
+    "two  spaces .wav",
+    "#1 hit?.wav",
+    "100%25 + 1%.wav",
+    "[live]* {x}.wav",
+    "caf\u00e9.wav",
+    "cafe\u0301.wav",
+    "夜の歌/☕.wav",
+    "dots....",
+    "a../.b/..c",
+    "quote'\"\\ back.wav",
+    "~tilde&=;:@,$!.wav",
+    "a/b/a/b.wav",
+    "line\u2028separator \u202e.wav",
+    "long/" + "very " * 48 + ".wav",
+    "/".join(["deep" * 20] * 11) + ".wav",
+)
+BAD = (
+    "../up.wav",
+    "a/../b.wav",
+    "a/./b.wav",
+    "/leading.wav",
+    "a//b.wav",
+    "new\nline.wav",
+    "tab\t.wav",
+    "delete\x7f.wav",
+    "song.wav?versionId=3",
+)
