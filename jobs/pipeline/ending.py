@@ -7,7 +7,7 @@ weighted sums as parts below `parts/`; `finish` joins them when all are there.
 import io
 import time
 from collections.abc import Callable
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 import numpy as np
 import pyarrow as pa
@@ -74,6 +74,11 @@ def finish(sections: list[Row], job: Job) -> Row:
 
 def part(job: Job, track_id: str, stem: str, section: int) -> str:
     return join(job.output, f"parts/{quote(track_id)}/{stem}/{section}.npy")
+
+
+def track_of_part(path: str) -> str:
+    """The track of a part, whose path below `parts/` this is."""
+    return unquote(path.rsplit("/", 2)[0])
 
 
 def merge(sections: list[Row]) -> Row:
