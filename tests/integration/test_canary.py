@@ -72,12 +72,11 @@ def test_a_canary_is_found_nowhere(
             cache = str(tmp_path / "cache")
             return run("separate", "--input", str(path), "--models", models, "--cache", cache)
 
-        good = [f"{web}/{name}{signed}" for name in ("good.wav", "text.mp3", "missing.wav")]
+        good = [f"{web}/{name}{signed}" for name in ("good.wav", "text.mp3", "missing.wav", "broken.wav")]
         assert separate("good.csv", *good) == 1, texts[-1]
         assert run("report") == 0
         assert run("report", "--format", "md") == 0
         assert run("verify") == 0, texts[-1]
-        assert separate("broken.csv", f"{web}/broken.wav{signed}") == 2, texts[-1]
         session = next(
             Path(found[1])
             for process in Path("/proc").glob("[0-9]*/cmdline")
