@@ -22,7 +22,7 @@ import ray
 from ray.exceptions import RayError
 
 from jobs.pipeline import catalogue, dataset
-from jobs.pipeline.arguments import uri
+from jobs.pipeline.arguments import place, uri
 from jobs.pipeline.benchmark import estimate, prices, projection, reference, result, show, sweep, warm
 from jobs.pipeline.benchmark.synthesis import seconds_range, synthesise
 from jobs.pipeline.benchmark.trial import Trial, machines, trial
@@ -69,7 +69,7 @@ def benchmark(args: argparse.Namespace, console: LineConsole) -> int:
     clock = time.perf_counter()
     ray.init(logging_level="warning", log_to_driver=False)
     connect_s, clock = time.perf_counter() - clock, time.perf_counter()
-    args.output = args.output.rstrip("/")
+    args.output = place(args.output)
     job = make_job(args)
     once = {"connect_s": connect_s, "preflight_s": time.perf_counter() - clock}
     for line in job.plan.describe():
@@ -100,12 +100,12 @@ def benchmark(args: argparse.Namespace, console: LineConsole) -> int:
         "last_run": runs.last.removeprefix(f"{args.output}/"),  # the one whose stems are kept
         **runs.results(job, warm_up),
     }
-    uri = result.write(args.output, summary, runs.table)
+    kept = result.write(args.output, summary, runs.table)
     show.summary(summary, console)
     if args.project:
         hours, throughputs = projection.parse_hours(args.project), projection.measured(summary, args.price)
         _print_projection(hours, throughputs, ", ".join(job.stems), args, console)
-    console.print(f"kept: {uri}")
+    console.print(f"kept: {kept}")
     print(json.dumps(summary), flush=True)
     return SOME_ERRORS if summary["figures"]["failed"] else DONE
 

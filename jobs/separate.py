@@ -21,7 +21,7 @@ import ray
 from ray.exceptions import RayError, RayTaskError
 
 from jobs.pipeline import catalogue, dataset, plan, run_record, tables
-from jobs.pipeline.arguments import uri
+from jobs.pipeline.arguments import place, uri
 from jobs.pipeline.benchmark import estimate
 from jobs.pipeline.catalogue import Catalogue
 from jobs.pipeline.console import LineConsole
@@ -97,7 +97,7 @@ def make_job(args: argparse.Namespace) -> Job:
     nodes = plan.nodes_to_come(args.nodes, args.node_cpus, args.node_gpus, args.node_memory_gb)
     return Job(
         run_id=f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(3)}",
-        output=args.output.rstrip("/"),
+        output=place(args.output),
         bag=bag,
         options=options,
         plan=plan.derive(nodes or dataset.cluster_nodes(), specialists, args.provider, overrides),

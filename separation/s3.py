@@ -7,6 +7,7 @@ import mimetypes
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from datetime import datetime
 from functools import partial
 from typing import Any
 
@@ -22,6 +23,7 @@ PARTS_IN_FLIGHT = 2  # held in memory while a large file is put
 PIECE = 1 << 18
 SLOWEST = 1 << 19  # bytes a second: an upload below has stalled, for which aiohttp has no timeout
 ANSWER_S = 120  # for botocore's three tries of a small request
+Found = tuple[str, int, datetime | None]  # name, bytes, when it was written
 Bytes = io.BytesIO | io.BufferedRandom | io.BufferedReader
 ETAG = re.compile(r"[0-9a-f]{32}(-\d+)?")
 
@@ -173,32 +175,56 @@ def _content_type(key: str) -> dict[str, str]:
     return {"ContentType": guessed} if guessed else {}
 
 
-def walk(fs: Any, uri: str, file: str, prefix: str) -> Iterator[tuple[str, int]]:
+def _ask(fs: Any, uri: str, verb: str, **query: str) -> dict[str, Any]:
+    def attempt() -> dict[str, Any]:
+        with writing(uri):
+            reply: dict[str, Any] = fs.call_s3(verb, **query)
+            return reply
+
+    return patiently(attempt)
+
+
+def uploads(fs: Any, uri: str, path: str) -> Iterator[tuple[str, str, datetime]]:
+    """Path, id and beginning of the uploads below a folder that have not ended."""
+    bucket, _, key = f"{path.rstrip('/')}/".partition("/")
+    query = {"Bucket": bucket, "Prefix": key}
+    while True:
+        page = _ask(fs, uri, "list_multipart_uploads", **query)
+        for each in page.get("Uploads", ()):
+            yield f"{bucket}/{each['Key']}", each["UploadId"], each["Initiated"]
+        if not page.get("IsTruncated"):
+            return
+        query |= {"KeyMarker": page["NextKeyMarker"], "UploadIdMarker": page["NextUploadIdMarker"]}
+
+
+def end_upload(fs: Any, uri: str, path: str, upload_id: str) -> None:
+    """Gives up an upload; one that has ended meanwhile is none."""
+    bucket, _, key = path.partition("/")
+
+    def attempt() -> None:
+        with writing(uri), suppress(FileNotFoundError):
+            fs.call_s3("abort_multipart_upload", Bucket=bucket, Key=key, UploadId=upload_id)
+
+    patiently(attempt)
+
+
+def walk(fs: Any, uri: str, file: str, prefix: str) -> Iterator[Found]:
     """The object `file`, if there is one, and those whose names begin with `prefix`, page by page."""
-
-    def ask(verb: str, **query: str) -> dict[str, Any]:
-        def attempt() -> dict[str, Any]:
-            with writing(uri):
-                reply: dict[str, Any] = fs.call_s3(verb, **query)
-                return reply
-
-        return patiently(attempt)
-
     bucket, _, key = prefix.partition("/")
     if "/" in file:
         yield from _itself(fs, uri, file)
     query = {"Bucket": bucket, "Prefix": key}
     while True:
-        page = ask("list_objects_v2", **query)
+        page = _ask(fs, uri, "list_objects_v2", **query)
         for item in page.get("Contents", ()):
             if not item["Key"].endswith("/"):  # the marker of a folder made in a console
-                yield f"{bucket}/{item['Key']}", item["Size"]
+                yield f"{bucket}/{item['Key']}", item["Size"], item["LastModified"]
         if not page.get("IsTruncated"):
             return
         query["ContinuationToken"] = page["NextContinuationToken"]
 
 
-def _itself(fs: Any, uri: str, file: str) -> Iterator[tuple[str, int]]:
+def _itself(fs: Any, uri: str, file: str) -> Iterator[Found]:
     def attempt() -> dict[str, Any]:
         with writing(uri), suppress(FileNotFoundError):
             found: dict[str, Any] = fs.info(file)
@@ -207,4 +233,4 @@ def _itself(fs: Any, uri: str, file: str) -> Iterator[tuple[str, int]]:
 
     info = patiently(attempt)
     if info["type"] == "file":
-        yield file, info["size"]
+        yield file, info["size"], info.get("LastModified")

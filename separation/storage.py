@@ -5,13 +5,15 @@ long a store that fails is waited for.
 """
 
 import contextlib
+import hashlib
 import io
 import os
 import re
 import shutil
 import uuid
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,9 @@ from separation.errors import SeparationError
 from separation.patience import patiently
 from separation.showing import shown
 from separation.stores import DamagedRead, is_s3, open_store, reading, writing
+
+UNFINISHED = re.compile(r"\.[0-9a-f]{32}\.part")  # local files that `_replacing` writes
+PIECE = 16 << 20  # bytes of an object that are in memory while it is hashed
 
 
 class Replaced(SeparationError):
@@ -46,8 +51,20 @@ class Stat:
 
 @dataclass(frozen=True, slots=True)
 class Listed:
+    """`modified` is None where a store does not say when."""
+
     uri: str
     bytes: int
+    modified: datetime | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """Bytes on their way to `uri` that have not arrived there: S3's upload of that id, or a local file."""
+
+    uri: str
+    upload_id: str
+    started: datetime | None
 
 
 def join(root: str, key: str) -> str:
@@ -129,6 +146,26 @@ def download(uri: str, target: Path, etag: str | None = None) -> None:
         raise Replaced(shown(uri), etag, found)
 
 
+def digest(uri: str) -> tuple[int, str]:
+    """Size and sha256 of the bytes that a reader gets now, read piece by piece."""
+    fs, path = open_store(uri)
+    if isinstance(fs, LocalFileSystem):
+        with reading(uri), open(path, "rb") as file:
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+            return file.tell(), sha256
+    size, hashed, read = stat(uri).bytes, hashlib.sha256(), 0
+
+    def attempt() -> bytes:
+        with reading(uri):
+            piece: bytes = fs.cat_file(path, start=read, end=min(read + PIECE, size))
+            return piece
+
+    while read < size and (piece := patiently(attempt)):
+        hashed.update(piece)
+        read += len(piece)
+    return read, hashed.hexdigest()
+
+
 def put_file(source: Path | str, uri: str) -> None:
     """The object appears whole or not at all."""
     with writing(str(source)), open(source, "rb") as file:
@@ -204,12 +241,33 @@ def list_files(uri: str) -> Iterator[Listed]:
     else:
         matches = re.compile(glob_translate(path)).match
         literal = path[: magic.start()]
-        found = ((name, size) for name, size in walk(fs, uri, "", literal) if matches(name))
-    for name, size in found:
-        yield Listed(name if "://" not in uri else fs.unstrip_protocol(name), size)
+        found = (each for each in walk(fs, uri, "", literal) if matches(each[0]))
+    for name, size, modified in found:
+        yield Listed(name if "://" not in uri else fs.unstrip_protocol(name), size, modified)
 
 
-def _walk(fs: Any, uri: str, file: str, prefix: str) -> Iterator[tuple[str, int]]:
+def list_uploads(uri: str) -> Iterator[Upload]:
+    """What writers that died have left below the folder: it takes room, and no listing of S3 shows it."""
+    fs, path = open_store(uri)
+    if is_s3(fs):
+        for name, upload_id, started in s3.uploads(fs, uri, path):
+            yield Upload(f"s3://{name}", upload_id, started)
+    elif isinstance(fs, LocalFileSystem):
+        for file in list_files(uri):
+            if UNFINISHED.fullmatch(file.uri.rpartition("/")[2]):
+                yield Upload(file.uri, "", file.modified)
+
+
+def end_upload(upload: Upload) -> None:
+    """Gives up an unfinished upload; one that has ended meanwhile is none."""
+    if upload.upload_id:
+        fs, path = open_store(upload.uri)
+        s3.end_upload(fs, upload.uri, path, upload.upload_id)
+    else:
+        remove([upload.uri])
+
+
+def _walk(fs: Any, uri: str, file: str, prefix: str) -> Iterator[s3.Found]:
     def attempt() -> dict[str, Any]:
         with writing(uri):
             found: dict[str, Any] = fs.find(file or prefix.rpartition("/")[0], detail=True)
@@ -217,7 +275,9 @@ def _walk(fs: Any, uri: str, file: str, prefix: str) -> Iterator[tuple[str, int]
 
     found = patiently(attempt)
     for name in sorted(found):
-        yield name, found[name]["size"]
+        modified = found[name].get("mtime")
+        moment = datetime.fromtimestamp(modified, UTC) if isinstance(modified, int | float) else None
+        yield name, found[name]["size"], moment
 
 
 def _missing(uri: str) -> Stat:
@@ -239,7 +299,7 @@ def _create_local(data: bytes, path: Path) -> None:
 @contextlib.contextmanager
 def _replacing(path: Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.parent / f".{uuid.uuid4().hex}.part"
+    temporary = path.parent / f".{uuid.uuid4().hex}.part"  # as UNFINISHED has it
     try:
         yield temporary
         os.replace(temporary, path)

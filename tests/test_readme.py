@@ -9,8 +9,10 @@ import jobs.benchmark
 import jobs.evaluate
 import jobs.report
 import jobs.separate
+import jobs.verify
 import separation.__main__
 from jobs.pipeline import schema
+from jobs.verifying.problems import Kind as Problem
 from separation.errors import Kind, Warn
 
 README = Path("README.md").read_text()
@@ -28,6 +30,14 @@ def test_every_documented_option_of_the_report_exists() -> None:
     section = README.partition("## A report")[2].partition("\n## ")[0]
     documented = set(re.findall(r"(--[a-z][a-z-]+)", section))
     assert documented == set(jobs.report.parser()._option_string_actions) - {"-h", "--help"}
+
+
+def test_every_option_and_problem_of_verify_is_documented() -> None:
+    section = README.partition("## Is all of it right?")[2].partition("\n## ")[0]
+    documented = set(re.findall(r"--[a-z][a-z-]+", section))
+    assert documented == set(jobs.verify.parser()._option_string_actions) - {"-h", "--help"}
+    kinds = section.partition("Kinds of problem:")[2].partition(". Only")[0]
+    assert set(re.findall(r"`([a-z_]+)`", kinds)) == {str(kind) for kind in Problem}
 
 
 def test_every_option_of_the_benchmark_is_one() -> None:

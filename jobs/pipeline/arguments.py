@@ -1,6 +1,7 @@
 """What the command lines of all programs have in common."""
 
 import argparse
+import os
 
 from separation.showing import without_credentials
 
@@ -16,3 +17,9 @@ def uri(text: str) -> str:
             "credentials belong into the environment or a role"
         )
     return text
+
+
+def place(folder: str) -> str:
+    """The folder as tables name it: a plain path is absolute, so that it means the same everywhere."""
+    folder = folder.rstrip("/") or "/"
+    return folder if "://" in folder else os.path.abspath(folder)

@@ -12,7 +12,7 @@ class LineConsole(Console):
     """A console whose strings are `shown`; tables and the like are printed as they are."""
 
     def __init__(self, **settings: Any):
-        super().__init__(highlight=False, soft_wrap=True, markup=False, **settings)
+        super().__init__(highlight=False, soft_wrap=True, markup=False, emoji=False, **settings)
 
     def print(self, *objects: Any, **settings: Any) -> None:
         super().print(*(shown(each) if isinstance(each, str) else each for each in objects), **settings)

@@ -14,6 +14,11 @@ def part(job: Job, track_id: str, stem: str, section: int) -> str:
     return join(job.output, f"parts/{track_id}/{stem}/{section}.npy")
 
 
+def track_of_part(path: str) -> str:
+    """The track of a part, whose path below `parts/` this is."""
+    return path.rsplit("/", 2)[0]
+
+
 def check_key(track: Row, job: Job) -> None:
     """Raises `TrackError(BAD_KEY)` for a track that the catalogue refused, or whose id is no path."""
     uri, track_id = track["uri"], track["track_id"]

@@ -54,7 +54,7 @@ def write(
         "settings": settings(job),
         "arguments": {
             name: without_credentials(value) if isinstance(value, str) else value
-            for name, value in arguments.items()
+            for name, value in (arguments | {"output": job.output}).items()
         },
         "catalogue": {"tracks": tracks},
         "shifts_samples": job.options.grid_shifts,

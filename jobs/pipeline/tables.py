@@ -7,7 +7,7 @@ written before its `tracks` file, so that a track in `tracks` has all that it sh
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime
 
@@ -123,23 +123,52 @@ def read_table(output: str, table: str, columns: list[str] | None = None) -> pa.
 
 
 def read_pairs(output: str, tracks: list[str], timings: list[str]) -> Iterator[tuple[pa.Table, pa.Table]]:
-    """These columns of each file of `tracks` with its twin of `timings`; `PAIRS_AHEAD` are held in memory.
+    """These columns of each file of `tracks` with its twin of `timings`; `PAIRS_AHEAD` are held in memory."""
+    for _, *pair in read_named_pairs(output, tracks, timings, _names(output, "tracks")):
+        yield pair[0], pair[1]
+
+
+def read_named_pairs(
+    output: str, tracks: list[str], timings: list[str], names: Iterable[str] | None = None
+) -> Iterator[tuple[str, pa.Table, pa.Table]]:
+    """As `read_pairs`, each with the name of the two files; by default those of which either is there.
 
     A running job may remove a file between listing and reading; it then counts as empty.
     """
+    if names is None:
+        names = sorted({*_names(output, "tracks"), *_names(output, "timings")})
 
-    def read(uri: str) -> tuple[pa.Table, pa.Table]:
-        twin = join(output, f"timings/{uri.rpartition('/')[2]}")
-        return _read_if_there(uri, tracks, schema.TRACKS), _read_if_there(twin, timings, schema.TIMINGS)
+    def read(name: str) -> tuple[str, pa.Table, pa.Table]:
+        return (
+            name,
+            _read_if_there(join(output, f"tracks/{name}"), tracks, schema.TRACKS),
+            _read_if_there(join(output, f"timings/{name}"), timings, schema.TIMINGS),
+        )
 
-    waiting: deque[Future[tuple[pa.Table, pa.Table]]] = deque()
+    waiting: deque[Future[tuple[str, pa.Table, pa.Table]]] = deque()
     with ThreadPoolExecutor(PAIRS_AHEAD) as pool:
-        for uri in _files(output, "tracks"):
-            waiting.append(pool.submit(read, uri))
+        for name in names:
+            waiting.append(pool.submit(read, name))
             if len(waiting) > PAIRS_AHEAD:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
+
+
+def last_written(output: str) -> datetime | None:
+    """When a file of the tables was written last; None if there is none, or the store does not say."""
+    files = [file for table in ("tracks", "timings") for file in list_files(join(output, table))]
+    return max((file.modified for file in files if file.modified), default=None)
+
+
+def rewrite(output: str, table: str, name: str, keep: Callable[[pa.Table], pa.Array]) -> int:
+    """Leaves only those rows of a file for which `keep` is true; returns how many it removed."""
+    uri = join(output, f"{table}/{name}")
+    rows = _read_if_there(uri, None, schema.TRACKS if table == "tracks" else schema.TIMINGS)
+    kept = rows.filter(keep(rows))
+    if kept.num_rows < rows.num_rows:
+        _replace(uri, kept)
+    return rows.num_rows - kept.num_rows
 
 
 def forget(output: str, forgotten: pa.ChunkedArray) -> None:
@@ -174,15 +203,19 @@ def _files(output: str, table: str) -> list[str]:
     return [file.uri for file in list_files(join(output, table)) if file.uri.endswith(".parquet")]
 
 
+def _names(output: str, table: str) -> list[str]:
+    return [uri.rpartition("/")[2] for uri in _files(output, table)]
+
+
 def _read(uri: str, columns: list[str] | None = None) -> pa.Table:
     return pq.read_table(pa.BufferReader(read_bytes(uri)), columns=columns)
 
 
-def _read_if_there(uri: str, columns: list[str], wanted: pa.Schema) -> pa.Table:
+def _read_if_there(uri: str, columns: list[str] | None, wanted: pa.Schema) -> pa.Table:
     try:
         return _read(uri, columns)
     except FileNotFoundError:
-        return wanted.empty_table().select(columns)
+        return wanted.empty_table().select(columns or wanted.names)
 
 
 def _replace(uri: str, rows: pa.Table) -> None:

@@ -40,6 +40,7 @@ big = Path(sys.argv[1])
 big.write_bytes(bytes(120 << 20))
 storage.put_file(big, f"{out}/parts/big")  # in several parts
 storage.remove([f"{out}/parts/big"])
+assert list(storage.list_uploads(out)) == []
 print(sorted(file.uri for file in storage.list_files(f"{out}/")))
 """
 FORBIDDEN = """

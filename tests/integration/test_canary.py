@@ -1,0 +1,127 @@
+"""Secrets of the environment and of a manifest's addresses stay where they are."""
+
+import os
+import pickle
+import re
+import subprocess
+import sys
+import threading
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+import soundfile
+
+from jobs.separate import make_job, parser
+from separation import storage
+from separation.stores import open_store
+from tests.bags import write_gain_bag
+from tests.integration.conftest import STORE_BYTES, start_cluster
+
+CANARY = "canary4711tweet"
+
+
+class Music(SimpleHTTPRequestHandler):
+    """The files of a folder to whoever asks, and a failure at `broken`."""
+
+    def do_GET(self) -> None:
+        if "broken" in self.path:
+            return self.send_error(500)
+        super().do_GET()
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def holders(folder: Path) -> list[str]:
+    """The files below a folder that hold the canary."""
+    return [
+        str(path) for path in folder.rglob("*") if path.is_file() and CANARY.encode() in path.read_bytes()
+    ]
+
+
+def test_a_canary_is_found_nowhere(
+    s3_endpoint: str, bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", CANARY)
+    monkeypatch.setenv("AWS_SESSION_TOKEN", f"{CANARY}token")
+    served = tmp_path / "served"
+    served.mkdir()
+    soundfile.write(served / "good.wav", [[0.1, 0.2]] * 30_000, 44_100)
+    (served / "text.mp3").write_text("not audio")
+    server = ThreadingHTTPServer(
+        ("127.0.0.1", 0),
+        lambda *args: Music(*args, directory=str(served)),  # type: ignore[arg-type]
+    )
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    web = f"http://me:{CANARY}@127.0.0.1:{server.server_port}"
+    signed = f"?X-Amz-Signature={CANARY}"
+    models = str(write_gain_bag(tmp_path / "models"))
+    output, texts = f"{bucket}/out", []
+    with start_cluster(STORE_BYTES) as cluster:
+
+        def run(program: str, *arguments: str) -> int:
+            command = [sys.executable, "-m", f"jobs.{program}", "--output", output, *arguments]
+            done = subprocess.run(command, env=cluster.environment, capture_output=True, text=True)
+            texts.append(done.stdout + done.stderr)
+            return done.returncode
+
+        def separate(manifest: str, *uris: str) -> int:
+            path = tmp_path / manifest
+            path.write_text("\n".join(["uri", *uris]))
+            cache = str(tmp_path / "cache")
+            return run("separate", "--input", str(path), "--models", models, "--cache", cache)
+
+        good = [f"{web}/{name}{signed}" for name in ("good.wav", "text.mp3", "missing.wav", "broken.wav")]
+        assert separate("good.csv", *good) == 1, texts[-1]
+        assert run("report") == 0
+        assert run("report", "--format", "md") == 0
+        assert run("verify") == 0, texts[-1]
+        session = next(
+            Path(found[1])
+            for process in Path("/proc").glob("[0-9]*/cmdline")
+            if str(cluster.pid) == process.parent.name
+            and (found := re.search(r"--temp-dir\0([^\0]+)", process.read_text()))
+        )
+        assert list(session.rglob("*.log"))
+        assert holders(session) == []
+    server.shutdown()
+    assert all(CANARY not in text for text in texts)
+    objects = list(storage.list_files(output))
+    assert {"run.json", "report.html", "report.md"} <= {each.uri.rpartition("/")[2] for each in objects}
+    assert len(objects) > 8
+    for each in objects:
+        assert CANARY not in each.uri
+        assert CANARY.encode() not in storage.read_bytes(each.uri), each.uri
+    assert "127.0.0.1" in str(storage.read_bytes(f"{output}/report.html"))
+
+
+def test_what_travels_with_tasks_has_no_filesystem_in_it(
+    s3_endpoint: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A pickled s3fs instance holds the keys."""
+    from ray import cloudpickle
+
+    from jobs.pipeline import dataset, plan
+    from jobs.verifying.stored import read_batch
+
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", CANARY)
+    open_store("s3://bucket/key")
+    monkeypatch.setattr(dataset, "cluster_nodes", lambda: [plan.Node(4, 0, 2e9)])
+    models = str(write_gain_bag(tmp_path / "models"))
+    words = ["--input", "s3://music/", "--output", "s3://music/out", "--models", models]
+    job = make_job(parser().parse_args([*words, "--cache", str(tmp_path / "cache")]))
+    sent = [pickle.dumps(job)]
+    sent += [
+        cloudpickle.dumps(step)
+        for step in (*vars_of(dataset.STEPS), dataset._actor("drums", dataset.STEPS.infer))
+    ]
+    sent += [cloudpickle.dumps(read_batch)]
+    for data in sent:
+        assert CANARY.encode() not in data
+        assert b"fsspec" not in data and b"s3fs" not in data
+    assert os.environ["AWS_SECRET_ACCESS_KEY"] == CANARY
+
+
+def vars_of(steps: object) -> list[object]:
+    return [getattr(steps, name) for name in ("probe", "plan", "chunk", "infer", "stitch")]
