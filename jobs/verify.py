@@ -17,6 +17,7 @@ from ray.exceptions import RayError
 from jobs.pipeline import catalogue, tables
 from jobs.pipeline.arguments import place, uri
 from jobs.pipeline.console import LineConsole
+from jobs.pipeline.lease import Lease
 from jobs.reporting.facts import read_record
 from jobs.separate import cause
 from jobs.verifying import accounts, leftovers, stored
@@ -96,12 +97,13 @@ def mend(
             "orphans cannot be told from them: nothing was removed"
         )
     mended: set[Kind] = set()
-    if args.sweep:
-        sweeping.sweep(where, problems)
-        mended.update(sweeping.SWEPT)
-    if args.repair:
-        sweeping.repair(where, problems)
-        mended.update(sweeping.REPAIRED)
+    with Lease(where.output, "verify", console.print):  # no job writes meanwhile
+        if args.sweep:
+            sweeping.sweep(where, problems)
+            mended.update(sweeping.SWEPT)
+        if args.repair:
+            sweeping.repair(where, problems)
+            mended.update(sweeping.REPAIRED)
     return mended
 
 

@@ -10,12 +10,15 @@ import pyarrow as pa
 import pytest
 
 from jobs.pipeline import tables
-from jobs.verify import sample_of
+from jobs.pipeline.console import LineConsole
+from jobs.pipeline.lease import Lease, OutputInUse
+from jobs.verify import mend, parser, sample_of
 from jobs.verifying import accounts, leftovers, stored, sweep
 from jobs.verifying.accounts import Accounts, Place
 from jobs.verifying.marks import contains, draw, mark, marks
 from jobs.verifying.problems import Kind, Problems
 from jobs.verifying.stored import Sample
+from separation.errors import UsageError
 from tests.outputs import write_tables
 
 NOW = datetime.now(UTC) + timedelta(seconds=1)
@@ -98,6 +101,22 @@ def test_what_is_young_is_no_problem(tmp_path: Path) -> None:
         assert dict(problems.counts) == {Kind.ORPHAN_STEM: 1, Kind.UNFINISHED_UPLOAD: 1}
         sweep.sweep(place, problems)
     assert sorted(path.name for path in (tmp_path / "stems").iterdir()) == ["a.wav"]
+
+
+def test_nothing_is_removed_while_a_run_holds_the_output(tmp_path: Path) -> None:
+    write_tables(tmp_path, "r1", [row("a.wav", tmp_path)])
+    (tmp_path / "stems/nobody.wav").write_bytes(b"")
+    args = parser().parse_args(["--output", str(tmp_path), "--sweep"])
+    with Problems(NOW) as problems:
+        _, place = look(tmp_path, ["a.wav"], problems)
+        with Lease(str(tmp_path), "r2"), pytest.raises(OutputInUse, match="run r2"):
+            mend(args, place, problems, 0, LineConsole())
+        assert (tmp_path / "stems/nobody.wav").exists()
+        with pytest.raises(UsageError, match="1 stems are there under other names"):
+            mend(args, place, problems, 1, LineConsole())
+        assert (tmp_path / "stems/nobody.wav").exists()
+        assert Kind.ORPHAN_STEM in mend(args, place, problems, 0, LineConsole())
+        assert not (tmp_path / "stems/nobody.wav").exists()
 
 
 def test_a_folder_that_was_moved_is_the_same(tmp_path: Path) -> None:
