@@ -32,7 +32,7 @@ from separation import limits
 from separation import options as separation_options
 from separation.bag import fetch, read_bag
 from separation.errors import SeparationError
-from separation.specialist import FALLBACKS
+from separation.specialist import PROVIDERS
 
 DONE, SOME_ERRORS, STOPPED = 0, 1, 2
 
@@ -235,7 +235,7 @@ def share(text: str) -> float:
 def add_plan_arguments(parser: argparse.ArgumentParser) -> None:
     """What `make_job` reads beside the separation's own options."""
     where = parser.add_argument_group("plan", "derived from the cluster where not given")
-    where.add_argument("--provider", choices=tuple(FALLBACKS), default="auto", help="(%(default)s)")
+    where.add_argument("--provider", choices=PROVIDERS, default="auto", help="(%(default)s)")
     where.add_argument("--actors", type=int, metavar="N", help="a specialist, over the whole cluster")
     where.add_argument("--max-actors", type=int, metavar="N", help="to which a pool may grow")
     where.add_argument("--cpus-per-actor", type=float, metavar="N")

@@ -25,7 +25,7 @@ from separation.limits import Limits
 from separation.options import Options
 from separation.separator import separate
 from separation.showing import shown
-from separation.specialist import FALLBACKS, Specialist
+from separation.specialist import PROVIDERS, Specialist
 
 DONE, SOME_ERRORS, REFUSED = 0, 1, 2
 
@@ -64,7 +64,7 @@ def parser() -> argparse.ArgumentParser:
         "--models", required=True, metavar="DIR", help="a model folder (see python -m export)"
     )
     parser.add_argument("--out", required=True, metavar="DIR", help="where the stems go: OUT/TRACK/STEM.wav")
-    parser.add_argument("--provider", choices=tuple(FALLBACKS), default="auto", help="(%(default)s)")
+    parser.add_argument("--provider", choices=PROVIDERS, default="auto", help="(%(default)s)")
     parser.add_argument(
         "--threads", type=int, default=os.cpu_count() or 1, help="a session (all cores: %(default)s)"
     )
@@ -75,15 +75,16 @@ def parser() -> argparse.ArgumentParser:
 
 def load(args: argparse.Namespace, options: Options) -> dict[str, Specialist]:
     bag = read_bag(args.models)
-    cache = Path(tempfile.gettempdir()) / f"stemfleet-{os.getuid()}" / "models"
+    cache = Path(tempfile.gettempdir()) / f"stemfleet-{os.getuid()}"
     return {
         stem: Specialist(
-            fetch(bag, stem, cache),
+            fetch(bag, stem, cache / "models"),
             stem,
             bag.stems,
             provider=args.provider,
             threads=args.threads,
             sha256=bag.specialists[stem].sha256,
+            cache=cache / "optimized",
         )
         for stem in options.specialists(bag.stems)
     }

@@ -1,4 +1,4 @@
-"""One ONNX session that has been checked against the contract: segments in, one stem's segments out."""
+"""One session that has been checked against the contract: segments in, one stem's segments out."""
 
 import hashlib
 import os
@@ -6,30 +6,24 @@ import platform
 import subprocess
 import time
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import onnxruntime
 
 from separation.contract import CHANNELS, SEGMENT, STEMS
+from separation.engines import FLOAT32, Session, Settings
 from separation.errors import ModelError, UsageError, WrongProvider
 from separation.protobuf import Malformed, outside_of
 
-PROVIDERS = {
-    "cpu": "CPUExecutionProvider",
-    "cuda": "CUDAExecutionProvider",
-    "tensorrt": "TensorrtExecutionProvider",
+CPU, CUDA, TENSORRT = "CPUExecutionProvider", "CUDAExecutionProvider", "TensorrtExecutionProvider"
+ONNXRUNTIME = {  # what onnxruntime is asked for, and may leave what it cannot do to the next
+    "auto": (CUDA, CPU),
+    "cpu": (CPU,),
+    "cuda": (CUDA, CPU),
+    "tensorrt": (TENSORRT, CUDA, CPU),
 }
-FALLBACKS = {  # what a provider leaves to others; the session's own first provider is then compared
-    "auto": ("CUDAExecutionProvider", "CPUExecutionProvider"),
-    "cpu": ("CPUExecutionProvider",),
-    "cuda": ("CUDAExecutionProvider", "CPUExecutionProvider"),
-    "tensorrt": ("TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecutionProvider"),
-}
-CUDA_OPTIONS = {
-    "use_tf32": "0",  # TF32 keeps 10 bits of the mantissa; a float32 graph means float32
-    "cudnn_conv_algo_search": "HEURISTIC",  # timing the algorithms would let the bits differ from run to run
-}
+OPENVINO = {"openvino": "f32", "openvino-bf16": "bf16"}  # its arithmetic
+PROVIDERS = (*ONNXRUNTIME, *OPENVINO)
+ON_GPU = ("cuda", "tensorrt")
 
 
 class Specialist:
@@ -38,8 +32,7 @@ class Specialist:
     The graph is one of ours, mix (batch, 2, SEGMENT) -> stem (batch, 2, SEGMENT), or a published one that
     gives all rows, (1, 2, SEGMENT) -> (1, rows, 2, SEGMENT); `row_stems` then says which row is whose.
     The very bytes that have `sha256` are loaded; without it, whatever is at `path`.
-    `threads` of 0 leaves the number to onnxruntime. `spinning` threads wait for work by turning: faster for a
-    session alone on its cores, slower where sessions share them.
+    `provider` is one of PROVIDERS; the rest is of `Settings`.
     """
 
     provider: str  # as the session reports it
@@ -55,19 +48,20 @@ class Specialist:
         threads: int = 0,
         spinning: bool = True,
         sha256: str | None = None,
+        cache: Path | None = None,
     ):
-        if provider not in FALLBACKS:
-            raise UsageError(f"provider {provider!r}; expected one of {', '.join(FALLBACKS)}")
         self.stem = stem
         started = time.perf_counter()
-        self._session = _open(read_graph(path, sha256), path, provider, threads, spinning)
-        self.provider = self._session.get_providers()[0]
-        if provider != "auto" and self.provider != PROVIDERS[provider]:
-            raise WrongProvider(stem, PROVIDERS[provider], self.provider)
-        self._input, self._output, self._row = _check(str(path), self._session, stem, row_stems)
-        fixed = self._session.get_inputs()[0].shape[0] == 1
-        self._one_at_a_time = fixed or self.provider == PROVIDERS["cpu"]
-        self.device = _device(self.provider)
+        if provider not in PROVIDERS:
+            raise UsageError(f"provider {provider!r}; expected one of {', '.join(PROVIDERS)}")
+        self._session = _open(read_graph(path, sha256), path, provider, Settings(threads, spinning, cache))
+        self.provider = self._session.provider
+        wanted = _expected(provider)
+        if wanted and self.provider != wanted:
+            raise WrongProvider(stem, wanted, self.provider)
+        self._row = _check(str(path), self._session, stem, row_stems)
+        self._one_at_a_time = self._session.on_cpu or self._session.inputs[0].shape[0] == 1
+        self.device = _device(self._session.on_cpu)
         self.load_s = time.perf_counter() - started
 
     def __call__(self, segments: np.ndarray) -> np.ndarray:
@@ -89,7 +83,7 @@ class Specialist:
         return stems
 
     def _run(self, segments: np.ndarray) -> np.ndarray:
-        result: np.ndarray = self._session.run([self._output], {self._input: segments})[0]
+        result = self._session.run(segments)
         return result if self._row is None else result[:, self._row]
 
 
@@ -110,54 +104,53 @@ def read_graph(path: Path, sha256: str | None) -> bytes:
     return graph
 
 
-def _open(graph: bytes, path: Path, provider: str, threads: int, spinning: bool) -> Any:
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.use_deterministic_compute = True
-    options.log_severity_level = 3  # errors; what matters of the warnings is read back from the session
-    options.add_session_config_entry("session.intra_op.allow_spinning", "1" if spinning else "0")
-    # Its own format, told by a mark in the bytes, would not have been looked through.
-    options.add_session_config_entry("session.load_model_format", "ONNX")
-    available = onnxruntime.get_available_providers()
-    wanted = [name for name in FALLBACKS[provider] if name in available]
-    if wanted == [PROVIDERS["cpu"]]:
-        # One segment at a time, see __call__. Known sizes let onnxruntime keep its blocked layout from
-        # convolution to convolution: about 3 % of the time on one core of an EPYC Zen 4.
-        options.add_free_dimension_override_by_name("batch", 1)
-    if "CUDAExecutionProvider" in wanted:
-        onnxruntime.preload_dlls()  # CUDA and cuDNN from their Python packages, where those are installed
-    settings = [CUDA_OPTIONS if name == "CUDAExecutionProvider" else {} for name in wanted]
+def _open(graph: bytes, path: Path, provider: str, settings: Settings) -> Session:
     try:
-        return onnxruntime.InferenceSession(graph, options, providers=wanted, provider_options=settings)
-    except Exception as error:  # onnxruntime's exceptions share no base and do not pickle
-        raise ModelError(str(path), f"onnxruntime refuses it: {error}") from None
+        if provider in OPENVINO:
+            from separation.engines.open_vino import OpenVinoSession
+
+            return OpenVinoSession(graph, str(path), OPENVINO[provider], settings)
+        from separation.engines.onnx_runtime import OnnxRuntimeSession
+
+        return OnnxRuntimeSession(graph, str(path), ONNXRUNTIME[provider], settings)
+    except ModuleNotFoundError as error:
+        extra = "openvino" if provider in OPENVINO else "cpu or gpu"
+        raise UsageError(
+            f"provider {provider} needs {error.name}: install stemfleet's extra {extra}"
+        ) from None
 
 
-def _check(uri: str, session: Any, stem: str, row_stems: tuple[str, ...]) -> tuple[str, str, int | None]:
-    """Names of the input and the output, and the stem's row if the graph gives all of them."""
-    inputs, outputs = session.get_inputs(), session.get_outputs()
-    found = ", ".join(f"{value.name} {value.type} {value.shape}" for value in [*inputs, *outputs])
+def _expected(provider: str) -> str:
+    """What the session must report; empty for auto, which takes what there is."""
+    if provider == "auto":
+        return ""
+    return f"OpenVINO CPU {OPENVINO[provider]}" if provider in OPENVINO else ONNXRUNTIME[provider][0]
+
+
+def _check(uri: str, session: Session, stem: str, row_stems: tuple[str, ...]) -> int | None:
+    """The stem's row if the graph gives all of them."""
+    found = ", ".join(map(str, (*session.inputs, *session.outputs)))
     expected = f"mix float32 (batch, {CHANNELS}, {SEGMENT}) -> stem of the same shape"
     error = ModelError(uri, f"the graph has {found}; expected {expected}")
-    if len(inputs) != 1 or len(outputs) != 1:
+    if len(session.inputs) != 1 or len(session.outputs) != 1:
         raise error
-    (mix,), (output,) = inputs, outputs
-    if {mix.type, output.type} != {"tensor(float)"} or mix.shape[1:] != [CHANNELS, SEGMENT]:
+    (mix,), (output,) = session.inputs, session.outputs
+    if {mix.kind, output.kind} != {FLOAT32} or mix.shape[1:] != (CHANNELS, SEGMENT):
         raise error
-    if output.shape == [1, len(row_stems), CHANNELS, SEGMENT]:
+    if output.shape == (1, len(row_stems), CHANNELS, SEGMENT):
         if stem not in row_stems:
             raise ModelError(uri, f"the graph's rows are {', '.join(row_stems)}; none is {stem}")
-        return mix.name, output.name, row_stems.index(stem)
+        return row_stems.index(stem)
     batch_fits = mix.shape[0] == output.shape[0] and (mix.shape[0] == 1 or not isinstance(mix.shape[0], int))
     named = (mix.name, output.name) == ("mix", "stem")
-    if not (named and batch_fits and output.shape[1:] == [CHANNELS, SEGMENT]):
+    if not (named and batch_fits and output.shape[1:] == (CHANNELS, SEGMENT)):
         raise error
-    return mix.name, output.name, None
+    return None
 
 
-def _device(provider: str) -> str:
+def _device(on_cpu: bool) -> str:
     """The name of the processor or GPU, for the cost tables: "AMD EPYC 9R14", "NVIDIA L4"."""
-    if provider == PROVIDERS["cpu"]:
+    if on_cpu:
         try:
             lines = Path("/proc/cpuinfo").read_text().splitlines()
         except OSError:

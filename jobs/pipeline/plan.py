@@ -10,6 +10,7 @@ from typing import Any
 
 from separation.contract import CHANNELS, SEGMENT
 from separation.errors import PlanError, UsageError
+from separation.specialist import ON_GPU
 
 CHUNK_BYTES = CHANNELS * SEGMENT * 4  # float32: 2.75 MB
 STORE_PER_MIX = 32  # bytes of object store for each byte of a section's mix, or it spills (measured)
@@ -90,9 +91,9 @@ def derive(nodes: Sequence[Node], specialists: int, provider: str, overrides: di
     gpus = sum(node.gpus for node in nodes)
     if provider == "auto":
         provider = "cuda" if gpus else "cpu"
-    if provider in ("cuda", "tensorrt") and not gpus:
+    if provider in ON_GPU and not gpus:
         raise PlanError(f"--provider {provider} needs a GPU; the cluster's {len(nodes)} nodes have none")
-    fits = _on_gpus if provider in ("cuda", "tensorrt") else _on_cpus
+    fits = _on_gpus if provider in ON_GPU else _on_cpus
     most = _store_chunks(nodes)
     sized = {"store_chunks": most, "chunks_per_section": min(MOST_CHUNKS, most)}
     plan = replace(fits(nodes, specialists, given), provider=provider, **sized)

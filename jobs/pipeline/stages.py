@@ -109,6 +109,7 @@ class Infer:
             threads=job.plan.threads,
             spinning=False,  # actors share the node's cores
             sha256=job.bag.specialists[stem].sha256,
+            cache=cache / "optimized",
         )
         self.gate = Gate(cache / "turns", job.plan.turns)
         self.facts = {

@@ -19,6 +19,7 @@ from jobs.pipeline.benchmark.result import spread
 from jobs.pipeline.job import Job
 from separation.__main__ import read
 from separation.errors import SeparationError, UsageError
+from separation.specialist import ON_GPU
 from separation.storage import join
 
 
@@ -58,7 +59,7 @@ def run_demucs(job: Job, threads: int, out: Path, bag: str | None, trust: bool) 
         "stems": list(job.stems),
         "overlap": job.options.overlap,
         "threads": threads,
-        "device": "cpu" if job.plan.provider == "cpu" else "cuda",
+        "device": "cuda" if job.plan.provider in ON_GPU else "cpu",
         "out": str(out),
     }
     with tempfile.TemporaryDirectory(prefix="stemfleet-") as folder:

@@ -40,7 +40,13 @@ def _open(stem: str, job: Job) -> Opening:
     fetch_s = time.perf_counter() - clock
     plan = job.plan
     specialist = Specialist(
-        file, stem, job.bag.stems, provider=plan.provider, threads=plan.threads, spinning=False
+        file,
+        stem,
+        job.bag.stems,
+        provider=plan.provider,
+        threads=plan.threads,
+        spinning=False,
+        cache=Path(job.cache) / "optimized",
     )
     segment = np.random.default_rng(0).standard_normal((1, CHANNELS, SEGMENT), np.float32)
     seconds = []
