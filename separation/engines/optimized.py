@@ -10,6 +10,7 @@ import json
 import os
 import platform
 import uuid
+from contextlib import suppress
 from pathlib import Path
 
 DIGEST = 32  # bytes of a sha256
@@ -41,7 +42,8 @@ def write(folder: Path, name: str, content: bytes) -> None:
             file.write(content)
         os.replace(temporary, folder / name)
     except OSError:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink()
 
 
 def processor() -> str:
