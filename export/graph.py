@@ -16,6 +16,7 @@ from onnx import numpy_helper
 from torch import Tensor, nn
 
 from export.fourier import BINS, FRAMES, Spectrogram, Waveform
+from export.half import halve
 from export.layers import Decoder, Encoder, mean, variance
 from export.transformer import Transformer
 from separation.contract import CHANNELS, SEGMENT
@@ -35,10 +36,13 @@ def time_lengths(depth: int) -> list[int]:
 
 
 class SpecialistModule(nn.Module):
-    """`row` of `model`'s output, in float32 or with the transformer's linear layers in 8 bits (int8)."""
+    """`row` of `model`'s output, in float32, with the transformer's linear layers in 8 bits (int8), or as
+    `halve` writes it (fp16: then the module itself is float32, and only its graph is not).
+    """
 
     def __init__(self, model: nn.Module, row: int, precision: str = "fp32") -> None:
         super().__init__()
+        self.precision = precision
         depth = len(model.encoder)
         self.spectrogram, self.waveform = Spectrogram(), Waveform()
         lengths = time_lengths(depth)
@@ -115,6 +119,8 @@ def to_onnx(module: SpecialistModule) -> bytes:
             axis.Clear()
             setattr(axis, "dim_param" if size == "batch" else "dim_value", size)
     _drop_aliases(graph.graph)
+    if module.precision == "fp16":
+        halve(graph.graph)
     store_halves(graph.graph)
     onnx.checker.check_model(graph, full_check=False)
     return graph.SerializeToString(deterministic=True)

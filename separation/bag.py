@@ -30,6 +30,7 @@ class SpecialistFile:
     bytes: int
     source: str
     source_sha256: str
+    snr_db: float | None = None  # against the checkpoint in float32; folders of fp32 or older ones have none
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +123,10 @@ def _specialist(where: str, stem: str, entry: Any) -> SpecialistFile:
     sha256 = entry["sha256"]
     if len(sha256) != 64 or set(sha256) - set("0123456789abcdef"):
         raise ModelError(where, f"specialist {stem}: sha256 is {sha256!r}, expected 64 hexadecimal digits")
-    return SpecialistFile(**{key: entry[key] for key in fields})
+    snr_db = entry.get("snr_db")
+    if snr_db is not None and (isinstance(snr_db, bool) or not isinstance(snr_db, int | float)):
+        raise ModelError(where, f"specialist {stem}: snr_db is {snr_db!r}, expected a number of dB")
+    return SpecialistFile(**{key: entry[key] for key in fields}, snr_db=snr_db)
 
 
 def fetch(bag: Bag, stem: str, cache_dir: Path) -> Path:

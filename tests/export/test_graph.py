@@ -82,6 +82,22 @@ def test_int8_meets_its_bar_in_a_smaller_file(small_folder: tuple[Path, Bag], tm
     assert kinds.count("DynamicQuantizeMatMul") == 2 * 2 * 6  # layers, branches, products of a layer
 
 
+def test_fp16_meets_its_bar_and_keeps_the_statistics(tmp_path: Path) -> None:
+    model, path = SMALL.model("drums"), tmp_path / "drums.onnx"
+    path.write_bytes(to_onnx(SpecialistModule(model, 0, "fp16")))
+    specialist = Specialist(path, "drums", provider="cpu", threads=1)
+    parity = measure(model, 0, specialist, music_like(1))
+    assert parity.meets(BARS["fp16"]) and not parity.meets(BARS["fp32"])
+    graph = onnx.shape_inference.infer_shapes(onnx.load(path), data_prop=True).graph
+    kinds = {value.name: value.type.tensor_type.elem_type for value in graph.value_info}
+    found = {
+        kind: {kinds.get(node.output[0]) for node in graph.node if node.op_type == kind}
+        for kind in ("Conv", "ConvTranspose", "ReduceMean", "ReduceSum", "LayerNormalization")
+    }
+    assert found.pop("Conv") == found.pop("ConvTranspose") == {TensorProto.FLOAT16}
+    assert all(each == {TensorProto.FLOAT} for each in found.values()), found
+
+
 def test_the_same_weights_give_the_same_bytes(small_folder: tuple[Path, Bag]) -> None:
     folder, _ = small_folder
     again = to_onnx(SpecialistModule(SMALL.model("drums"), 0))

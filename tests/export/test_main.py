@@ -49,6 +49,20 @@ def test_verify_passes_and_fails_by_its_exit_code(
     assert capsys.readouterr().out.count("falls short") == 2
 
 
+def test_a_precision_states_what_it_costs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """bag.json has the SNR that `verify` finds again; a folder that falls short of its bar is refused."""
+    words = ["random", "--hot", "--channels", "8", "--bottom-channels", "32", "--layers", "1", "--heads", "2"]
+    assert main([*words, "--stems", "bass", "--precision", "int8", "--out", str(tmp_path)]) == 0
+    stated = read_bag(tmp_path).specialists["bass"].snr_db
+    assert stated is not None and stated > 35
+    capsys.readouterr()
+    assert main(["verify", str(tmp_path)]) == 0
+    assert f"{stated:.1f}" in capsys.readouterr().out
+    content = json.loads((tmp_path / "bag.json").read_text())
+    (tmp_path / "bag.json").write_text(json.dumps(content | {"precision": "fp32"}))
+    assert main(["verify", str(tmp_path)]) == 1
+
+
 def test_refusals_exit_with_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["verify", str(tmp_path)]) == 2
     assert "bag.json: not found" in capsys.readouterr().err
