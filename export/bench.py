@@ -1,9 +1,11 @@
 """Speed and error beside PyTorch, the published graph and the machine's own matrix product, in one run.
 
 All take turns in one process on the same segment and the same number of threads, so that whatever else the
-machine does falls on all of them.
+machine does falls on all of them. Loading and memory are those of a process of its own without torch, as an
+actor is, that starts from the node's cache of optimized graphs.
 """
 
+import json
 import statistics
 import subprocess
 import sys
@@ -16,7 +18,9 @@ from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import numpy as np
 import torch
+from demucs.htdemucs import HTDemucs
 
 from export import published
 from export.graph import SpecialistModule, to_onnx
@@ -26,15 +30,23 @@ from separation.contract import STEMS
 from separation.specialist import Specialist
 
 GFLOP = 224 + 85  # of a chunk: convolutions and linear layers, attention
-PRECISIONS = ("fp32", "int8")
+PRECISIONS = {"fp32": ("cpu", "openvino"), "int8": ("cpu", "openvino"), "fp16": ()}  # and who is timed
+ENGINES = {"cpu": "onnxruntime", "openvino": "OpenVINO"}
+RECIPE = "published recipe"
+STEM = "vocals"
 SIDE = 2048  # of the matrices whose product is the machine's rate
 LOAD_AND_RUN = """
-import sys
-from export.parity import music_like
+import json, sys
+from pathlib import Path
+import numpy
 from separation.specialist import Specialist
-Specialist(sys.argv[1], sys.argv[2], provider="cpu", threads=int(sys.argv[3]))(music_like(0))
+graph, stem, provider, threads, cache, segments = sys.argv[1:]
+specialist = Specialist(Path(graph), stem, provider=provider, threads=int(threads), cache=Path(cache))
+for _ in range(2):  # memory that a first run has left can be too little for the second
+    specialist(numpy.load(segments))
 status = dict(line.split(":", 1) for line in open("/proc/self/status"))
-print(status["VmHWM"].split()[0])  # not getrusage: its peak outlives exec and would be the parent's
+peak_kib = int(status["VmHWM"].split()[0])  # not getrusage: its peak outlives exec and would be the parent's
+print(json.dumps([specialist.load_s, peak_kib * 1024 / 1e6]))
 """
 
 
@@ -52,35 +64,61 @@ class Line:
 
 def bench(args: Namespace) -> str:
     """The report as Markdown. The weights are random and hot: speed does not depend on them, error does."""
-    torch.set_num_threads(args.threads)
-    stem = "vocals"
-    row, model, segments = STEMS.index(stem), RandomBag(hot=True).model(stem), music_like(0)
+    model, segments = RandomBag(hot=True).model(STEM), music_like(0)
     with TemporaryDirectory() as name:
-        paths = {each: Path(name) / f"{each}.onnx" for each in ("published recipe", *PRECISIONS)}
-        paths["published recipe"].write_bytes(published.to_onnx(model))
+        folder = Path(name)
+        np.save(folder / "segments.npy", segments)
+        (folder / f"{RECIPE}.onnx").write_bytes(published.to_onnx(model))
         for precision in PRECISIONS:
-            paths[precision].write_bytes(to_onnx(SpecialistModule(model, row, precision)))
-        specialists = {
-            each: Specialist(path, stem, provider="cpu", threads=args.threads) for each, path in paths.items()
-        }
-        reference = torch_stem(model, row, segments)
-        seconds = _take_turns(
-            {"PyTorch": lambda: torch_stem(model, row, segments)}
-            | {each: lambda each=each: specialists[each](segments) for each in paths},
-            args.rounds,
-        )
-        lines = [Line("PyTorch", seconds["PyTorch"])] + [
-            Line(
-                each,
-                seconds[each],
-                compare(reference, specialists[each](segments)),
-                path.stat().st_size / 1e6,
-                specialists[each].load_s,
-                _peak_rss_mb(path, stem, args.threads),
-            )
-            for each, path in paths.items()
-        ]
-    return report(lines, _matmul_rate(args.threads), specialists["fp32"].device, args.threads)
+            content = to_onnx(SpecialistModule(model, STEMS.index(STEM), precision))
+            (folder / f"{precision}.onnx").write_bytes(content)
+        tables = [_bench(model, segments, folder, threads, args.rounds) for threads in args.threads]
+    return "\n".join(tables)
+
+
+def _bench(model: HTDemucs, segments: np.ndarray, folder: Path, threads: int, rounds: int) -> str:
+    torch.set_num_threads(threads)
+    row, cache = STEMS.index(STEM), folder / "optimized"
+
+    def open_graph(graph: str, provider: str) -> Specialist:
+        return Specialist(folder / f"{graph}.onnx", STEM, provider=provider, threads=threads, cache=cache)
+
+    timed = {RECIPE: (RECIPE, "cpu")} | {
+        f"{precision}, {ENGINES[provider]}": (precision, provider)
+        for precision, providers in PRECISIONS.items()
+        for provider in providers
+    }
+    specialists = {name: open_graph(*way) for name, way in timed.items()}
+    seconds = _take_turns(
+        {"PyTorch": lambda: torch_stem(model, row, segments)}
+        | {name: lambda each=each: each(segments) for name, each in specialists.items()},
+        rounds,
+    )
+    reference = torch_stem(model, row, segments)
+    lines = [Line("PyTorch", seconds["PyTorch"])]
+    for name, (graph, provider) in timed.items():
+        parity = compare(reference, specialists[name](segments))
+        cost = _load_and_peak(folder, graph, provider, threads)
+        lines.append(Line(name, seconds[name], parity, _megabytes(folder, graph), *cost))
+    device = specialists[RECIPE].device
+    del specialists
+    for precision in (each for each, providers in PRECISIONS.items() if not providers):
+        parity = compare(reference, open_graph(precision, "cpu")(segments))
+        lines.append(Line(f"{precision}, for GPUs", [], parity, _megabytes(folder, precision)))
+    return report(lines, _matmul_rate(threads), device, threads)
+
+
+def _megabytes(folder: Path, graph: str) -> float:
+    return (folder / f"{graph}.onnx").stat().st_size / 1e6
+
+
+def _load_and_peak(folder: Path, graph: str, provider: str, threads: int) -> tuple[float, float]:
+    """Seconds until a new process has its session, and its peak in MB after a segment."""
+    words = [f"{folder}/{graph}.onnx", STEM, provider, str(threads), f"{folder}/optimized"]
+    command = [sys.executable, "-c", LOAD_AND_RUN, *words, f"{folder}/segments.npy"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    load_s, peak_rss_mb = json.loads(done.stdout)
+    return load_s, peak_rss_mb
 
 
 def _take_turns(ways: dict[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
@@ -102,49 +140,46 @@ def _matmul_rate(threads: int) -> float:
     return 2 * SIDE**3 / statistics.median(seconds) / 1e9
 
 
-def _peak_rss_mb(path: Path, stem: str, threads: int) -> float:
-    """Of a process of its own that loads the graph and runs a segment."""
-    words = [sys.executable, "-c", LOAD_AND_RUN, str(path), stem, str(threads)]
-    done = subprocess.run(words, capture_output=True, text=True, check=True)
-    return int(done.stdout) * 1024 / 1e6  # VmHWM is in units of 1024 bytes
-
-
 def report(lines: list[Line], matmul: float, device: str, threads: int) -> str:
-    versions = ", ".join(f"{name} {version(name)}" for name in ("torch", "onnxruntime", "demucs", "numpy"))
+    versions = ", ".join(
+        f"{name} {version(name)}" for name in ("torch", "onnxruntime", "openvino", "demucs", "numpy")
+    )
     torch_s = statistics.median(lines[0].seconds)
     table = [
         "| | s a chunk (median; min to max) | x PyTorch | of matmul rate | SNR dB | max/peak | MB "
         "| load s | peak RSS MB |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
-    for line in lines:
-        median = statistics.median(line.seconds)
-        cells = [
-            line.name,
-            f"{median:.2f}; {min(line.seconds):.2f} to {max(line.seconds):.2f}",
-            f"{torch_s / median:.2f}",
-            f"{GFLOP / median / matmul:.0%}",
-        ]
-        if line.parity is None:
-            cells += [""] * 5
-        else:
-            cells += [
-                f"{line.parity.snr_db:.1f}",
-                f"{line.parity.max_over_peak:.1e}",
-                f"{line.megabytes:.1f}",
-                f"{line.load_s:.2f}",
-                f"{line.peak_rss_mb:.0f}",
-            ]
-        table.append("| " + " | ".join(cells) + " |")
+    table += ["| " + " | ".join(_cells(line, torch_s, matmul)) + " |" for line in lines]
     count = len(lines[0].seconds)
     return "\n".join(
         [
             f"{date.today()}, {device}, {threads} thread{'s' * (threads > 1)}, {versions}.",
             f"{count} interleaved rounds in one process; a matrix product of side {SIDE} runs at "
             f"{matmul:.0f} GFLOP/s; a chunk is {GFLOP} GFLOP in linear layers, convolutions and attention. "
-            "Error against PyTorch, full size, hot random weights.",
+            "Error against PyTorch, full size, hot random weights. Loading is that of a new process from the "
+            "node's cache of optimized graphs, and so is the peak of its memory.",
             "",
             *table,
             "",
         ]
     )
+
+
+def _cells(line: Line, torch_s: float, matmul: float) -> list[str]:
+    def cell(value: float | None, form: str) -> str:
+        return "" if value is None else format(value, form)
+
+    cells = [line.name, "", "", ""]
+    if line.seconds:
+        median = statistics.median(line.seconds)
+        spread = f"{min(line.seconds):.2f} to {max(line.seconds):.2f}"
+        cells[1:] = [f"{median:.2f}; {spread}", f"{torch_s / median:.2f}", f"{GFLOP / median / matmul:.0%}"]
+    return [
+        *cells,
+        cell(line.parity and line.parity.snr_db, ".1f"),
+        cell(line.parity and line.parity.max_over_peak, ".1e"),
+        cell(line.megabytes, ".1f"),
+        cell(line.load_s, ".2f"),
+        cell(line.peak_rss_mb, ".0f"),
+    ]
