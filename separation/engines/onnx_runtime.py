@@ -14,6 +14,7 @@ CPU, CUDA, TENSORRT = "CPUExecutionProvider", "CUDAExecutionProvider", "Tensorrt
 KINDS = {"tensor(float)": FLOAT32}
 CUDA_OPTIONS = {
     "use_tf32": "0",  # TF32 keeps 10 bits of the mantissa; a float32 graph means float32
+    "arena_extend_strategy": "kSameAsRequested",  # doubling takes memory from the sessions beside it; not run
     "cudnn_conv_algo_search": "HEURISTIC",  # timing the algorithms would let the bits differ from run to run
 }
 

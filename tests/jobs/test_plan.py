@@ -34,6 +34,12 @@ def test_one_gpu_holds_four_quarters() -> None:
     assert 4 * one.cpus_per_actor + RAY_TASK_CPUS <= 4
 
 
+def test_openvino_is_planned_as_a_cpu_is() -> None:
+    on_cpu, other = plan(Node(8, 0, 20 * GB)), plan(Node(8, 1, 20 * GB), provider="openvino")
+    assert (other.provider, other.gpus_per_actor) == ("openvino", 0)
+    assert (other.actors, other.threads, other.turns) == (on_cpu.actors, on_cpu.threads, on_cpu.turns)
+
+
 @pytest.mark.parametrize("cpus", [2, 3, 4, 8, 16, 32, 96])
 @pytest.mark.parametrize("specialists", [1, 2, 4])
 @pytest.mark.parametrize("nodes", [1, 5])
