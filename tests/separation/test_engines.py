@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 
 from separation.contract import SEGMENT
@@ -35,7 +36,7 @@ def test_an_engine_runs_both_kinds_of_graphs(engine: str, tmp_path: Path, segmen
 
 def test_an_engine_refuses_what_is_no_graph(engine: str, tmp_path: Path) -> None:
     path = tmp_path / "a.onnx"
-    path.write_bytes(b"RIFF")
+    onnx.save(onnx.ModelProto(ir_version=8), path)  # well-formed, and no graph in it
     with pytest.raises(ModelError, match="refuses it"):
         Specialist(path, "drums", provider=engine)
     with pytest.raises(ModelError, match=r"the graph has .*expected mix float32 \(batch, 2, 343980\)"):
