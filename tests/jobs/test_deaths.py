@@ -8,6 +8,7 @@ import hashlib
 import io
 import os
 import signal
+import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,7 @@ import pytest
 import soundfile
 from rich.console import Console
 
-from jobs.pipeline import ending, stages, tables
+from jobs.pipeline import ending, schema, stages, tables
 from jobs.pipeline.job import Job
 from jobs.pipeline.lease import Lease
 from jobs.pipeline.plan import Plan
@@ -80,7 +81,7 @@ def music(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def job_at(music: Path, output: Path, run_id: str) -> Job:
     plan = Plan("cpu", 1, 1, 1.0, 0.0, 1, 0, 1, 1, 1)
     bag = read_bag(str(music / "models"))
-    return Job(run_id, str(output), bag, Options(), plan, str(music / "cache"), 10**9)
+    return Job(run_id, str(output), bag, Options(), plan, str(music / "cache"), 10**9, verify_writes=0.0)
 
 
 def separate(music: Path, output: Path, run_id: str) -> None:
@@ -90,9 +91,8 @@ def separate(music: Path, output: Path, run_id: str) -> None:
         tables.drop_uncommitted(job.output)
         done = tables.read_table(job.output, "tracks", ["track_id"])["track_id"].to_pylist()
         left = [name for name in TRACKS if name not in done]
-        catalogue = pa.table(
-            {"track_id": pa.array(left, pa.string()), "uri": [str(music / "in" / n) for n in left]}
-        )
+        listed = [{"track_id": name, "uri": str(music / "in" / name)} for name in left]
+        catalogue = pa.Table.from_pylist(listed, schema.LISTED)
         run(catalogue, job, Console(file=io.StringIO()), HereRoad(job), lease.check)  # type: ignore[arg-type]
 
 
@@ -119,7 +119,8 @@ def in_child(work: Callable[[], None]) -> int:
         try:
             work()
             os._exit(0)
-        finally:
+        except BaseException:
+            traceback.print_exc()
             os._exit(1)
     return os.waitpid(child, 0)[1]
 
