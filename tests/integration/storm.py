@@ -61,6 +61,13 @@ class Nodes:
         quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
         self.workers[address] = subprocess.Popen(command, env=environment, start_new_session=True, **quiet)
 
+    def tend(self) -> None:
+        """Starts those again that ended by themselves, as `ray start` does on a machine that is too slow."""
+        for address, node in list(self.workers.items()):
+            if node.poll() is not None:
+                self.end(address)
+                self.start(address)
+
     def end(self, address: str) -> None:
         node = self.workers.pop(address)
         with contextlib.suppress(ProcessLookupError):
@@ -151,7 +158,10 @@ class Storm:
                     while not self.nodes.kill_one(kind, rng):
                         self._wait_for_more(driver)
                 self.counts[kind] += 1
-            return driver.wait()
+            while driver.poll() is None:
+                self.nodes.tend()
+                time.sleep(POLL_S)
+            return driver.returncode
         finally:
             driver.kill()
             driver.wait()
@@ -162,6 +172,7 @@ class Storm:
     def _wait_for_more(self, driver: subprocess.Popen) -> None:
         if driver.poll() is not None:
             raise AssertionError(f"the driver ended with {driver.returncode} in the storm:\n{self.log()}")
+        self.nodes.tend()
         time.sleep(POLL_S)
 
     def _drive(self) -> subprocess.Popen:

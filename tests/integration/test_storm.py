@@ -26,6 +26,7 @@ def nodes(s3_endpoint: str) -> Iterator[Nodes]:
     with pytest.MonkeyPatch.context() as patch:
         # Ray ends a worker that was idle for a second: half of the time would go into starting others.
         patch.setenv("RAY_idle_worker_killing_time_threshold_ms", "60000")
+        patch.setenv("RAY_health_check_period_ms", "1000")  # a lost node is found in 5 s, not 15
         with start_cluster(STORE_BYTES) as head, worker_nodes(head, 2) as found:
             yield found
 
