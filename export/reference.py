@@ -19,6 +19,7 @@ from demucs.apply import apply_model
 
 from export.checkpoints import SpecialistModel
 from export.request import from_origin
+from separation import limits
 from separation.__main__ import read
 from separation.contract import SAMPLE_RATE
 from separation.deliver import deliver
@@ -53,7 +54,7 @@ def run(spec: dict[str, Any]) -> dict[str, float]:
     specialists = [each for each in request.specialists() if each.stem in spec["stems"]]
     load_s, clock, audio_s = time.perf_counter() - clock, time.perf_counter(), 0.0
     for track_id, uri in spec["tracks"]:
-        mix = read(uri)
+        mix, _ = read(uri, limits.DEFAULTS)
         audio_s += mix.shape[1] / SAMPLE_RATE
         stems = separate(mix, specialists, spec["overlap"], spec["device"])
         blocks = {stem: [samples] for stem, samples in stems.items()}

@@ -15,6 +15,7 @@ from export.__main__ import export
 from export.parity import compare
 from export.random_bag import RandomBag
 from export.request import Request
+from separation import limits
 from separation.__main__ import read
 from separation.bag import fetch
 from separation.chunks import draw_shifts
@@ -105,7 +106,7 @@ def test_one_shift_is_not_none(sides: Sides) -> None:
 def test_files_of_other_kinds(sides: Sides, tmp_path: Path, rate: int, channels: int) -> None:
     path = tmp_path / "track.wav"
     soundfile.write(path, music(9 * SAMPLE_RATE, channels).T, rate, subtype="FLOAT")
-    mix = read(str(path))
+    mix, _ = read(str(path), limits.DEFAULTS)
     assert mix.shape[0] == 2
     sides.compare(mix)
 

@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 from jobs.pipeline import tables
 from jobs.pipeline.benchmark.result import spread
 from jobs.pipeline.job import Job
+from separation import limits
 from separation.__main__ import read
 from separation.errors import SeparationError, UsageError
 from separation.specialist import ON_GPU
@@ -84,8 +85,10 @@ def snr_db(job: Job, out: Path) -> dict[str, float]:
     for stem in job.stems:
         energy = difference = 0.0
         for row in rows:
-            theirs = read(f"{out}/{row['track_id']}/{stem}.wav").astype(np.float64)
-            ours = read(join(job.output, f"stems/{job.options.path(row['track_id'], stem)}"))
+            path = join(job.output, f"stems/{job.options.path(row['track_id'], stem)}")
+            theirs, _ = read(f"{out}/{row['track_id']}/{stem}.wav", limits.DEFAULTS)
+            ours, _ = read(path, limits.DEFAULTS)
+            theirs = theirs.astype(np.float64)
             energy += float(np.sum(theirs**2))
             difference += float(np.sum((theirs - ours / (row["clip_factor"] or 1.0)) ** 2))
         found[stem] = 10 * math.log10(energy / difference) if difference else math.inf
