@@ -34,6 +34,13 @@ def parser_of_training() -> argparse.ArgumentParser:
     parser.add_argument(
         "--stems", nargs="+", default=list(STEMS), choices=STEMS, help="specialists to train here (all)"
     )
+    parser.add_argument(
+        "--validate",
+        type=int,
+        default=6,
+        metavar="N",
+        help="score every model on N songs (default %(default)s)",
+    )
     parser.add_argument("--seed", type=int, default=0, help="of weights and batches (default %(default)s)")
     parser.add_argument("--device", default="auto", help="cpu, cuda or auto (default)")
     parser.add_argument("--threads", type=int, default=2, help="on a CPU (default %(default)s)")
@@ -49,7 +56,7 @@ def train(args: argparse.Namespace) -> bool:
     torch.set_num_threads(args.threads)
     ends = time.monotonic() + args.seconds
     songs = stored(args.out / "songs", "train", args.songs)
-    unheard = stored(args.out / "songs", "validation", 6)
+    unheard = stored(args.out / "songs", "validation", args.validate)
 
     def trained(
         name: str, rows: list[int], seed: int, schedule: Schedule, start: State | None
@@ -60,7 +67,7 @@ def train(args: argparse.Namespace) -> bool:
         phase = Phase(model, rows, seed, schedule, device)
         if not run(phase, songs, args.out / f"{name}.pt", seconds=ends - time.monotonic()):
             return None
-        if phase.step > phase.begun:
+        if unheard and phase.step > phase.begun:
             for stem, (ours, mix) in validate(phase.averaged(), unheard, rows).items():
                 print(f"{name}: {stem} SDR {ours:.2f} dB on unheard songs, the mix {mix:.2f}", flush=True)
         return phase

@@ -49,7 +49,7 @@ class Phase:
         self.step = self.begun = 0  # steps taken, and taken before this process
 
     def advance(self, songs: list[np.ndarray]) -> float:
-        """One step; the mean loss in dB. Items go through one by one where memory is the bottleneck, the CPU."""
+        """One step; the mean loss in dB. On a CPU the items go through one by one: its caches are small."""
         plan = self.schedule
         long = self.step >= plan.long_from
         size, length = (plan.long_batch, plan.long_length) if long else (plan.batch, plan.length)
