@@ -91,9 +91,9 @@ def train(args: argparse.Namespace) -> bool:
     return True
 
 
-def main() -> int:
-    return 0 if train(parser_of_training().parse_args()) else 1
+def main(words: list[str]) -> int:
+    return 0 if train(parser_of_training().parse_args(words)) else 1
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

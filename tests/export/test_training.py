@@ -1,14 +1,11 @@
-"""Training that can be cut off, a specialist's loss, and the bag that was trained."""
+"""Training that can be cut off, a specialist's loss, and what comes out of the program."""
 
-import json
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from export import request
 from export.__main__ import main as export_main
 from export.training.__main__ import main as train_main
 from export.training.loss import FLOOR, error_db
@@ -16,12 +13,11 @@ from export.training.network import Sizes, build
 from export.training.phase import Phase, Schedule, run
 from export.training.songs import draw_batch, stored
 from export.training.validate import sdr
-from separation.bag import read_bag, sha256_of
+from separation.bag import read_bag
 from separation.contract import SAMPLE_RATE, STEMS
 
 TINY = Sizes(bottom_channels=32, t_layers=1, t_heads=2)
 SHORT = Schedule(4, rate=1e-3, long_from=3, batch=2, length=8192, long_length=16_384, warm_up=1)
-MEGABYTE = 1_000_000
 
 
 @pytest.fixture(scope="module")
@@ -102,9 +98,29 @@ def test_a_batch_is_the_steps_own_and_its_songs_are_kept(tmp_path: Path) -> None
     songs = stored(tmp_path, "train", 2, processes=1)
     assert [song.shape[:2] for song in songs] == [(len(STEMS), 2)] * 2
     again = stored(tmp_path, "train", 2, processes=1)
-    draw: Callable[[list[np.ndarray], int], np.ndarray] = lambda from_, step: draw_batch(  # noqa: E731
-        from_, np.random.default_rng([0, step]), size=2, length=1000
+    batch, same, next_one = (
+        draw_batch(each, np.random.default_rng([0, step]), size=2, length=1000)
+        for each, step in ((songs, 7), (again, 7), (songs, 8))
     )
-    np.testing.assert_array_equal(draw(songs, 7), draw(again, 7))
-    assert (draw(songs, 7) != draw(songs, 8)).any()
+    np.testing.assert_array_equal(batch, same)
+    assert (batch != next_one).any()
     assert not list(tmp_path.glob("*.part"))
+
+
+def test_the_program_leaves_a_bag_that_exports(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out, bag, models = tmp_path / "training", tmp_path / "training/band_ft", tmp_path / "models"
+    small = ["--songs", "1", "--steps", "1", "--fine-steps", "1", "--validate", "0", "--out", str(out)]
+    assert train_main([*small, "--seconds", "0"]) == 1  # cut off in the base model
+    assert train_main([*small, "--stems", "bass"]) == 0
+    assert not bag.exists()
+    assert train_main(small) == 0
+    heads = {
+        stem: torch.load(out / f"{stem}.pt")["model"]["decoder.3.conv_tr.weight"] for stem in ("base", *STEMS)
+    }
+    for stem in STEMS:
+        assert not torch.equal(heads[stem], heads["base"])
+
+    assert export_main([str(bag), "--out", str(models), "--stems", "bass"]) == 0
+    assert export_main(["verify", str(models)]) == 0
+    assert read_bag(models).stems == ("bass",)
+    assert "falls short" not in capsys.readouterr().out
