@@ -78,7 +78,8 @@ def parser_of_export() -> argparse.ArgumentParser:
         description=__doc__,
         epilog="See also python -m export verify --help and python -m export bench --help.",
     )
-    parser.add_argument("bag", metavar="BAG", help="a pretrained name, a folder with <name>.yaml, or random")
+    words = "a pretrained name, a folder with <name>.yaml, band_ft or random"
+    parser.add_argument("bag", metavar="BAG", help=words)
     parser.add_argument("--out", type=Path, required=True, help="the model folder to write")
     parser.add_argument("--stems", nargs="+", help="only these")
     parser.add_argument("--precision", choices=PRECISIONS, default="fp32")

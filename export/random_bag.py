@@ -75,18 +75,24 @@ def sha256_of_state(model: HTDemucs) -> str:
 
 
 def save_bag(bag: RandomBag, name: str, folder: Path, checkpoint_format: str) -> None:
-    """Writes the bag as demucs does: `th` with its `states`, `safetensors` as its tools/export_hf.py."""
+    """Writes the bag as demucs does, in one of FORMATS."""
+    save_models({each.stem: each.model for each in bag.specialists()}, name, folder, checkpoint_format)
+
+
+def save_models(models: dict[str, HTDemucs], name: str, folder: Path, checkpoint_format: str) -> None:
+    """A model for each of STEMS, kept for that stem: `th` with demucs's `states`, `safetensors` as its
+    tools/export_hf.py, both in half precision, and the `<name>.yaml` that lists them."""
     folder.mkdir(parents=True, exist_ok=True)
-    for specialist in bag.specialists():
-        model = specialist.model
+    for stem in STEMS:
+        model = models[stem]
         args, kwargs = model._init_args_kwargs
         state = get_state(model, None, half=True)
         if checkpoint_format == "th":
             package = {"klass": HTDemucs, "args": args, "kwargs": kwargs, "state": state, "training_args": {}}
-            save_with_checksum(package, folder / f"{specialist.stem}.th")
+            save_with_checksum(package, folder / f"{stem}.th")
         else:
             metadata = {"klass": HTDEMUCS, "args": _json(args), "kwargs": _json(kwargs)}
-            save_file(state, folder / f"{specialist.stem}.safetensors", metadata=metadata)
+            save_file(state, folder / f"{stem}.safetensors", metadata=metadata)
     weights = [[float(row == column) for column in range(len(STEMS))] for row in range(len(STEMS))]
     (folder / f"{name}.yaml").write_text(yaml.safe_dump({"models": list(STEMS), "weights": weights}))
 

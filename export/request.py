@@ -6,17 +6,20 @@ from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
 
+import band
 from export.checkpoints import SpecialistModel, bag_name, open_bag
 from export.random_bag import RandomBag
 from separation.errors import UsageError
 
 RANDOM = "random"
+BAND = "band_ft"  # the bag that comes with the project: README, "The demonstration bag"
+BAND_CHECKPOINTS = Path(band.__file__).with_name("checkpoints")
 DEFAULT_SIZES = RandomBag()
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """`bag` is a pretrained name, a folder or "random"; `trust` lets unknown pickles be opened."""
+    """`bag` is a pretrained name, a folder, "band_ft" or "random"; `trust` lets unknown pickles be opened."""
 
     bag: str
     repo: Path | None = None
@@ -25,13 +28,18 @@ class Request:
 
     @property
     def name(self) -> str:
-        return bag_name(self.bag)
+        return bag_name(self._place)
+
+    @property
+    def _place(self) -> str:
+        return str(BAND_CHECKPOINTS) if self.bag == BAND else self.bag
 
     @property
     def origin(self) -> str:
         """The same request as words of a command line; trust is not passed on to another day."""
         if self.bag != RANDOM:
-            words = [str(Path(self.bag).resolve()) if Path(self.bag).is_dir() else self.bag]
+            is_folder = self.bag != BAND and Path(self.bag).is_dir()
+            words = [str(Path(self.bag).resolve()) if is_folder else self.bag]
             return shlex.join(words + (["--repo", str(self.repo.resolve())] if self.repo else []))
         words = [RANDOM]
         for field in fields(RandomBag):
@@ -43,7 +51,7 @@ class Request:
     def specialists(self) -> Iterator[SpecialistModel]:
         if self.bag == RANDOM:
             return self.random.specialists()
-        return open_bag(self.bag, self.repo, self.trust)
+        return open_bag(self._place, self.repo, self.trust)
 
 
 def add_arguments(parser: ArgumentParser) -> None:

@@ -1,0 +1,49 @@
+"""The demonstration bag as it lies in the repo: whole, small, exported from its own checkpoints."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import band
+from band.song import song, split
+from export.__main__ import main
+from export.request import BAND, BAND_CHECKPOINTS, from_origin
+from export.training.validate import sdr
+from separation.bag import fetch, read_bag, sha256_of
+from separation.contract import STEMS
+from separation.separator import collect, separate
+from separation.specialist import Specialist
+
+MODELS = Path(band.__file__).with_name("bag")
+MOST = 12_000_000  # bytes of the four graphs, and of the four checkpoints
+
+
+def test_the_files_are_small_and_those_that_bag_json_names() -> None:
+    bag = read_bag(MODELS)
+    assert (bag.name, bag.stems, bag.origin) == (BAND, STEMS, BAND)
+    for stem, kept in bag.specialists.items():
+        assert sha256_of(MODELS / kept.file) == kept.sha256
+        assert sha256_of(BAND_CHECKPOINTS / f"{stem}.safetensors") == kept.source_sha256
+    for folder, pattern in ((MODELS, "*.onnx"), (BAND_CHECKPOINTS, "*.safetensors")):
+        sizes = [path.stat().st_size for path in folder.glob(pattern)]
+        assert len(sizes) == len(STEMS)
+        assert sum(sizes) <= MOST
+
+
+def test_the_graphs_compute_the_checkpoints(capsys: pytest.CaptureFixture[str]) -> None:
+    assert from_origin(read_bag(MODELS).origin, trust=False).bag == BAND
+    assert main(["verify", str(MODELS)]) == 0
+    assert "falls short" not in capsys.readouterr().out
+
+
+def test_every_stem_is_nearer_than_the_mix() -> None:
+    bag = read_bag(MODELS)
+    specialists = {stem: Specialist(fetch(bag, stem, MODELS), stem, provider="cpu") for stem in STEMS}
+    sounds = song(split("test")[0], 12.0)
+    stems = separate(sounds["mix"], specialists)
+    for stem in STEMS:
+        true, found = sounds[stem], np.asarray(collect(stems[stem]))
+        assert sdr(true, found) > sdr(true, sounds["mix"]) + 3
+        others = [sdr(sounds[other], found) for other in STEMS if other != stem]
+        assert sdr(true, found) > max(others) + 3

@@ -1,0 +1,126 @@
+"""Training that can be cut off, a specialist's loss, and what comes out of the program."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from export.__main__ import main as export_main
+from export.training.__main__ import main as train_main
+from export.training.loss import FLOOR, error_db
+from export.training.network import Sizes, build
+from export.training.phase import Phase, Schedule, run
+from export.training.songs import draw_batch, stored
+from export.training.validate import sdr
+from separation.bag import read_bag
+from separation.contract import SAMPLE_RATE, STEMS
+
+TINY = Sizes(bottom_channels=32, t_layers=1, t_heads=2)
+SHORT = Schedule(4, rate=1e-3, long_from=3, batch=2, length=8192, long_length=16_384, warm_up=1)
+
+
+@pytest.fixture(scope="module")
+def songs() -> list[np.ndarray]:
+    rng = np.random.default_rng(0)
+    return [0.1 * rng.standard_normal((4, 2, SAMPLE_RATE)).astype(np.float16) for _ in range(3)]
+
+
+def phase_of(rows: list[int]) -> Phase:
+    return Phase(build(TINY, seed=1), rows, seed=5, schedule=SHORT, device="cpu")
+
+
+def test_a_run_that_is_cut_off_ends_as_one_that_is_not(songs: list[np.ndarray], tmp_path: Path) -> None:
+    whole = phase_of([0, 1, 2, 3])
+    assert run(whole, songs, tmp_path / "whole.pt")
+
+    path, cuts = tmp_path / "cut.pt", 0
+    while not run(phase_of([0, 1, 2, 3]), songs, path, seconds=0):  # a new process a step
+        cuts += 1
+    assert cuts == SHORT.steps
+    expected, found = (torch.load(each) for each in (tmp_path / "whole.pt", path))
+    assert found["step"] == expected["step"] == SHORT.steps
+    for part in ("model", "average"):
+        assert all(torch.equal(found[part][name], tensor) for name, tensor in expected[part].items())
+    fresh = build(TINY, seed=1).state_dict()
+    assert not all(torch.equal(fresh[name], tensor) for name, tensor in found["model"].items())
+
+
+def test_a_specialist_learns_its_row_alone(songs: list[np.ndarray]) -> None:
+    phase = phase_of([1])
+    before = {name: tensor.clone() for name, tensor in phase.model.state_dict().items()}
+    phase.advance(songs)
+    last = phase.model.decoder[-1].conv_tr.weight  # (channels, 4 stems x 4, 8, 1)
+    moved = (last != before["decoder.3.conv_tr.weight"]).any(3).any(2).any(0)
+    decay = phase.optimizer.param_groups[0]["weight_decay"] * SHORT.rate_at(0)
+    others = [row for row in range(16) if row // 4 != 1]
+    assert moved[4:8].all()
+    shrunk = before["decoder.3.conv_tr.weight"] * (1 - decay)
+    torch.testing.assert_close(last[:, others], shrunk[:, others], rtol=1e-6, atol=1e-9)
+    assert (last[:, 4:8] - shrunk[:, 4:8]).abs().max() > 1e-5
+
+
+def test_the_network_starts_as_masks_of_ones() -> None:
+    model = build(Sizes(), seed=0).eval()
+    wave = 0.1 * torch.randn(1, 2, 30_000, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        stems = model.train()(wave)
+    for stem in stems[0]:
+        # Some gain of the mix, and little else: without the start it has nothing of the mix in it.
+        likeness = torch.nn.functional.cosine_similarity(stem.flatten(), wave.flatten(), dim=0)
+        assert likeness > 0.7
+
+
+def test_the_loss_is_the_error_of_every_second() -> None:
+    generator = torch.Generator().manual_seed(0)
+    target = torch.randn(1, 2, 2, 2 * SAMPLE_RATE, generator=generator)
+    mix = target.sum(1)
+    level = (mix**2).mean()
+    estimate = target.clone()
+    estimate[:, 0, :, SAMPLE_RATE:] += 0.1 * level.sqrt()
+    errors = error_db(estimate, target, mix)
+    assert errors.shape == (1, 2, 2)
+    expected = 10 * torch.tensor([FLOOR, 0.01 + FLOOR]).log10()
+    torch.testing.assert_close(errors[0, 0], expected, atol=0.1, rtol=0)
+    assert torch.all(errors[0, 1] < 10 * np.log10(FLOOR) + 0.1)
+
+
+def test_sdr_counts_the_seconds_that_sound() -> None:
+    reference = np.zeros((2, 3 * SAMPLE_RATE), np.float32)
+    reference[:, SAMPLE_RATE:] = 0.5
+    estimate = reference.copy()
+    estimate[:, :SAMPLE_RATE] = 9.0  # silent in the reference: museval leaves it out
+    estimate[:, SAMPLE_RATE:] *= 0.9
+    assert sdr(reference, estimate) == pytest.approx(20, abs=0.01)
+
+
+def test_a_batch_is_the_steps_own_and_its_songs_are_kept(tmp_path: Path) -> None:
+    songs = stored(tmp_path, "train", 2, processes=1)
+    assert [song.shape[:2] for song in songs] == [(len(STEMS), 2)] * 2
+    again = stored(tmp_path, "train", 2, processes=1)
+    batch, same, next_one = (
+        draw_batch(each, np.random.default_rng([0, step]), size=2, length=1000)
+        for each, step in ((songs, 7), (again, 7), (songs, 8))
+    )
+    np.testing.assert_array_equal(batch, same)
+    assert (batch != next_one).any()
+    assert not list(tmp_path.glob("*.part"))
+
+
+def test_the_program_leaves_a_bag_that_exports(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out, bag, models = tmp_path / "training", tmp_path / "training/band_ft", tmp_path / "models"
+    small = ["--songs", "1", "--steps", "1", "--fine-steps", "1", "--validate", "0", "--out", str(out)]
+    assert train_main([*small, "--seconds", "0"]) == 1  # cut off in the base model
+    assert train_main([*small, "--stems", "bass"]) == 0
+    assert not bag.exists()
+    assert train_main(small) == 0
+    heads = {
+        stem: torch.load(out / f"{stem}.pt")["model"]["decoder.3.conv_tr.weight"] for stem in ("base", *STEMS)
+    }
+    for stem in STEMS:
+        assert not torch.equal(heads[stem], heads["base"])
+
+    assert export_main([str(bag), "--out", str(models), "--stems", "bass"]) == 0
+    assert export_main(["verify", str(models)]) == 0
+    assert read_bag(models).stems == ("bass",)
+    assert "falls short" not in capsys.readouterr().out
