@@ -23,8 +23,7 @@ from rich.table import Table
 
 RESULT = ROOT / "demo"
 BUCKET = "demo"
-# 0.4 s a chunk on 2 cores. Fewer channels alone save little, as the transformer keeps its 512.
-SMALL = ("--channels", "8", "--bottom-channels", "64", "--layers", "3")
+BAG = ROOT / "band/bag"  # knows the synthetic band that the catalogue is made of
 BROKEN = "broken/not really audio.mp3"  # as python -m band --broken names it
 TABLE_COLUMNS = 110  # a log has no width of its own
 console = Console(highlight=False, width=None if sys.stdout.isatty() else TABLE_COLUMNS)
@@ -42,13 +41,9 @@ def step(name: str, times: dict[str, float]) -> Iterator[None]:
     times[name] = time.perf_counter() - start
 
 
-def prepare_models(bench: Workbench, models: str | None) -> Path:
-    """A model folder on this machine: the given one, or a small bag of seeded random weights."""
+def copy_models(bench: Workbench, models: str) -> Path:
+    """The model folder, from wherever it is, on this machine."""
     folder = bench.home / "models"
-    if models is None:
-        options = [*SMALL, "--seed", "0", "--out", str(folder)]
-        bench.finish([sys.executable, "-m", "export", "random", *options])
-        return folder
     files, path = fsspec.url_to_fs(models)
     if not files.exists(f"{path.rstrip('/')}/bag.json"):
         raise DemoError(f"--models {models}: expected a model folder with a bag.json (python -m export)")
@@ -96,12 +91,12 @@ def check(folder: Path, code: int, expected: list[str] | None) -> None:
             raise DemoError(f"{track}: done by the tables, and without stems in {folder / 'stems'}")
 
 
-def demo(models: str | None, catalogue: Path | None) -> None:
+def demo(models: str, catalogue: Path | None) -> None:
     times: dict[str, float] = {}
     with contextlib.ExitStack() as stack:
         bench = stack.enter_context(workbench())
-        with step("prepare a model folder", times):
-            folder = prepare_models(bench, models)
+        with step("copy the model folder", times):
+            folder = copy_models(bench, models)
         shutil.rmtree(RESULT, ignore_errors=True)
         if catalogue:
             shutil.copytree(catalogue, RESULT / "catalogue")
@@ -134,15 +129,13 @@ def demo(models: str | None, catalogue: Path | None) -> None:
     console.print(
         f"listen: the mixes are in {RESULT / 'catalogue'}, the stems in {RESULT / 'stems'}", soft_wrap=True
     )
-    if models is None:
-        console.print(
-            "The weights were random: the stems show the road, not a separation. --models takes a real bag."
-        )
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--models", metavar="URI", help="a model folder (default: small, of random weights)")
+    parser.add_argument(
+        "--models", metavar="URI", default=str(BAG), help="a model folder (default: the demonstration bag)"
+    )
     parser.add_argument(
         "--catalogue", type=Path, metavar="DIR", help="your own tracks (default: seeded songs)"
     )
