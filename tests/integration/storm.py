@@ -64,7 +64,8 @@ class Nodes:
     def tend(self) -> None:
         """Starts those again that ended by themselves, as `ray start` does on a machine that is too slow."""
         for address, node in list(self.workers.items()):
-            if node.poll() is not None:
+            # Its number must stay its own until its group has been killed: this does not wait for it.
+            if os.waitid(os.P_PID, node.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT):
                 self.end(address)
                 self.start(address)
 
