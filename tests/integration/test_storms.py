@@ -37,6 +37,7 @@ from tests.integration.conftest import STORE_BYTES, job_command, start_cluster
 
 PATIENCE_S = 6.0  # of the small tests
 TRACKS = 12
+pytestmark = pytest.mark.chaos
 Job = Callable[..., "subprocess.Popen[str]"]
 
 
@@ -160,7 +161,6 @@ def test_expired_credentials_stop_the_job(job: Job, proxy: Proxy, bucket: str, t
     assert committed(f"{bucket}/expired") == 0
 
 
-@pytest.mark.chaos
 def test_thirty_percent_slow_down_costs_at_most_twice_the_requests(
     job: Job, proxy: Proxy, bucket: str, tmp_path: Path
 ) -> None:
@@ -178,7 +178,6 @@ def test_thirty_percent_slow_down_costs_at_most_twice_the_requests(
     assert storm <= 2 * calm
 
 
-@pytest.mark.chaos
 def test_objects_of_a_hundred_megabytes_through_broken_reads(
     job: Job, proxy: Proxy, bucket: str, tmp_path: Path
 ) -> None:
@@ -199,7 +198,6 @@ def outage_of(proxy: Proxy, seconds: float, driver: "subprocess.Popen[str]") -> 
         time.sleep(0.5)
 
 
-@pytest.mark.chaos
 @pytest.mark.parametrize(("seconds", "code"), [(60, 0), (600, 2)])
 def test_outages_of_a_minute_and_of_ten(
     proxy: Proxy, bucket: str, tmp_path: Path, seconds: float, code: int
