@@ -1,6 +1,6 @@
 import itertools
-import os
 import re
+import socket
 import subprocess
 import sys
 import threading
@@ -15,11 +15,10 @@ from separation.stores import S3_SETTINGS
 from tests.outputs import Row, write_output
 
 COUNTER = itertools.count()
-# Two that have nothing in common: moto keeps all in memory and believes everybody, nanio keeps files and
-# checks signatures.
+# Two that have nothing in common: moto keeps all in memory, localbucket in folders.
 SERVERS = {
-    "moto": ("moto.server", "-H", "127.0.0.1", "-p", "0"),
-    "nanio": ("nanio", "serve", "--host", "127.0.0.1", "--port", "0", "--data-dir", "data"),
+    "moto": ("moto.server", "-H", "127.0.0.1", "-p"),
+    "localbucket": ("localbucket", "data", "--host", "127.0.0.1", "--port"),
 }
 
 
@@ -30,27 +29,27 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.fixture(scope="session")
 def s3_endpoint(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A real S3 server on a free loopback port, and the environment that leads to it."""
-    arguments = SERVERS[pytestconfig.getoption("s3")]
-    command = [sys.executable, "-u", "-m", *arguments]
-    keys = {"NANIO_ACCESS_KEY": "test-key", "NANIO_SECRET_KEY": "test-secret"}
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = str(probe.getsockname()[1])
+    command = [sys.executable, "-u", "-m", *SERVERS[pytestconfig.getoption("s3")], port]
     server = subprocess.Popen(
         command,
         cwd=tmp_path_factory.mktemp("s3"),
-        env=os.environ | keys,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
         text=True,
     )
-    assert server.stderr is not None
+    assert server.stdout is not None
     try:
         seen = ""
-        for line in server.stderr:
+        for line in server.stdout:
             seen += line
-            if found := re.search(r"http://127\.0\.0\.1:\d+", line):
+            if found := re.search(rf"http://127\.0\.0\.1:{port}", line):
                 break
         else:
             raise RuntimeError(f"the S3 server ended before it listened:\n{seen}")
-        threading.Thread(target=server.stderr.read, daemon=True).start()  # a full pipe would stop it
+        threading.Thread(target=server.stdout.read, daemon=True).start()  # a full pipe would stop it
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("AWS_ENDPOINT_URL", found[0])
             patch.setenv("AWS_ACCESS_KEY_ID", "test-key")

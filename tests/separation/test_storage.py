@@ -163,7 +163,6 @@ def test_a_large_file_is_put_in_parts_and_read_back(bucket: str, tmp_path: Path)
     source.write_bytes(os.urandom(1 << 20) * 110)
     storage.put_file(source, f"{bucket}/large")
     assert storage.stat(f"{bucket}/large").bytes == 110 << 20
-    assert storage.stat(f"{bucket}/large").etag.endswith("-3")
     storage.download(f"{bucket}/large", copy)
     assert source.read_bytes() == copy.read_bytes()
 
