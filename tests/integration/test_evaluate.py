@@ -147,7 +147,8 @@ def write_truth(bench: Bench, folder: Path) -> Path:
     for path in bench.demucs.rglob("mixture.wav/*.wav"):
         stem, _ = soundfile.read(path)
         song, _ = soundfile.read(bench.mixture.with_name(path.name))
-        truth = stem + 10 ** (-10 / 20) * np.std(stem) / np.std(song) * song
+        below = 10 ** (-10 / 20) * np.sqrt(np.mean(stem**2) / np.mean(song**2))
+        truth = stem + below * song
         folder.mkdir(parents=True, exist_ok=True)
         soundfile.write(folder / path.name, truth, SAMPLE_RATE, subtype="FLOAT")
     return folder
@@ -171,7 +172,7 @@ def test_the_job_scores_what_demucs_scores(
     for stem in STEMS:
         for metric in scoring.METRICS:
             demucs_db = scores["demucs", stem, metric]
-            assert 5 < demucs_db < 15, scores
+            assert 3 < demucs_db < 30, scores  # a sparse stem's median second is quieter than its whole
             assert scores["job", stem, metric] == pytest.approx(demucs_db, abs=0.01)
 
 
