@@ -50,7 +50,7 @@ TASKS_AT_ONCE = 8  # of probe, chunk and stitch, each a process here
 NODE = "n" * 56  # a node id's length
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SimulatedJob(Job):
     length: int  # samples of every track
     chunk_s: float  # that an actor takes for a chunk while the other specialists use the device too
