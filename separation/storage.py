@@ -202,12 +202,16 @@ def create_bytes(data: bytes, uri: str) -> bool:
     the one who won (S3's 412), so what is there decides.
     """
     fs, path = open_store(uri)
-    with writing(uri):
-        if isinstance(fs, LocalFileSystem):
-            _create_local(data, Path(path))
-        else:
-            with contextlib.suppress(FileExistsError):
-                fs.pipe_file(path, data, mode="create")
+
+    def attempt() -> None:
+        with writing(uri):
+            if isinstance(fs, LocalFileSystem):
+                _create_local(data, Path(path))
+            else:
+                with contextlib.suppress(FileExistsError):
+                    fs.pipe_file(path, data, mode="create")
+
+    patiently(attempt)
     return read_bytes(uri) == data
 
 

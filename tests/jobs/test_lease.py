@@ -21,7 +21,7 @@ with Lease(sys.argv[1], "dead"):
 
 
 def locks(output: str) -> list[Lock]:
-    return [Lock(**json.loads(path.read_bytes())) for path in sorted(Path(output, "locks").iterdir())]
+    return [Lock(**json.loads(path.read_bytes())) for path in sorted(Path(output, "locks").glob("*.json"))]
 
 
 def elsewhere(output: Path, **more: object) -> Lock:

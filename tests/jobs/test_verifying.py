@@ -21,7 +21,7 @@ from jobs.verifying.stored import Sample
 from separation.errors import UsageError
 from tests.outputs import write_tables
 
-NOW = datetime.now(UTC) + timedelta(seconds=1)
+NOW = datetime.now(UTC) + timedelta(days=1)  # later than every file that a test writes
 STEMS = {"drums", "bass"}
 
 
@@ -92,7 +92,7 @@ def test_what_is_young_is_no_problem(tmp_path: Path) -> None:
     write_tables(tmp_path, "r1", [row("a.wav", tmp_path)])
     (tmp_path / "stems/nobody.wav").write_bytes(b"")
     (tmp_path / f"stems/.{'0' * 32}.part").write_bytes(b"")
-    with Problems(NOW - timedelta(hours=1)) as problems:
+    with Problems(NOW - timedelta(days=2)) as problems:
         look(tmp_path, ["a.wav"], problems)
         assert not problems.counts
         assert dict(problems.young) == {Kind.ORPHAN_STEM: 1, Kind.UNFINISHED_UPLOAD: 1}
