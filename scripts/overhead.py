@@ -22,6 +22,7 @@ from rich.table import Table
 
 from band.catalogue import draw_specs, write_catalogue
 from jobs.pipeline.tables import read_table
+from separation import limits
 from separation.__main__ import read
 from separation.bag import fetch, read_bag
 from separation.contract import SAMPLE_RATE
@@ -70,7 +71,7 @@ def run_bare(tracks: Path, output: Path, models: str, stems: str) -> tuple[float
         specialists[stem] = Specialist(file, stem, bag.stems, provider="cpu", threads=threads)
     audio, clock = 0.0, time.perf_counter()
     for path in sorted(path for path in tracks.rglob("*") if path.is_file()):
-        mix = read(str(path))
+        mix, _ = read(str(path), limits.DEFAULTS)
         separated = separate(mix, specialists)
         deliver(separated, str(path.relative_to(tracks)), mix.shape[1], Options(), str(output))
         audio += mix.shape[1] / SAMPLE_RATE
