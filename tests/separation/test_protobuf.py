@@ -111,7 +111,7 @@ def test_a_compiled_engine_is_refused() -> None:
     """TensorRT's provider would read, and run, the file that `ep_cache_context` names."""
     model = gain_graph(0.5)
     node = helper.make_node(
-        "EPContext", ["mix"], ["x"], domain="com.microsoft", embed_mode=0, ep_cache_context="/tmp/engine"
+        "EPContext", ["mix"], ["x"], domain="com.microsoft", embed_mode=0, ep_cache_context="engine.bin"
     )
     model.graph.node.append(node)
     assert "EPContext" in outside_of(model.SerializeToString())
