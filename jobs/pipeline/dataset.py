@@ -59,6 +59,7 @@ def configure() -> None:
     context.target_max_block_size = None  # one task's output stays one block: a section stays whole
     context.enable_progress_bars = False
     context.print_on_execution_start = False
+    context.issue_detectors_config.detectors = []  # it asks for `memory` options that the plan has in hand
     context.raise_original_map_exception = True  # a ModelError stays one on its way to the driver
 
 

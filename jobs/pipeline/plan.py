@@ -103,10 +103,14 @@ def derive(nodes: Sequence[Node], specialists: int, provider: str, overrides: di
 
 
 def _on_cpus(nodes: Sequence[Node], specialists: int, given: dict[str, Any]) -> Plan:
-    """Every node holds the same actors of each pool, which take turns on its cores."""
+    """Every node holds the same actors of each pool, which take turns on its cores.
+
+    Several sessions of few threads before few of many: a thread that another program pushes aside holds up
+    its own session alone (docs/decisions.md).
+    """
     smallest = min(node.cpus for node in nodes)
     cores = max(1, int(smallest))
-    threads = given.get("threads") or min(cores, MOST_THREADS, max(2, cores // max(1, specialists)))
+    threads = given.get("threads") or min(MOST_THREADS, max(1, cores // max(1, specialists)))
     turns = max(1, cores // threads)
     a_node = max(1, math.ceil(turns / specialists))
     left = smallest - max(RAY_TASK_CPUS, smallest / 8)

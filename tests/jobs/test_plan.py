@@ -21,11 +21,16 @@ def plan(*nodes: Node, specialists: int = 4, provider: str = "auto", **overrides
     return derive(nodes, specialists, provider, overrides)
 
 
-def test_two_cpus_take_turns_with_both_cores() -> None:
+def test_two_cpus_give_two_specialists_a_core_each() -> None:
     two = plan(Node(2, 0, 7 * GB))
-    assert (two.provider, two.actors, two.threads, two.turns, two.batch) == ("cpu", 1, 2, 1, 1)
+    assert (two.provider, two.actors, two.threads, two.turns, two.batch) == ("cpu", 1, 1, 2, 1)
     assert 4 * two.cpus_per_actor + RAY_TASK_CPUS <= 2
     assert two.cpus_per_actor < 0.4  # or four pools and Ray's tasks wait for each other
+
+
+def test_one_specialist_has_both_cores_to_itself() -> None:
+    one = plan(Node(2, 0, 7 * GB), specialists=1)
+    assert (one.actors, one.threads, one.turns) == (1, 2, 1)
 
 
 def test_one_gpu_holds_four_quarters() -> None:
