@@ -46,6 +46,8 @@ class Options:
                 f"--filename {self.filename!r} needs {{track_id}} and {{stem}}: without them, files "
                 "of different tracks or stems would overwrite each other"
             )
+        if {"", ".", ".."} & set(self.filename.split("/")):
+            raise UsageError(f"--filename {self.filename!r} must stay below the output folder")
 
     @property
     def grid_shifts(self) -> tuple[int, ...]:

@@ -29,6 +29,8 @@ def test_a_path_names_track_and_stem() -> None:
         ({"bits": 24, "format": "mp3"}, "int24"),
         ({"filename": "{stem}.{ext}"}, "track_id"),
         ({"filename": "{track_id}/{colour}/{stem}"}, "colour"),
+        ({"filename": "../{track_id}/{stem}"}, "below the output"),
+        ({"filename": "/{track_id}/{stem}"}, "below the output"),
         ({"shifts": -1}, "shifts"),
         ({"overlap": 1.0}, "overlap"),
     ],
