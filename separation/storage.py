@@ -24,7 +24,7 @@ from separation import s3
 from separation.errors import SeparationError
 from separation.patience import patiently
 from separation.showing import shown
-from separation.stores import DamagedRead, is_s3, open_store, reading, writing
+from separation.stores import DamagedRead, code, is_s3, open_store, reading, writing
 
 UNFINISHED = re.compile(r"\.[0-9a-f]{32}\.part")  # local files that `_replacing` writes
 PIECE = 16 << 20  # bytes of an object that are in memory while it is hashed
@@ -207,9 +207,12 @@ def create_bytes(data: bytes, uri: str) -> bool:
         with writing(uri):
             if isinstance(fs, LocalFileSystem):
                 _create_local(data, Path(path))
-            else:
-                with contextlib.suppress(FileExistsError):
-                    fs.pipe_file(path, data, mode="create")
+                return
+            try:
+                fs.pipe_file(path, data, mode="create")
+            except OSError as error:  # FileExistsError only from stores that name the condition, as AWS does
+                if not (isinstance(error, FileExistsError) or code(error) == "PreconditionFailed"):
+                    raise
 
     patiently(attempt)
     return read_bytes(uri) == data

@@ -27,12 +27,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 @pytest.fixture(scope="session")
-def s3_endpoint(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def s3(pytestconfig: pytest.Config) -> str:
+    """Which of SERVERS the tests run on."""
+    return str(pytestconfig.getoption("s3"))
+
+
+@pytest.fixture(scope="session")
+def s3_endpoint(s3: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A real S3 server on a free loopback port, and the environment that leads to it."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = str(probe.getsockname()[1])
-    command = [sys.executable, "-u", "-m", *SERVERS[pytestconfig.getoption("s3")], port]
+    command = [sys.executable, "-u", "-m", *SERVERS[s3], port]
     server = subprocess.Popen(
         command,
         cwd=tmp_path_factory.mktemp("s3"),

@@ -1,4 +1,5 @@
 import json
+import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -82,8 +83,9 @@ def test_a_killed_run_is_followed_at_once(tmp_path: Path) -> None:
     with pytest.raises(OutputInUse), Lease(str(tmp_path), "early"):
         pass
     holder.kill()
+    os.waitid(os.P_PID, holder.pid, os.WEXITED | os.WNOWAIT)  # dead, and still a zombie
     waited: list[str] = []
-    with Lease(str(tmp_path), "next", waited.append):  # the dead one is a zombie, as nobody waited for it
+    with Lease(str(tmp_path), "next", waited.append):
         (lock,) = locks(str(tmp_path))
         assert lock.run_id == "next"
     holder.communicate()

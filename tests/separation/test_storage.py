@@ -158,11 +158,12 @@ def test_a_folder_that_cannot_be_written_is_the_store_s_fault(tmp_path: Path) ->
         storage.put_bytes(b"", f"{tmp_path}/file/stem")
 
 
-def test_a_large_file_is_put_in_parts_and_read_back(bucket: str, tmp_path: Path) -> None:
+def test_a_large_file_is_put_in_parts_and_read_back(bucket: str, s3: str, tmp_path: Path) -> None:
     source, copy = tmp_path / "source", tmp_path / "copy"
     source.write_bytes(os.urandom(1 << 20) * 110)
     storage.put_file(source, f"{bucket}/large")
     assert storage.stat(f"{bucket}/large").bytes == 110 << 20
+    assert storage.stat(f"{bucket}/large").etag.endswith("-3") or s3 == "localbucket"  # which counts no parts
     storage.download(f"{bucket}/large", copy)
     assert source.read_bytes() == copy.read_bytes()
 
@@ -204,7 +205,9 @@ def test_a_long_listing_arrives_in_pages(proxy, bucket: str) -> None:
     assert listed == str([f"{bucket}/{key}" for key in sorted(KEYS)])
 
 
-def test_the_marker_of_a_folder_is_no_file(bucket: str) -> None:
+def test_the_marker_of_a_folder_is_no_file(bucket: str, s3: str) -> None:
+    if s3 == "localbucket":
+        pytest.skip("localbucket keeps keys as files and has no such marker")
     fs = fsspec.filesystem("s3", **S3_SETTINGS)
     fs.call_s3("put_object", Bucket=bucket[5:], Key="made-in-a-console/")
     assert list(storage.list_files(bucket)) == []
