@@ -6,6 +6,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -73,8 +74,8 @@ def job(cluster: dict[str, str], proxy: Proxy, bucket: str, tmp_path: Path) -> I
         )
         return started[-1]
 
-    yield start
-    proxy.storm, proxy.outage = (), False
+    with clear_sky(proxy):
+        yield start
     for process in started:
         process.kill()
         process.wait()
@@ -195,6 +196,15 @@ def test_objects_of_a_hundred_megabytes_through_broken_reads(
     assert stems(f"{bucket}/storm") == stems(f"{bucket}/calm")
 
 
+@contextmanager
+def clear_sky(proxy: Proxy) -> Iterator[None]:
+    """Afterwards, whatever came."""
+    try:
+        yield
+    finally:
+        proxy.storm, proxy.outage = (), False
+
+
 def outage_of(proxy: Proxy, seconds: float, driver: "subprocess.Popen[str]") -> None:
     """Ends after `seconds`, or with the driver: the outage itself is what is tested, not how long."""
     proxy.outage = True
@@ -213,14 +223,15 @@ def test_outages_of_a_minute_and_of_ten(
     arguments = ("--input", f"{bucket}/in/", "--output", f"{bucket}/out", "--models", str(models))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AWS_ENDPOINT_URL", proxy.endpoint)
-        with start_cluster(STORE_BYTES) as cluster:
+        patch.delenv(PATIENCE_VARIABLE, raising=False)  # of the cluster beside this one
+        with start_cluster(STORE_BYTES) as cluster, clear_sky(proxy):
             command = job_command(tmp_path, *arguments)
             pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
             driver = subprocess.Popen(command, env=cluster.environment, **pipes)  # type: ignore[call-overload]
             wait_for(proxy, driver, f"PUT /{bucket[5:]}/out/stems/")
             outage_of(proxy, seconds, driver)
-            assert driver.wait() == code, driver.communicate()[0]
             proxy.outage = False
+            assert driver.wait() == code, driver.communicate()[0]
             again = subprocess.run(command, env=cluster.environment, capture_output=True, text=True)
             assert again.returncode == 0, again.stdout
     assert len(stems(f"{bucket}/out")) == TRACKS * len(STEMS)
