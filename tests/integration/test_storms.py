@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -110,10 +111,10 @@ def finished(process: "subprocess.Popen[str]", expected: int) -> str:
     return output
 
 
-def wait_for(proxy: Proxy, driver: "subprocess.Popen[str]", request: str) -> None:
+def wait_for(proxy: Proxy, driver: "subprocess.Popen[Any]", request: str) -> None:
     """Until the driver's job has asked for something that begins so."""
     while not any(seen.startswith(request) for seen in proxy.seen):
-        assert driver.poll() is None, driver.communicate()[0]
+        assert driver.poll() is None, "the driver ended before"
         time.sleep(0.05)
 
 
@@ -205,7 +206,7 @@ def clear_sky(proxy: Proxy) -> Iterator[None]:
         proxy.storm, proxy.outage = (), False
 
 
-def outage_of(proxy: Proxy, seconds: float, driver: "subprocess.Popen[str]") -> None:
+def outage_of(proxy: Proxy, seconds: float, driver: "subprocess.Popen[Any]") -> None:
     """Ends after `seconds`, or with the driver: the outage itself is what is tested, not how long."""
     proxy.outage = True
     threading.Timer(seconds, lambda: setattr(proxy, "outage", False)).start()
@@ -226,12 +227,12 @@ def test_outages_of_a_minute_and_of_ten(
         patch.delenv(PATIENCE_VARIABLE, raising=False)  # of the cluster beside this one
         with start_cluster(STORE_BYTES) as cluster, clear_sky(proxy):
             command = job_command(tmp_path, *arguments)
-            pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-            driver = subprocess.Popen(command, env=cluster.environment, **pipes)  # type: ignore[call-overload]
+            log = (tmp_path / "log").open("w+")  # a pipe that nobody reads would fill in ten minutes
+            driver = subprocess.Popen(command, env=cluster.environment, stdout=log, stderr=subprocess.STDOUT)
             wait_for(proxy, driver, f"PUT /{bucket[5:]}/out/stems/")
             outage_of(proxy, seconds, driver)
             proxy.outage = False
-            assert driver.wait() == code, driver.communicate()[0]
+            assert driver.wait() == code, (tmp_path / "log").read_text()
             again = subprocess.run(command, env=cluster.environment, capture_output=True, text=True)
             assert again.returncode == 0, again.stdout
     assert len(stems(f"{bucket}/out")) == TRACKS * len(STEMS)
