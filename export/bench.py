@@ -9,9 +9,7 @@ import json
 import statistics
 import subprocess
 import sys
-import time
 from argparse import Namespace
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
 from importlib.metadata import version
@@ -23,9 +21,11 @@ import torch
 from demucs.htdemucs import HTDemucs
 
 from export import published
+from export.bench_gpu import bench_gpu
 from export.graph import SpecialistModule, to_onnx
 from export.parity import Parity, compare, music_like, torch_stem
 from export.random_bag import RandomBag
+from export.turns import take_turns
 from separation.contract import STEMS
 from separation.specialist import Specialist
 
@@ -73,6 +73,12 @@ def bench(args: Namespace) -> str:
             content = to_onnx(SpecialistModule(model, STEMS.index(STEM), precision))
             (folder / f"{precision}.onnx").write_bytes(content)
         tables = [_bench(model, segments, folder, threads, args.rounds) for threads in args.threads]
+        if torch.cuda.is_available():
+            ours = {
+                f"{precision}, onnxruntime": Specialist(folder / f"{precision}.onnx", STEM, provider="cuda")
+                for precision in ("fp32", "fp16")
+            }
+            tables.append(bench_gpu(model, STEMS.index(STEM), ours, segments, args.rounds))
     return "\n".join(tables)
 
 
@@ -89,7 +95,7 @@ def _bench(model: HTDemucs, segments: np.ndarray, folder: Path, threads: int, ro
         for provider in providers
     }
     specialists = {name: open_graph(*way) for name, way in timed.items()}
-    seconds = _take_turns(
+    seconds = take_turns(
         {"PyTorch": lambda: torch_stem(model, row, segments)}
         | {name: lambda each=each: each(segments) for name, each in specialists.items()},
         rounds,
@@ -121,22 +127,11 @@ def _load_and_peak(folder: Path, graph: str, provider: str, threads: int) -> tup
     return load_s, peak_rss_mb
 
 
-def _take_turns(ways: dict[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
-    """Seconds of every way in every round; one round before them warms up and does not count."""
-    seconds: dict[str, list[float]] = {name: [] for name in ways}
-    for _ in range(rounds + 1):
-        for name, run in ways.items():
-            started = time.perf_counter()
-            run()
-            seconds[name].append(time.perf_counter() - started)
-    return {name: each[1:] for name, each in seconds.items()}
-
-
 def _matmul_rate(threads: int) -> float:
     """GFLOP/s of a product of two float32 matrices, the median of five."""
     torch.set_num_threads(threads)
     left, right = torch.rand(2, SIDE, SIDE, generator=torch.Generator().manual_seed(0))
-    seconds = _take_turns({"": lambda: left @ right}, 5)[""]
+    seconds = take_turns({"": lambda: left @ right}, 5)[""]
     return 2 * SIDE**3 / statistics.median(seconds) / 1e9
 
 

@@ -1,9 +1,12 @@
 from pathlib import Path
 
 import pytest
+import torch
 
 from export import published
 from export.bench import Line, report
+from export.bench_gpu import bench_gpu
+from export.graph import SpecialistModule, to_onnx
 from export.parity import BARS, Parity, compare, music_like, torch_stem
 from separation.specialist import Specialist
 from tests.export.conftest import SMALL
@@ -30,6 +33,21 @@ def test_the_report_sets_every_line_beside_pytorch() -> None:
     assert "| fp32 | 1.50; 1.00 to 2.00 | 2.00 | 206% | 121.0 | 6.0e-07 | 85.5 | 0.90 | 700 |" in text
     assert "| fp16 |  |  |  | 70.0 | 1.0e-03 | 85.6 |  |  |" in text
     assert "a processor, 1 thread, torch " in text
+
+
+def test_the_table_of_a_gpu_as_a_cpu_computes_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every row but the compiler's own speed: here it stands aside, since it asks for a C++ compiler."""
+    monkeypatch.setattr(torch, "compile", lambda model: model)
+    model = SMALL.model("other")
+    (tmp_path / "fp32.onnx").write_bytes(to_onnx(SpecialistModule(model, 2, "fp32")))
+    ours = {"fp32, onnxruntime": Specialist(tmp_path / "fp32.onnx", "other", provider="cpu", threads=1)}
+    text = bench_gpu(model, 2, ours, music_like(1), rounds=1, device="cpu", batches=(1,))
+    assert text.startswith("| cpu, batch 1 |")
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines()[2:] if line]
+    found = {row[0]: float(row[3]) for row in rows}
+    assert list(found) == ["PyTorch fp32", "PyTorch fp16", "PyTorch fp16, compiled", "fp32, onnxruntime"]
+    assert found["fp32, onnxruntime"] > 100
+    assert 30 < found["PyTorch fp16"] < 100  # it is float16, and it is the same model
 
 
 @pytest.mark.parametrize("snr_db", [float("nan"), 99.9])
