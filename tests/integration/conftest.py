@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.bags import write_gain_bag
+
 Run = Callable[..., subprocess.CompletedProcess[str]]
 STORE_BYTES = 1_500_000_000
 
@@ -93,3 +95,9 @@ def separate(ray_cluster: dict[str, str], tmp_path: Path) -> Run:
 
 def job_command(cache: Path, *arguments: str) -> list[str]:
     return [sys.executable, "-m", "jobs.separate", "--cache", str(cache / "cache"), *arguments]
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A model folder whose specialists turn the mix up and down."""
+    return str(write_gain_bag(tmp_path_factory.mktemp("models")))
