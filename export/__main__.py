@@ -8,13 +8,12 @@ from pathlib import Path
 from export.bench import bench
 from export.checkpoints import SpecialistModel
 from export.graph import SpecialistModule, to_onnx
-from export.parity import BARS, measure, music_like
+from export.parity import measure, music_like
 from export.request import Request, add_arguments, from_arguments, from_origin
-from separation.bag import PRECISIONS, Bag, SpecialistFile, fetch, read_bag, write_bag
+from export.verify import CPU_PROVIDERS, SEGMENT_SEED, verify
+from separation.bag import PRECISIONS, Bag, SpecialistFile, read_bag, write_bag
 from separation.errors import SeparationError, UsageError
 from separation.specialist import Specialist
-
-SEGMENT_SEED = 0
 
 
 def export(request: Request, out: Path, stems: list[str] | None, precision: str) -> Bag:
@@ -49,29 +48,6 @@ def _snr_db(source: SpecialistModel, path: Path) -> float:
     return round(measure(source.model, source.row, specialist, music_like(SEGMENT_SEED)).snr_db, 1)
 
 
-def verify(bag: Bag, request: Request) -> bool:
-    """Prints a line a stem; whether all of them meet the bar of the bag's precision."""
-    bar = BARS[bag.precision]
-    print(f"{bag.precision}: at least {bar.snr_db:g} dB, at most {bar.max_over_peak:g} of the peak")
-    print(f"{'stem':<8} {'SNR dB':>7} {'max/peak':>9} {'MB':>6}")
-    segments, left = music_like(SEGMENT_SEED), set(bag.stems)
-    for source in request.specialists():
-        if source.stem not in left:
-            continue
-        left.remove(source.stem)
-        specialist = Specialist(fetch(bag, source.stem, Path(bag.uri)), source.stem, bag.stems, "cpu")
-        parity = measure(source.model, source.row, specialist, segments)
-        short = "" if parity.meets(bar) else "  falls short"
-        size = bag.specialists[source.stem].bytes / 1e6
-        print(
-            f"{source.stem:<8} {parity.snr_db:7.1f} {parity.max_over_peak:9.1e} {size:6.1f}{short}",
-            flush=True,
-        )
-        if short:
-            left.add(source.stem)
-    return not left
-
-
 def parser_of_export() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m export",
@@ -93,6 +69,17 @@ def parser_of_verify() -> argparse.ArgumentParser:
     )
     parser.add_argument("folder", metavar="DIR", type=Path)
     parser.add_argument("--bag", metavar="BAG", help="the checkpoints; by default those that bag.json names")
+    parser.add_argument(
+        "--provider", choices=CPU_PROVIDERS, default=CPU_PROVIDERS[0], help="default: %(default)s"
+    )
+    parser.add_argument(
+        "--batches",
+        type=int,
+        nargs="+",
+        default=[],
+        metavar="N",
+        help="and the graph with N segments at once, as a GPU gets them, on onnxruntime",
+    )
     add_arguments(parser)
     return parser
 
@@ -114,7 +101,7 @@ def main(words: list[str]) -> int:
             args = parser_of_verify().parse_args(words[1:])
             bag = read_bag(args.folder)
             request = from_arguments(args) if args.bag else from_origin(bag.origin, args.trust_checkpoint)
-            return 0 if verify(bag, request) else 1
+            return 0 if verify(bag, request, args.provider, args.batches) else 1
         if words[:1] == ["bench"]:
             print(bench(parser_of_bench().parse_args(words[1:])))
             return 0

@@ -24,11 +24,11 @@ def mean(x: Tensor, rows_too: bool = False) -> Tensor:
     error of 1e-6 and more, which costs up to 40 dB. Channels first, because that leaves the least to sum.
     """
     rows = int(x.shape[2])
-    x = _mean_of_last(x.mean(1, keepdim=True))
-    return _mean_of_last(x.reshape(-1, 1, 1, rows)) if rows_too and rows > 1 else x
+    x = mean_of_last(x.mean(1, keepdim=True))
+    return mean_of_last(x.reshape(-1, 1, 1, rows)) if rows_too and rows > 1 else x
 
 
-def _mean_of_last(x: Tensor) -> Tensor:
+def mean_of_last(x: Tensor) -> Tensor:
     """(batch, 1, rows, n) -> (batch, 1, rows, 1).
 
     The reshapes between the sums also keep OpenVINO from merging them into a single one again.

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from export.layers import mean_of_last
 from export.operations import attention, expand, quantized_matmul
 
 
@@ -44,7 +45,8 @@ class WholeNorm(nn.Module):
 
     @staticmethod
     def _mean(x: Tensor) -> Tensor:
-        return x.mean(2, keepdim=True).mean(1, keepdim=True)  # in stages: see `mean` in export/layers.py
+        tokens = int(x.shape[1])
+        return mean_of_last(x.mean(2).reshape(-1, 1, 1, tokens)).reshape(-1, 1, 1)
 
 
 class Linear(nn.Module):

@@ -24,6 +24,12 @@ SERVERS = {
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--s3", choices=tuple(SERVERS), default="moto", help="the S3 server of the tests")
+    parser.addoption(
+        "--bag",
+        choices=("gains", "small"),
+        default="gains",
+        help="of tests that hold with any: free, or real",
+    )
 
 
 @pytest.fixture(scope="session")

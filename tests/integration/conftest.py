@@ -14,6 +14,9 @@ from pathlib import Path
 
 import pytest
 
+from export.__main__ import export
+from export.random_bag import RandomBag
+from export.request import Request
 from tests.bags import write_gain_bag
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -91,6 +94,22 @@ def separate(ray_cluster: dict[str, str], tmp_path: Path) -> Run:
         )
 
     return run
+
+
+@pytest.fixture(scope="session")
+def small_models(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A bag of small HTDemucs models with hot weights."""
+    folder = tmp_path_factory.mktemp("small")
+    small = RandomBag(seed=1, hot=True, channels=8, bottom_channels=16, layers=1, heads=1)
+    export(Request("random", random=small), folder, None, "fp32")
+    return str(folder)
+
+
+@pytest.fixture
+def any_models(pytestconfig: pytest.Config, request: pytest.FixtureRequest) -> str:
+    """A model folder for a test that does not know its samples: `models`, or `--bag small`."""
+    bag = {"gains": "models", "small": "small_models"}[pytestconfig.getoption("bag")]
+    return str(request.getfixturevalue(bag))
 
 
 def job_command(cache: Path, *arguments: str) -> list[str]:
