@@ -12,7 +12,7 @@ import numpy as np
 
 from separation.errors import Kind, Warn
 from separation.protection import ASF_OBJECTS
-from tests.separation.test_reading import encoded, muxed, tone
+from tests.sounds import encoded, muxed, tone
 
 SECONDS = 2.0
 RATE = 44_100

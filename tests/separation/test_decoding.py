@@ -16,7 +16,7 @@ from separation.decoding import COMMAND, DecoderUnusable, Decoding, Pool, open_d
 from separation.errors import Kind, TrackError
 from separation.limits import DEFAULTS, Limits
 from separation.reading import open_audio
-from tests.separation.test_reading import encoded, muxed, noise, tone
+from tests.sounds import encoded, muxed, noise, tone
 
 PATIENT = replace(DEFAULTS, silence_s=60)
 
