@@ -57,11 +57,12 @@ def test_a_canary_is_found_nowhere(
     web = f"http://me:{CANARY}@127.0.0.1:{server.server_port}"
     signed = f"?X-Amz-Signature={CANARY}"
     models = str(write_gain_bag(tmp_path / "models"))
+    bag = ("--models", models, "--cache", str(tmp_path / "cache"))
     output, texts = f"{bucket}/out", []
     with start_cluster(STORE_BYTES) as cluster:
 
-        def run(program: str, *arguments: str) -> int:
-            command = [sys.executable, "-m", f"jobs.{program}", "--output", output, *arguments]
+        def run(program: str, *arguments: str, to: str = output) -> int:
+            command = [sys.executable, "-m", f"jobs.{program}", "--output", to, *arguments]
             done = subprocess.run(command, env=cluster.environment, capture_output=True, text=True)
             texts.append(done.stdout + done.stderr)
             return done.returncode
@@ -69,14 +70,15 @@ def test_a_canary_is_found_nowhere(
         def separate(manifest: str, *uris: str) -> int:
             path = tmp_path / manifest
             path.write_text("\n".join(["uri", *uris]))
-            cache = str(tmp_path / "cache")
-            return run("separate", "--input", str(path), "--models", models, "--cache", cache)
+            return run("separate", "--input", str(path), *bag)
 
         good = [f"{web}/{name}{signed}" for name in ("good.wav", "text.mp3", "missing.wav", "broken.wav")]
         assert separate("good.csv", *good) == 1, texts[-1]
         assert run("report") == 0
         assert run("report", "--format", "md") == 0
         assert run("verify") == 0, texts[-1]
+        short = ("--tracks", "1", "--seconds", "1", "--codecs", "wav")
+        assert run("benchmark", *bag, *short, to=f"{output}/benchmark") == 0, texts[-1]
         session = next(
             Path(found[1])
             for process in Path("/proc").glob("[0-9]*/cmdline")
@@ -90,6 +92,7 @@ def test_a_canary_is_found_nowhere(
     objects = list(storage.list_files(output))
     assert {"run.json", "report.html", "report.md"} <= {each.uri.rpartition("/")[2] for each in objects}
     assert len(objects) > 8
+    assert any("/benchmark/benchmarks/" in each.uri for each in objects)
     for each in objects:
         assert CANARY not in each.uri
         assert CANARY.encode() not in storage.read_bytes(each.uri), each.uri
