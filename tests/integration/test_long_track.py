@@ -1,6 +1,6 @@
 """Memory does not grow with a track's length: ten minutes against two hours in a small object store.
 
-Takes a quarter of an hour and 8 GB of disk; `make test-long` runs it, `make test` not.
+Takes half an hour and 8 GB of disk; `make test-long` runs it, `make test` not.
 """
 
 import re
