@@ -83,6 +83,8 @@ def _fields(data: memoryview) -> Iterator[tuple[int, int | memoryview]]:
 
 
 def _varint(data: memoryview, at: int) -> tuple[int, int]:
+    if at < len(data) and data[at] < 0x80:  # nearly all: a graph has 100,000 of them
+        return data[at], at + 1
     value = 0
     for place in range(10):
         if at + place >= len(data):

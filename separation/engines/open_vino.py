@@ -54,7 +54,7 @@ def _compile(core: Any, graph: bytes, precision: str, settings: Settings) -> Any
     name = optimized.key(graph, engine="openvino", version=openvino.__version__, configuration=configuration)
     content = optimized.read(settings.cache, name) if settings.cache else None
     if content is not None:
-        return core.import_model(io.BytesIO(content), CPU, configuration)
+        return core.import_model(content, CPU, configuration)
     model = core.read_model(io.BytesIO(graph))
     shapes = {each: each.partial_shape for each in model.inputs}
     for shape in shapes.values():
