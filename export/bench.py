@@ -119,12 +119,12 @@ def _megabytes(folder: Path, graph: str) -> float:
 
 
 def _load_and_peak(folder: Path, graph: str, provider: str, threads: int) -> tuple[float, float]:
-    """Seconds until a new process has its session, and its peak in MB after a segment."""
+    """Seconds until a new process has its session (median of three), and the most MB one holds."""
     words = [f"{folder}/{graph}.onnx", STEM, provider, str(threads), f"{folder}/optimized"]
     command = [sys.executable, "-c", LOAD_AND_RUN, *words, f"{folder}/segments.npy"]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    load_s, peak_rss_mb = json.loads(done.stdout)
-    return load_s, peak_rss_mb
+    found = [subprocess.run(command, capture_output=True, text=True, check=True).stdout for _ in range(3)]
+    load_s, peak_rss_mb = zip(*map(json.loads, found), strict=True)
+    return statistics.median(load_s), max(peak_rss_mb)
 
 
 def _matmul_rate(threads: int) -> float:
@@ -152,8 +152,8 @@ def report(lines: list[Line], matmul: float, device: str, threads: int) -> str:
             f"{date.today()}, {device}, {threads} thread{'s' * (threads > 1)}, {versions}.",
             f"{count} interleaved rounds in one process; a matrix product of side {SIDE} runs at "
             f"{matmul:.0f} GFLOP/s; a chunk is {GFLOP} GFLOP in linear layers, convolutions and attention. "
-            "Error against PyTorch, full size, hot random weights. Loading is that of a new process from the "
-            "node's cache of optimized graphs, and so is the peak of its memory.",
+            "Error against PyTorch, full size, hot random weights. Loading is a new process's, median of "
+            "three, from the node's cache of optimized graphs, and so is the peak of its memory.",
             "",
             *table,
             "",
