@@ -99,6 +99,8 @@ def main(words: list[str]) -> int:
     try:
         if words[:1] == ["verify"]:
             args = parser_of_verify().parse_args(words[1:])
+            if any(batch < 1 for batch in args.batches):
+                raise UsageError(f"--batches {min(args.batches)}: expected 1 or more")
             bag = read_bag(args.folder)
             request = from_arguments(args) if args.bag else from_origin(bag.origin, args.trust_checkpoint)
             return 0 if verify(bag, request, args.provider, args.batches) else 1
