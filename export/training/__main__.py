@@ -1,7 +1,8 @@
 """python -m export.training --out DIR: trains the demonstration bag, or goes on where it was cut off.
 
 Base model on all stems, then a specialist for every stem, fine-tuned from it with only the stem's row in
-the loss, then the bag as demucs keeps it. Cut off at any time, it loses at most a minute.
+the loss, then the bag as demucs keeps it. Cut off at any time, it loses at most a minute. With --start there
+is no base: the specialists go on from an earlier bag's, and the stems that are not trained stay as they are.
 """
 
 import argparse
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import torch
 
+from export.checkpoints import open_bag
 from export.random_bag import save_models
 from export.training.network import Sizes, build
 from export.training.phase import Phase, Schedule, run
@@ -30,6 +32,9 @@ def parser_of_training() -> argparse.ArgumentParser:
     parser.add_argument("--steps", type=int, default=3000, help="of the base model (default %(default)s)")
     parser.add_argument(
         "--fine-steps", type=int, default=800, help="of every specialist (default %(default)s)"
+    )
+    parser.add_argument(
+        "--start", metavar="BAG", help="a folder with a bag of these sizes whose specialists train on"
     )
     parser.add_argument(
         "--stems", nargs="+", default=list(STEMS), choices=STEMS, help="specialists to train here (all)"
@@ -72,15 +77,20 @@ def train(args: argparse.Namespace) -> bool:
                 print(f"{name}: {stem} SDR {ours:.2f} dB on unheard songs, the mix {mix:.2f}", flush=True)
         return phase
 
-    schedule = Schedule(args.steps, rate=2e-3, long_from=args.steps)
-    base = trained("base", list(range(len(STEMS))), args.seed, schedule, None)
-    if base is None:
-        return False
     models = {}
+    if args.start:
+        models = {each.stem: each.model for each in open_bag(args.start, repo=None, trust=False)}
+        starts = {stem: model.state_dict() for stem, model in models.items()}
+    else:
+        schedule = Schedule(args.steps, rate=2e-3, long_from=args.steps)
+        base = trained("base", list(range(len(STEMS))), args.seed, schedule, None)
+        if base is None:
+            return False
+        starts = dict.fromkeys(STEMS, base.average)
     for stem in args.stems:
         row = STEMS.index(stem)
         schedule = Schedule(args.fine_steps, rate=1.5e-3, long_from=args.fine_steps * 3 // 4)
-        specialist = trained(stem, [row], args.seed + 1 + row, schedule, base.average)
+        specialist = trained(stem, [row], args.seed + 1 + row, schedule, starts[stem])
         if specialist is None:
             return False
         models[stem] = specialist.averaged()

@@ -40,14 +40,14 @@ def _store(seed: int, path: Path) -> None:
 
 
 def draw_batch(songs: list[np.ndarray], rng: np.random.Generator, size: int, length: int) -> np.ndarray:
-    """(size, 4, 2, length) float32 stems; half of the items are remixes of four songs.
+    """(size, 4, 2, length) float32 stems; a quarter of the items are remixes of four songs.
 
     Gains, the channels' order and polarity change as in demucs's augment.py. All stems of one song keep
     their places in time, so that half of the items are as the band plays.
     """
     batch = np.empty((size, len(STEMS), 2, length), np.float32)
     for item in batch:
-        together = rng.random() < 0.5
+        together = rng.random() < 0.75
         number = rng.integers(len(songs))
         start = rng.integers(songs[number].shape[2] - length + 1)
         for stem, sound in enumerate(item):

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from export.__main__ import main as export_main
 from export.training.__main__ import main as train_main
@@ -119,6 +120,17 @@ def test_the_program_leaves_a_bag_that_exports(tmp_path: Path, capsys: pytest.Ca
     }
     for stem in STEMS:
         assert not torch.equal(heads[stem], heads["base"])
+
+    more = tmp_path / "more"
+    assert train_main([*small[:-1], str(more), "--start", str(bag), "--stems", "drums"]) == 0
+    assert not (more / "base.pt").exists()
+
+    def moved(stem: str) -> float:
+        first, then = (load_file(folder / f"{stem}.safetensors") for folder in (bag, more / "band_ft"))
+        return max(float((then[name].float() - tensor.float()).abs().max()) for name, tensor in first.items())
+
+    assert moved("bass") == 0
+    assert 0 < moved("drums") < 0.01  # a step of the rate from where it stood, not a model of its own
 
     assert export_main([str(bag), "--out", str(models), "--stems", "bass"]) == 0
     assert export_main(["verify", str(models)]) == 0
