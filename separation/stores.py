@@ -4,6 +4,7 @@
     no such object                          FileNotFoundError          StorageError
     this object is not for you              PermissionError            StorageError
     busy, broken connection, no answer      Interrupted                Interrupted
+    no such operation                       NotOffered                 NotOffered
     no bucket, bad credentials, other       StorageError               StorageError
 
 The first two are errors of one track. `patience` tries again what is Interrupted. A StorageError is
@@ -22,7 +23,7 @@ import fsspec
 from botocore import exceptions as botocore
 from botocore.parsers import ResponseParserError
 
-from separation.errors import SeparationError, StorageError
+from separation.errors import NotOffered, SeparationError, StorageError
 from separation.showing import shown, without_credentials
 
 S3_SETTINGS: dict[str, Any] = {
@@ -97,7 +98,8 @@ def reading(uri: str) -> Iterator[None]:
         if _is_passing(error):
             raise Interrupted(shown(uri), _reason(error)) from _telling(error)
         if not isinstance(error, FileNotFoundError | PermissionError) or code(error) not in OF_THE_OBJECT:
-            raise StorageError(shown(uri), _reason(error)) from _telling(error)
+            kind = NotOffered if code(error) == "NotImplemented" else StorageError
+            raise kind(shown(uri), _reason(error)) from _telling(error)
         number = errno.ENOENT if isinstance(error, FileNotFoundError) else errno.EACCES
         raise type(error)(number, os.strerror(number), shown(uri)) from _telling(error)
 

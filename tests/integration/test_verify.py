@@ -44,7 +44,7 @@ def write(uri: str, table: pa.Table) -> None:
 
 
 def test_each_problem_is_seen_then_swept_then_gone(
-    separate: Run, verify: Verify, bucket: str, tmp_path: Path
+    separate: Run, verify: Verify, bucket: str, s3: str, tmp_path: Path
 ) -> None:
     catalogue = tmp_path / "in"
     for number, name in enumerate(TRACKS[:4]):
@@ -88,8 +88,10 @@ def test_each_problem_is_seen_then_swept_then_gone(
         "orphan_timing": 1,
         "orphan_stem": 1,
         "orphan_part": 2,
-        "unfinished_upload": 1,
     }
+    lists_uploads = s3 != "localbucket"
+    if lists_uploads:
+        found["unfinished_upload"] = 1
 
     young = verify(output, "--sweep", "--sample", "0")
     assert young.returncode == 2
@@ -98,6 +100,7 @@ def test_each_problem_is_seen_then_swept_then_gone(
     assert seen.returncode == 1, seen.stdout + seen.stderr
     assert "6 tracks = 4 ok + 1 error + 1 pending" in seen.stdout
     assert counts(seen.stdout) == found
+    assert lists_uploads != ("unfinished uploads: not looked for" in seen.stdout)
     assert "\x1b" not in seen.stdout and "\u202e" not in seen.stdout and "\\x1b[31m\\u202egpj" in seen.stdout
     (report,) = [each.uri for each in storage.list_files(f"{output}/verify")]
     assert read(report)["kind"].to_pylist().count("orphan_part") == 2
