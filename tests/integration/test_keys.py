@@ -18,8 +18,9 @@ from tests.keys import BAD, GOOD
 
 TOO_LONG = "k" * 1_000 + ".wav"
 REFUSED = {*BAD, TOO_LONG}
-# Only a manifest names these: no URL holds the steps . and .., and the test's server takes no newline.
+# Only a manifest names these: no URL holds the steps . and .., and the test's servers take no newline.
 UNLISTED = {key for key in BAD if "\n" in key or {".", ".."} & set(key.split("/"))}
+NO_FILES = {key for key in BAD if "" in key.split("/")} | {TOO_LONG}  # localbucket keeps keys as files
 
 
 def audio(level: float) -> bytes:
@@ -30,16 +31,17 @@ def audio(level: float) -> bytes:
 
 
 def test_every_key_is_its_own_place_or_a_bad_key(
-    separate: Run, bucket: str, tmp_path_factory: pytest.TempPathFactory
+    separate: Run, bucket: str, s3: str, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     """Every track has a level of its own, so that a stem in another's place is told."""
-    s3, name = boto3.client("s3"), bucket.removeprefix("s3://")  # not through the code under test
+    client, name = boto3.client("s3"), bucket.removeprefix("s3://")  # not through the code under test
+    unlisted = UNLISTED | NO_FILES if s3 == "localbucket" else UNLISTED
     levels = {key: (number + 1) / 64 for number, key in enumerate((*GOOD, *sorted(REFUSED)))}
-    for key in levels.keys() - UNLISTED:
-        s3.put_object(Bucket=name, Key=f"in/{key}", Body=audio(levels[key]))
+    for key in levels.keys() - unlisted:
+        client.put_object(Bucket=name, Key=f"in/{key}", Body=audio(levels[key]))
     listed = read_catalogue(f"{bucket}/in/**").tracks.to_pylist()
-    assert {row["track_id"] for row in listed} == levels.keys() - UNLISTED
-    entries = [*listed, *({"track_id": key, "uri": f"{bucket}/in/{key}", "error": None} for key in UNLISTED)]
+    assert {row["track_id"] for row in listed} == levels.keys() - unlisted
+    entries = [*listed, *({"track_id": key, "uri": f"{bucket}/in/{key}", "error": None} for key in unlisted)]
     manifest = tmp_path_factory.mktemp("catalogue") / "manifest.parquet"
     pq.write_table(pa.Table.from_pylist(entries), manifest)
     models = str(write_gain_bag(tmp_path_factory.mktemp("models")))
@@ -53,12 +55,12 @@ def test_every_key_is_its_own_place_or_a_bad_key(
     assert {key for key, row in rows.items() if row["error_kind"] == "bad_key"} == REFUSED
     assert all(row["error"] and "\n" not in row["error"] for key, row in rows.items() if key in REFUSED)
 
-    written = s3.list_objects_v2(Bucket=name, Prefix="out/stems/")["Contents"]
+    written = client.list_objects_v2(Bucket=name, Prefix="out/stems/")["Contents"]
     assert {item["Key"] for item in written} == {
         f"out/stems/{key}/{stem}.wav" for key in GOOD for stem in GAINS
     }
     for key in GOOD:
-        body = s3.get_object(Bucket=name, Key=f"out/stems/{key}/drums.wav")["Body"].read()
+        body = client.get_object(Bucket=name, Key=f"out/stems/{key}/drums.wav")["Body"].read()
         peak = np.abs(soundfile.read(io.BytesIO(body))[0]).max()
         assert peak == pytest.approx(levels[key] * GAINS["drums"], rel=0.02), key
 
