@@ -18,7 +18,7 @@ from export.__main__ import export
 from export.request import from_origin
 from jobs.evaluation import scoring
 from jobs.evaluation.layout import find_tracks, pair
-from separation import limits, stitch
+from separation import limits, stitch, storage
 from separation.__main__ import read
 from separation.bag import fetch, read_bag
 from separation.contract import SAMPLE_RATE, STEMS
@@ -190,7 +190,7 @@ def test_a_catalogue_with_gaps_on_s3(
     assert job.returncode == 0, job.stdout + job.stderr
 
     short, gap, whole = (f"test/{song.name}" for song in songs)
-    store.rm(f"{root}/musdb/{gap}/drums.wav")
+    storage.remove([f"{files}/{gap}/drums.wav"])
     sound, _ = soundfile.read(tmp_path / "songs" / short / "bass.wav")
     soundfile.write(tmp_path / "short.wav", sound[:-5], SAMPLE_RATE, subtype="FLOAT")
     store.put_file(str(tmp_path / "short.wav"), f"{root}/musdb/{short}/bass.wav")
