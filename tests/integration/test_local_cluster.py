@@ -14,7 +14,8 @@ LIMIT_S = 120
 
 # Two jobs: one that reaches S3 and exits with 3, and one that never ends.
 SESSION = """
-import sys, urllib.error, urllib.request
+import signal, sys, urllib.error, urllib.request
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored by what a shell runs in the background
 sys.path.insert(0, "scripts")
 from local_cluster import bucket_files, ray_head, s3_server, submit, workbench
 
