@@ -186,11 +186,12 @@ class Storm:
 
 
 def hashes(output: str) -> dict[str, str]:
-    """sha256 of every stem at the output, by its path below `stems/`."""
+    """sha256 of every stem at the output, by its path below `stems/`; not of what a killed writer left."""
     files = storage.list_files(f"{output}/stems")
     return {
         file.uri.partition("/stems/")[2]: hashlib.sha256(storage.read_bytes(file.uri)).hexdigest()
         for file in files
+        if not storage.UNFINISHED.fullmatch(file.uri.rpartition("/")[2])
     }
 
 

@@ -122,8 +122,9 @@ def test_a_body_that_breaks_off_is_fetched_again(proxy, bucket: str, tmp_path: P
     ("fault", "told"), [(flipped, "Expected checksum"), (flipped_unchecked, "bytes with ETag")]
 )
 def test_damaged_bytes_are_fetched_again_and_given_up_in_the_end(
-    fault, told: str, proxy, bucket: str, tmp_path: Path
+    fault, told: str, proxy, bucket: str, s3: str, tmp_path: Path
 ) -> None:
+    told = "bytes with ETag" if s3 == "localbucket" else told  # which sends no checksums
     etag = put(f"{bucket}/song", b"audio" * 1_000)
     proxy.faults = {"GET": [fault, fault]}
     assert fetch(proxy, f"{bucket}/song", etag, tmp_path / "one") == sha256(b"audio" * 1_000)
