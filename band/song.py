@@ -13,6 +13,7 @@ from separation.contract import SAMPLE_RATE, STEMS
 
 PLAYERS = {"drums": play_drums, "bass": play_bass, "other": play_other, "vocals": play_vocals}
 LOW_HZ = {"drums": 28, "bass": 28, "other": 70, "vocals": 75}  # corner of each stem's high-pass
+SILENCE = 1e-6  # -120 dB of full scale: fainter samples are a room's FFT rounding, and become exact zeros
 WET = {"drums": 0.12, "bass": 0.02, "other": 0.2, "vocals": 0.22}  # typical level of the room
 SPLITS = {
     "train": range(0, 1_000_000_000),
@@ -48,6 +49,7 @@ def song(seed: int, seconds: float) -> dict[str, np.ndarray]:
         stems[stem] = place_in_room(dry, impulse, wet, LOW_HZ[stem], tilt_db=producer.uniform(-3, 3))
         level_db = float(np.clip(producer.normal(0, 2), -4, 4))
         stems[stem] *= np.float32(10 ** (level_db / 20) * 0.1 / max(loudness(stems[stem]), 1e-6))
+        stems[stem][np.abs(stems[stem]) < SILENCE] = 0  # museval scores every second that is not all zeros
     return master(stems, loud_db=producer.uniform(-1, 8))
 
 

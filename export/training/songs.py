@@ -43,7 +43,7 @@ def draw_batch(songs: list[np.ndarray], rng: np.random.Generator, size: int, len
     """(size, 4, 2, length) float32 stems; a quarter of the items are remixes of four songs.
 
     Gains, the channels' order and polarity change as in demucs's augment.py. All stems of one song keep
-    their places in time, so that half of the items are as the band plays.
+    their places in time, so that the other items are as the band plays.
     """
     batch = np.empty((size, len(STEMS), 2, length), np.float32)
     for item in batch:

@@ -43,6 +43,17 @@ def test_stems_are_balanced_and_nearly_always_audible(songs):
     assert len(quiet) <= len(SEEDS) * len(STEMS) // 20, quiet
 
 
+def test_a_resting_player_is_digitally_silent():
+    rests = 0
+    for seed in SEEDS:
+        for stem, sound in song(seed, 20.0).items():
+            for second in np.split(sound, 20, axis=1):
+                if np.abs(second).max() < 1e-5:
+                    assert not second.any(), (seed, stem)
+                    rests += 1
+    assert rests > 10
+
+
 def test_no_stem_is_another(songs):
     for parts in songs:
         for one in STEMS:
