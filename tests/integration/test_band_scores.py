@@ -1,0 +1,69 @@
+"""What the demonstration bag promises: 6 dB on songs it never heard, as demucs scores it, at every precision.
+
+Twenty minutes on two cores; `make test-long` runs it, and the table in docs/benchmarks.md is what it prints.
+"""
+
+import sys
+from pathlib import Path
+from statistics import median
+
+import pyarrow.parquet as pq
+import pytest
+
+import band
+from band.musdb import write_split
+from export import reference
+from export.__main__ import export
+from export.request import BAND, from_origin
+from jobs.evaluation.layout import BASELINE
+from separation.contract import STEMS
+from tests.integration.conftest import Run
+from tests.integration.test_evaluate import evaluate
+
+TRACKS, SECONDS = 20, 30.0
+BAR_DB = 6.0  # the SDR of every stem, and what it is above that of the mix as an estimate
+LOSS_DB = {"demucs": 0.01, "int8": 0.05, "fp16": 0.05}  # from the job's own, in float32
+
+pytestmark = pytest.mark.long
+
+
+def by_demucs(songs: list[Path], out: Path) -> None:
+    """The songs' stems by demucs's `apply_model` on the checkpoints, under the job's ids."""
+    tracks = [[f"{song.name}/mixture.wav", str(song / "mixture.wav")] for song in songs]
+    where = {"origin": BAND, "trust": False, "device": "cpu", "threads": 2, "out": str(out)}
+    reference.run({"tracks": tracks, "stems": list(STEMS), "overlap": 0.25, **where})
+
+
+def test_the_bag_separates_songs_it_never_heard(
+    separate: Run, ray_cluster: dict[str, str], tmp_path: Path
+) -> None:
+    songs = write_split(tmp_path / "songs", "test", TRACKS, (SECONDS, SECONDS))
+    bags = {"fp32": Path(band.__file__).with_name("bag")}
+    for precision in ("int8", "fp16"):
+        bags[precision] = tmp_path / "models" / precision
+        export(from_origin(BAND, trust=False), bags[precision], None, precision)
+    for name, models in bags.items():
+        mixtures = ("--input", str(tmp_path / "songs/test/*/mixture.wav"), "--models", str(models))
+        job = separate(*mixtures, "--output", str(tmp_path / name))
+        assert job.returncode == 0, job.stdout + job.stderr
+    by_demucs(songs, tmp_path / "demucs")
+
+    sets = [word for name in (*bags, "demucs") for word in ("--estimates", f"{name}={tmp_path / name}")]
+    scores = ("--baseline", "--output", str(tmp_path / "scores"))
+    done = evaluate(ray_cluster, "--reference", str(tmp_path / "songs/test"), *sets, *scores)
+    assert done.returncode == 0, done.stdout + done.stderr
+    sys.stdout.write(done.stdout)
+
+    found: dict[tuple[str, str], list[float]] = {}
+    for row in pq.read_table(tmp_path / "scores/scores.parquet").to_pylist():
+        if row["metric"] == "sdr":
+            found.setdefault((row["estimates"], row["stem"]), []).append(row["score_db"])
+    assert {len(tracks) for tracks in found.values()} == {TRACKS}
+    for stem in STEMS:
+        ours, mix = median(found["fp32", stem]), median(found[BASELINE, stem])
+        assert ours >= BAR_DB, stem
+        assert ours >= mix + BAR_DB, stem
+        for name, most in LOSS_DB.items():
+            loss = ours - median(found[name, stem])
+            assert loss <= most, (stem, name)
+            assert name != "demucs" or loss >= -most, stem
