@@ -4,7 +4,7 @@ import argparse
 import os
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -66,7 +66,10 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--out", required=True, metavar="DIR", help="where the stems go: OUT/TRACK/STEM.wav")
     parser.add_argument("--provider", choices=PROVIDERS, default="auto", help="(%(default)s)")
     parser.add_argument(
-        "--threads", type=int, default=os.cpu_count() or 1, help="a session (all cores: %(default)s)"
+        "--threads",
+        type=int,
+        default=os.cpu_count() or 1,
+        help="that the specialists share; up to four run side by side (all cores: %(default)s)",
     )
     opts.add_arguments(parser)
     limit_options.add_arguments(parser)
@@ -76,18 +79,26 @@ def parser() -> argparse.ArgumentParser:
 def load(args: argparse.Namespace, options: Options) -> dict[str, Specialist]:
     bag = read_bag(args.models)
     cache = Path(tempfile.gettempdir()) / f"stemfleet-{os.getuid()}"
+    stems = options.specialists(bag.stems)
     return {
         stem: Specialist(
             fetch(bag, stem, cache / "models"),
             stem,
             bag.stems,
             provider=args.provider,
-            threads=args.threads,
+            threads=args.threads // at_once(args, stems),
             sha256=bag.specialists[stem].sha256,
             cache=cache / "optimized",
         )
-        for stem in options.specialists(bag.stems)
+        for stem in stems
     }
+
+
+def at_once(args: argparse.Namespace, stems: Collection[str]) -> int:
+    """Sessions of one thread side by side use cores better than one session of many threads, which all wait
+    for the slowest after every operation."""
+    threads: int = args.threads
+    return max(1, min(threads, len(stems)))
 
 
 def separate_file(
@@ -112,6 +123,7 @@ def separate_file(
             specialists,
             overlap=options.overlap,
             shifts=options.grid_shifts,
+            at_once=at_once(args, specialists),
             on_chunk=lambda stem: progress.advance(task),
         )
     outputs: dict[str, Blocks] = dict(stems)

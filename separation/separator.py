@@ -1,10 +1,12 @@
 """mix -> stems, in memory, on one screen."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import CancelledError, ThreadPoolExecutor, as_completed
+from threading import Event
 
 import numpy as np
 
-from separation.chunks import cut, plan_sections
+from separation.chunks import Section, cut, plan_sections
 from separation.contract import OVERLAP
 from separation.level import flatten, measure
 from separation.stitch import StitchedStem, overlap_add
@@ -18,29 +20,42 @@ def separate(
     *,
     overlap: float = OVERLAP,
     shifts: tuple[int, ...] = (0,),
+    at_once: int = 1,
     on_chunk: Callable[[str], None] = lambda stem: None,
 ) -> dict[str, StitchedStem]:
     """Separates `mix`, float32 (channels, samples) at 44.1 kHz, into a stem a specialist.
 
     Gives what `demucs.apply.apply_model` gives for the same models between demucs's own
     normalisation and its undoing (demucs/api.py). `shifts` are those of `draw_shifts`.
-    `on_chunk` hears the stem's name after each chunk. A stem is iterated in blocks.
+    `at_once` specialists run side by side, each in a thread; `on_chunk` hears the stem's name after each
+    chunk, from that thread. The first error stops them all after their chunk. A stem is iterated in blocks.
     """
     level = measure(mix)
     flat = flatten(mix, level)
     whole = mix.shape[1] + max(shifts)  # more chunks than any grid has
     sections = plan_sections(mix.shape[1], whole, overlap, shifts)
-    stems = {}
-    for stem, specialist in specialists.items():
-        totals = []
-        for section in sections:
-            outputs = []
-            for chunk in section.chunks:
-                outputs.append(specialist(cut(flat, chunk)[None])[0])
-                on_chunk(stem)
-            totals.append(overlap_add(section, outputs))
-        stems[stem] = StitchedStem(sections, totals.__getitem__, level)
-    return stems
+    stopped = Event()
+
+    def outputs(stem: str, section: Section) -> Iterator[np.ndarray]:
+        for chunk in section.chunks:
+            if stopped.is_set():
+                raise CancelledError
+            yield specialists[stem](cut(flat, chunk)[None])[0]
+            on_chunk(stem)
+
+    def stitched(stem: str) -> StitchedStem:
+        totals = [overlap_add(section, outputs(stem, section)) for section in sections]
+        return StitchedStem(sections, totals.__getitem__, level)
+
+    with ThreadPoolExecutor(at_once) as pool:
+        futures = {stem: pool.submit(stitched, stem) for stem in specialists}
+        try:
+            for future in as_completed(futures.values()):
+                future.result()
+        except BaseException:
+            stopped.set()
+            raise
+    return {stem: future.result() for stem, future in futures.items()}
 
 
 def collect(stem: StitchedStem) -> np.ndarray:

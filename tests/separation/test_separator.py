@@ -1,0 +1,48 @@
+"""Specialists side by side: the same stems, and an error that ends them all."""
+
+from threading import Barrier, Event
+
+import numpy as np
+import pytest
+
+from separation.contract import STEMS, STRIDE
+from separation.separator import collect, separate
+
+MIX = 0.1 * np.random.default_rng(0).standard_normal((2, 3 * STRIDE), dtype=np.float32)
+
+
+def test_two_at_once_give_the_same_stems() -> None:
+    both = Barrier(2)  # opens when two specialists wait at it, and else breaks
+
+    def of(gain: float, together: bool):
+        def specialist(segments: np.ndarray) -> np.ndarray:
+            if together:
+                both.wait(timeout=60)
+            return segments * np.float32(gain)
+
+        return specialist
+
+    alone, beside = (
+        separate(MIX, {stem: of(gain, at_once > 1) for gain, stem in enumerate(STEMS)}, at_once=at_once)
+        for at_once in (1, 2)
+    )
+    assert list(alone) == list(beside) == list(STEMS)
+    for stem in STEMS:
+        np.testing.assert_array_equal(collect(alone[stem]), collect(beside[stem]))
+
+
+def test_the_first_error_is_the_one_that_is_raised_and_ends_the_others() -> None:
+    failing, heard = Event(), []
+
+    def drums(segments: np.ndarray) -> np.ndarray:
+        assert failing.wait(timeout=60)
+        return segments
+
+    def bass(segments: np.ndarray) -> np.ndarray:
+        failing.set()
+        raise FloatingPointError("bass")
+
+    long = np.zeros((2, 100 * STRIDE), np.float32)
+    with pytest.raises(FloatingPointError, match="bass"):
+        separate(long, {"drums": drums, "bass": bass, "other": drums}, at_once=2, on_chunk=heard.append)
+    assert len(heard) < 100
