@@ -12,17 +12,17 @@ import time
 from pathlib import Path
 
 import torch
+from demucs.htdemucs import HTDemucs
 
 from export.checkpoints import open_bag
 from export.random_bag import save_models
-from export.training.network import Sizes, build
+from export.training.network import Sizes, build, only, with_row
 from export.training.phase import Phase, Schedule, run
 from export.training.songs import stored
 from export.training.validate import validate
 from separation.contract import STEMS
 
 NAME = "band_ft"
-State = dict[str, torch.Tensor]
 
 
 def parser_of_training() -> argparse.ArgumentParser:
@@ -63,13 +63,8 @@ def train(args: argparse.Namespace) -> bool:
     songs = stored(args.out / "songs", "train", args.songs)
     unheard = stored(args.out / "songs", "validation", args.validate)
 
-    def trained(
-        name: str, rows: list[int], seed: int, schedule: Schedule, start: State | None
-    ) -> Phase | None:
-        model = build(Sizes(), args.seed).to(device)
-        if start is not None:
-            model.load_state_dict(start)
-        phase = Phase(model, rows, seed, schedule, device)
+    def trained(name: str, model: HTDemucs, rows: list[int], seed: int, schedule: Schedule) -> Phase | None:
+        phase = Phase(model.to(device), rows, seed, schedule, device, args.threads)
         if not run(phase, songs, args.out / f"{name}.pt", seconds=ends - time.monotonic()):
             return None
         if unheard and phase.step > phase.begun:
@@ -77,24 +72,22 @@ def train(args: argparse.Namespace) -> bool:
                 print(f"{name}: {stem} SDR {ours:.2f} dB on unheard songs, the mix {mix:.2f}", flush=True)
         return phase
 
-    models = {}
     if args.start:
         models = {each.stem: each.model for each in open_bag(args.start, repo=None, trust=False)}
-        starts = {stem: model.state_dict() for stem, model in models.items()}
     else:
         schedule = Schedule(args.steps, rate=2e-3, long_from=args.steps)
-        base = trained("base", list(range(len(STEMS))), args.seed, schedule, None)
+        base = trained("base", build(Sizes(), args.seed), list(range(len(STEMS))), args.seed, schedule)
         if base is None:
             return False
-        starts = dict.fromkeys(STEMS, base.average)
+        models = dict.fromkeys(STEMS, base.averaged())
     for stem in args.stems:
         row = STEMS.index(stem)
         schedule = Schedule(args.fine_steps, rate=1.5e-3, long_from=args.fine_steps * 3 // 4)
-        specialist = trained(stem, [row], args.seed + 1 + row, schedule, starts[stem])
+        specialist = trained(stem, only(models[stem], stem), [row], args.seed + 1 + row, schedule)
         if specialist is None:
             return False
-        models[stem] = specialist.averaged()
-    if len(models) < len(STEMS):
+        models[stem] = with_row(models[stem], specialist.averaged())
+    if not args.start and len(args.stems) < len(STEMS):
         return True
     save_models(models, NAME, args.out / NAME, "safetensors")
     print(f"{args.out / NAME}: the bag; python -m export {args.out / NAME} --out DIR", flush=True)

@@ -8,12 +8,14 @@ is its other half, the gate, which is a mask for every bin.
     bins 4i..4i+3 x (re, im) x (left, right) = 16 numbers --conv--> +v and -v --GELU--> gelu(v) - gelu(-v) = v
 """
 
+from copy import deepcopy
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 
 import torch
 from demucs.htdemucs import HTDemucs
 from demucs.transformer import LayerScale
+from torch import Tensor
 
 from separation.contract import STEMS
 
@@ -45,6 +47,33 @@ def build(sizes: Sizes, seed: int, masks: bool = True) -> HTDemucs:
         if masks:
             _start_as_masks(model)
     return model.train()
+
+
+def only(model: HTDemucs, stem: str) -> HTDemucs:
+    """A copy of `model` in training mode that computes the row of `stem` alone."""
+    (_, *args), kwargs = model._init_args_kwargs
+    specialist = HTDemucs([stem], *args, **kwargs)
+    specialist.load_state_dict(_weights_of(model, STEMS.index(stem)))
+    return specialist.train()
+
+
+def with_row(model: HTDemucs, specialist: HTDemucs) -> HTDemucs:
+    """A copy of `model` in eval mode with the weights of `specialist`, which is `only` some stem of it; the
+    other stems' rows stay."""
+    whole, trained = deepcopy(model), specialist.state_dict()
+    for name, weight in _weights_of(whole, STEMS.index(*specialist.sources)).items():
+        weight.copy_(trained[name])
+    return whole.eval()
+
+
+def _weights_of(model: HTDemucs, row: int) -> dict[str, Tensor]:
+    """Views of all weights, but of the last transposed convolutions only of what makes `row`."""
+    weights: dict[str, Tensor] = model.state_dict()
+    for branch in ("decoder", "tdecoder"):
+        for kind, axis in (("weight", 1), ("bias", 0)):
+            name = f"{branch}.{len(model.decoder) - 1}.conv_tr.{kind}"
+            weights[name] = weights[name].unflatten(axis, (len(STEMS), -1)).select(axis, row)
+    return weights
 
 
 def _start_as_masks(model: HTDemucs) -> None:

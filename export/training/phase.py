@@ -4,6 +4,7 @@ import copy
 import math
 import os
 import time
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -12,8 +13,10 @@ from typing import Any
 import numpy as np
 import torch
 from demucs.htdemucs import HTDemucs
+from torch import Tensor
 
 from export.training.loss import error_db
+from export.training.optimizer import Optimizer
 from export.training.songs import draw_batch
 from separation.contract import SAMPLE_RATE, SEGMENT
 
@@ -27,7 +30,7 @@ class Schedule:
     long_from: int
     batch: int = 2
     length: int = 131_072
-    long_batch: int = 1
+    long_batch: int = 2
     long_length: int = SEGMENT
     warm_up: int = 20
 
@@ -40,40 +43,50 @@ class Schedule:
 
 
 class Phase:
-    """`rows` of the model's output are in the loss: all of them, or a specialist's one."""
+    """The model's outputs are trained to be the stems `rows`: all of them, or a specialist's one.
 
-    def __init__(self, model: HTDemucs, rows: list[int], seed: int, schedule: Schedule, device: str) -> None:
+    On a CPU every item of a batch has a thread of its own, as many at a time as `threads`: operations that
+    share one item's numbers wait for each other after every step of it.
+    """
+
+    def __init__(
+        self, model: HTDemucs, rows: list[int], seed: int, schedule: Schedule, device: str, threads: int = 1
+    ) -> None:
         self.model, self.rows, self.seed, self.schedule, self.device = model, rows, seed, schedule, device
-        self.optimizer = torch.optim.AdamW(model.parameters(), schedule.rate, (0.9, 0.98), weight_decay=1e-3)
+        self.pool = ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,))
+        self.reader, self.ahead = ThreadPoolExecutor(1), dict[int, Future[Tensor]]()
+        self.optimizer = Optimizer(model)
         self.average = {name: tensor.clone() for name, tensor in model.state_dict().items()}
         self.step = self.begun = 0  # steps taken, and taken before this process
 
     def advance(self, songs: list[np.ndarray]) -> float:
-        """One step; the mean loss in dB. On a CPU the items go through one by one: its caches are small."""
-        plan = self.schedule
-        long = self.step >= plan.long_from
-        size, length = (plan.long_batch, plan.long_length) if long else (plan.batch, plan.length)
-        rng = np.random.default_rng([self.seed, self.step])
-        stems = torch.from_numpy(draw_batch(songs, rng, size, length))
-        together = 1 if self.device == "cpu" else size
-        total = 0.0
-        for part in stems.to(self.device).split(together):
-            mix = part.sum(1)
-            errors = error_db(self.model(mix)[:, self.rows], part[:, self.rows], mix)
-            loss = errors.mean() * (len(part) / size)
-            loss.backward()
-            total += float(loss.detach())
-        for group in self.optimizer.param_groups:
-            group["lr"] = plan.rate_at(self.step)
-        torch.nn.utils.clip_grad_norm_(self.model.parameters(), 5.0)
-        self.optimizer.step()
-        self.optimizer.zero_grad()
+        """One step; the mean loss in dB. The next one's batch is read meanwhile."""
+        batch = self.ahead.pop(self.step, None) or self.reader.submit(self.batch, songs, self.step)
+        if self.step + 1 < self.schedule.steps:
+            self.ahead[self.step + 1] = self.reader.submit(self.batch, songs, self.step + 1)
+        stems = batch.result().to(self.device)
+        parts = stems.split(1 if self.device == "cpu" else len(stems))
+        losses, gradients = zip(*self.pool.map(self.gradient, parts), strict=True)
+        means = [torch.stack(shares).mean(0) for shares in zip(*gradients, strict=True)]
+        self.optimizer.step(means, self.schedule.rate_at(self.step))
         self.step += 1
         keep = min(0.995, self.step / (10 + self.step))
         with torch.no_grad():
             for name, tensor in self.model.state_dict().items():
                 self.average[name].lerp_(tensor, 1 - keep)
-        return total
+        return sum(losses) / len(losses)
+
+    def batch(self, songs: list[np.ndarray], step: int) -> Tensor:
+        plan = self.schedule
+        long = step >= plan.long_from
+        size, length = (plan.long_batch, plan.long_length) if long else (plan.batch, plan.length)
+        return torch.from_numpy(draw_batch(songs, np.random.default_rng([self.seed, step]), size, length))
+
+    def gradient(self, stems: Tensor) -> tuple[float, tuple[Tensor, ...]]:
+        """Loss in dB and the gradient of every parameter for some items, (size, 4, 2, length)."""
+        mix = stems.sum(1)
+        loss = error_db(self.model(mix), stems[:, self.rows], mix).mean()
+        return float(loss.detach()), torch.autograd.grad(loss, list(self.model.parameters()))
 
     def averaged(self) -> HTDemucs:
         """A copy of the model on the CPU with the average of its weights, in eval mode."""
@@ -87,14 +100,14 @@ class Phase:
             "step": self.step,
             "model": self.model.state_dict(),
             "average": self.average,
-            "optimizer": self.optimizer.state_dict(),
+            "optimizer": self.optimizer.state(),
         }
 
     def load(self, state: dict[str, Any]) -> None:
         self.step = self.begun = state["step"]
         self.model.load_state_dict(state["model"])
         self.average = state["average"]
-        self.optimizer.load_state_dict(state["optimizer"])
+        self.optimizer.load(state["optimizer"])
 
 
 def save(content: Any, path: Path) -> None:

@@ -8,22 +8,27 @@ from demucs.htdemucs import HTDemucs
 from separation.contract import SAMPLE_RATE, STEMS
 
 
-def sdr(reference: np.ndarray, estimate: np.ndarray) -> float:
-    """Median over whole seconds of 10 log10(|reference|^2 / |reference - estimate|^2), dB; (2, samples) each.
+def sdr(stems: np.ndarray, row: int, estimate: np.ndarray) -> float:
+    """Median over whole seconds of 10 log10(|stem|^2 / |stem - estimate|^2), dB; stems (4, 2, samples), the
+    estimate of stem `row` (2, samples).
 
-    Seconds in which the reference is silent do not count, as in museval.
+    As in museval a second counts if no stem is all zeros in it, whichever is scored; NaN if there is none.
     """
-    seconds = reference.shape[1] // SAMPLE_RATE
-    shape = (2, seconds, SAMPLE_RATE)
-    whole = slice(0, seconds * SAMPLE_RATE)
-    signal = (reference[:, whole].reshape(shape) ** 2).sum((0, 2))
-    error = ((reference - estimate)[:, whole].reshape(shape) ** 2).sum((0, 2))
-    heard = signal > 1e-6 * 2 * SAMPLE_RATE
-    return float(np.median(10 * np.log10(signal[heard] / np.maximum(error[heard], 1e-12))))
+    sounds = _energy(stems) > 0
+    signal, error = _energy(stems[row]), _energy(stems[row] - estimate)
+    counted = sounds.all(0)
+    return float(np.median(10 * np.log10(signal[counted] / np.maximum(error[counted], 1e-12))))
+
+
+def _energy(sound: np.ndarray) -> np.ndarray:
+    """(..., 2, samples) -> the sum of squares of every whole second (..., seconds)."""
+    seconds = sound.shape[-1] // SAMPLE_RATE
+    whole = sound[..., : seconds * SAMPLE_RATE].reshape(*sound.shape[:-1], seconds, SAMPLE_RATE)
+    return (whole**2).sum((-3, -1))
 
 
 def validate(model: HTDemucs, songs: list[np.ndarray], rows: list[int]) -> dict[str, tuple[float, float]]:
-    """For the stems of `rows` the median SDR of the model and that of the mix itself as the estimate, dB."""
+    """The median SDR of stems `rows`, which the model gives in this order, and that of the mix itself, dB."""
     scores: dict[str, list[tuple[float, float]]] = {STEMS[row]: [] for row in rows}
     for song in songs:
         stems = np.asarray(song, np.float32)
@@ -31,10 +36,10 @@ def validate(model: HTDemucs, songs: list[np.ndarray], rows: list[int]) -> dict[
         level, mean = mix.mean(0).std(), mix.mean()
         with torch.no_grad():
             estimates = apply_model(model, torch.from_numpy((mix - mean) / level)[None], shifts=0)[0].numpy()
-        for row in rows:
-            estimate = estimates[row] * level + mean
-            scores[STEMS[row]].append((sdr(stems[row], estimate), sdr(stems[row], mix)))
+        for row, flat in zip(rows, estimates, strict=True):
+            estimate = flat * level + mean
+            scores[STEMS[row]].append((sdr(stems, row, estimate), sdr(stems, row, mix)))
     return {
-        stem: (round(float(np.median(ours)), 2), round(float(np.median(mixes)), 2))
+        stem: (round(float(np.nanmedian(ours)), 2), round(float(np.nanmedian(mixes)), 2))
         for stem, (ours, mixes) in ((stem, zip(*pairs, strict=True)) for stem, pairs in scores.items())
     }
