@@ -23,13 +23,12 @@ from rich.table import Table
 from band.catalogue import draw_specs, write_catalogue
 from jobs.pipeline.tables import read_table
 from separation import limits
-from separation.__main__ import read
-from separation.bag import fetch, read_bag
+from separation.__main__ import load, read
+from separation.bag import read_bag
 from separation.contract import SAMPLE_RATE
 from separation.deliver import deliver
 from separation.options import Options
-from separation.separator import separate
-from separation.specialist import Specialist
+from separation.separator import separate, side_by_side
 
 
 def main() -> int:
@@ -39,7 +38,6 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--stems", default="", metavar="A,B", help="only these, on both sides")
-    parser.add_argument("--at-once", type=int, default=1, help="specialists of the bare core side by side")
     parser.add_argument("options", nargs="*", metavar="-- OPTION", help="of jobs.separate, e.g. --threads 1")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="overhead-") as name:
@@ -47,7 +45,7 @@ def main() -> int:
         write_catalogue(folder / "in", 0, draw_specs(args.tracks, args.seconds, args.seconds, 0))
         bare, job = [], []
         for number in range(args.rounds):
-            bare.append(run_bare(folder / "in", folder / f"bare-{number}", args))
+            bare.append(run_bare(folder / "in", folder / f"bare-{number}", args.models, args.stems))
             options = ["--stems", args.stems, *args.options]
             job.append(run_job(folder / "in", folder / f"job-{number}", args.models, options))
             same = hashes(folder / f"bare-{number}") == hashes(folder / f"job-{number}/stems")
@@ -62,18 +60,16 @@ def main() -> int:
         return 0 if same else 1
 
 
-def run_bare(tracks: Path, output: Path, args: argparse.Namespace) -> tuple[float, float]:
-    """Audio seconds and seconds of the core in a loop; the sessions are loaded before."""
-    bag = read_bag(args.models)
-    threads = max(1, (os.cpu_count() or 1) // args.at_once)
-    specialists = {}
-    for stem in args.stems.split(",") if args.stems else bag.stems:
-        file = fetch(bag, stem, output / "cache")
-        specialists[stem] = Specialist(file, stem, bag.stems, provider="cpu", threads=threads)
+def run_bare(tracks: Path, output: Path, models: str, stems: str) -> tuple[float, float]:
+    """Audio seconds and seconds of the core in a loop as `python -m separation` runs it; the sessions are
+    loaded before."""
+    bag, threads = read_bag(models), os.cpu_count() or 1
+    specialists = load(bag, stems.split(",") if stems else bag.stems, "cpu", threads, output / "cache")
+    at_once = side_by_side(threads, len(specialists))
     audio, clock = 0.0, time.perf_counter()
     for path in sorted(path for path in tracks.rglob("*") if path.is_file()):
         mix, _ = read(str(path), limits.DEFAULTS)
-        separated = separate(mix, specialists, at_once=args.at_once)
+        separated = separate(mix, specialists, at_once=at_once)
         deliver(separated, str(path.relative_to(tracks)), mix.shape[1], Options(), str(output))
         audio += mix.shape[1] / SAMPLE_RATE
     return audio, time.perf_counter() - clock

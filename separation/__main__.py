@@ -4,7 +4,7 @@ import argparse
 import os
 import sys
 import tempfile
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from separation import limits as limit_options
 from separation import options as opts
-from separation.bag import fetch, read_bag
+from separation.bag import Bag, fetch, read_bag
 from separation.blocks import reblock
 from separation.cache import SourceCache
 from separation.chunks import plan_chunks, stride_of
@@ -23,7 +23,7 @@ from separation.errors import SeparationError, TrackError, UsageError
 from separation.level import measure, warnings
 from separation.limits import Limits
 from separation.options import Options
-from separation.separator import separate
+from separation.separator import separate, side_by_side
 from separation.showing import shown
 from separation.specialist import PROVIDERS, Specialist
 
@@ -38,7 +38,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         names = [Path(track).name for track in args.tracks]
         if twice := {name for name in names if names.count(name) > 1}:
             raise UsageError(f"tracks of one name would overwrite each other: {', '.join(sorted(twice))}")
-        specialists = load(args, options)
+        bag = read_bag(args.models)
+        cache = Path(tempfile.gettempdir()) / f"stemfleet-{os.getuid()}"
+        specialists = load(bag, options.specialists(bag.stems), args.provider, args.threads, cache)
     except SeparationError as error:
         console.print(f"error: {shown(str(error))}", style="red", markup=False)
         return REFUSED
@@ -76,29 +78,21 @@ def parser() -> argparse.ArgumentParser:
     return parser
 
 
-def load(args: argparse.Namespace, options: Options) -> dict[str, Specialist]:
-    bag = read_bag(args.models)
-    cache = Path(tempfile.gettempdir()) / f"stemfleet-{os.getuid()}"
-    stems = options.specialists(bag.stems)
+def load(bag: Bag, stems: Sequence[str], provider: str, threads: int, cache: Path) -> dict[str, Specialist]:
+    """A session for each stem; `threads` are shared by those that run side by side."""
+    each = threads // side_by_side(threads, len(stems))
     return {
         stem: Specialist(
             fetch(bag, stem, cache / "models"),
             stem,
             bag.stems,
-            provider=args.provider,
-            threads=args.threads // at_once(args, stems),
+            provider=provider,
+            threads=each,
             sha256=bag.specialists[stem].sha256,
             cache=cache / "optimized",
         )
         for stem in stems
     }
-
-
-def at_once(args: argparse.Namespace, stems: Collection[str]) -> int:
-    """Sessions of one thread side by side use cores better than one session of many threads, which all wait
-    for the slowest after every operation."""
-    threads: int = args.threads
-    return max(1, min(threads, len(stems)))
 
 
 def separate_file(
@@ -123,7 +117,7 @@ def separate_file(
             specialists,
             overlap=options.overlap,
             shifts=options.grid_shifts,
-            at_once=at_once(args, specialists),
+            at_once=side_by_side(args.threads, len(specialists)),
             on_chunk=lambda stem: progress.advance(task),
         )
     outputs: dict[str, Blocks] = dict(stems)

@@ -58,6 +58,12 @@ def separate(
     return {stem: future.result() for stem, future in futures.items()}
 
 
+def side_by_side(threads: int, specialists: int) -> int:
+    """How many specialists to run `at_once`, each with its share of `threads`: a session of many threads waits
+    for the slowest after every operation."""
+    return max(1, min(threads, specialists))
+
+
 def collect(stem: StitchedStem) -> np.ndarray:
     """All of a stem: float32 (channels, samples)."""
     return np.concatenate(list(stem), axis=1)

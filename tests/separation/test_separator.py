@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from separation.contract import STEMS, STRIDE
-from separation.separator import collect, separate
+from separation.separator import collect, separate, side_by_side
 
 MIX = 0.1 * np.random.default_rng(0).standard_normal((2, 3 * STRIDE), dtype=np.float32)
 
@@ -46,3 +46,10 @@ def test_the_first_error_is_the_one_that_is_raised_and_ends_the_others() -> None
     with pytest.raises(FloatingPointError, match="bass"):
         separate(long, {"drums": drums, "bass": bass, "other": drums}, at_once=2, on_chunk=heard.append)
     assert len(heard) < 100
+
+
+@pytest.mark.parametrize(
+    ("threads", "specialists", "expected"), [(1, 4, 1), (2, 4, 2), (8, 4, 4), (8, 1, 1), (0, 4, 1)]
+)
+def test_no_more_run_side_by_side_than_there_are_threads(threads, specialists, expected) -> None:
+    assert side_by_side(threads, specialists) == expected
