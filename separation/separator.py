@@ -59,8 +59,8 @@ def separate(
 
 
 def side_by_side(threads: int, specialists: int) -> int:
-    """How many specialists to run `at_once`, each with its share of `threads`: a session of many threads waits
-    for the slowest after every operation."""
+    """How many specialists to run `at_once`, each with its share of `threads`: a session of many threads
+    waits for the slowest after every operation."""
     return max(1, min(threads, specialists))
 
 
