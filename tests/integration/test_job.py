@@ -75,13 +75,13 @@ def results(output: str) -> list[storage.Listed]:
     return [file for file in storage.list_files(output) if not file.uri.startswith(own)]
 
 
-def check_tables(output: str) -> pa.Table:
+def check_tables(output: str, count: int = TRACKS) -> pa.Table:
     """Every track once, every stem once, each as the tables say."""
     tracks, timings = read_table(output, "tracks"), read_table(output, "timings")
-    assert tracks.num_rows == len(set(tracks["track_id"].to_pylist())) == TRACKS
+    assert tracks.num_rows == len(set(tracks["track_id"].to_pylist())) == count
     statuses = tracks["status"].to_pylist()
-    assert (statuses.count("ok"), statuses.count("error")) == (TRACKS - BROKEN, BROKEN)
-    assert timings.num_rows == (TRACKS - BROKEN) * len(STEMS)
+    assert (statuses.count("ok"), statuses.count("error")) == (count - BROKEN, BROKEN)
+    assert timings.num_rows == (count - BROKEN) * len(STEMS)
     written = hashes(output)
     assert written == {
         row["uri"].removeprefix(f"{output}/stems/"): row["sha256"] for row in timings.to_pylist()
@@ -167,11 +167,8 @@ def test_errors_are_retried_and_all_is_forced(separate: Run, models: str, tmp_pa
 
 
 @pytest.mark.parametrize(
-    ("bag", "seconds", "sections", "options"),
-    [
-        ("models", 65.3, (2, 8, 1000), ("--shifts", "2", "--seed", "7")),
-        ("small_models", 27.1, (2, 1000), ()),
-    ],
+    ("bag", "seconds", "options"),
+    [("models", 65.3, ("--shifts", "2", "--seed", "7")), ("small_models", 27.1, ())],
 )
 def test_sections_and_laptop_give_the_same_files(
     separate: Run,
@@ -179,7 +176,6 @@ def test_sections_and_laptop_give_the_same_files(
     request: pytest.FixtureRequest,
     bag: str,
     seconds: float,
-    sections: tuple[int, ...],
     options: tuple[str, ...],
 ) -> None:
     folder = tmp_path / "in"
@@ -193,7 +189,7 @@ def test_sections_and_laptop_give_the_same_files(
     subprocess.run(command, check=True, capture_output=True)
     expected = contents(laptop)
     assert len(expected) == 8
-    for chunks in sections:
+    for chunks in (2, 8, 1000):
         output = tmp_path / f"out-{chunks}"
         where = ("--input", str(folder), "--output", str(output))
         done = separate(*where, "--chunks-per-section", str(chunks), *options)
@@ -303,7 +299,7 @@ def test_a_second_run_at_once_says_what_it_found(
     ray_cluster: dict[str, str], separate: Run, catalogue: str, models: str, bucket: str, tmp_path: Path
 ) -> None:
     output = f"{bucket}/out"
-    arguments = ("--input", f"{catalogue}0[0-5]*", "--output", output, "--models", models)
+    arguments = ("--input", f"{catalogue}[!0]*", "--output", output, "--models", models)
     first = subprocess.Popen(
         job_command(tmp_path, *arguments), env=ray_cluster, stdout=subprocess.PIPE, text=True
     )
@@ -315,7 +311,5 @@ def test_a_second_run_at_once_says_what_it_found(
     holder = json.loads(storage.read_bytes(locks[0].uri))
     assert f"in use by run {holder['run_id']} on {holder['host']} (process {first.pid})" in second.stdout
     log, _ = first.communicate()
-    assert first.returncode == 0, log
-    tracks = read_table(output, "tracks")["track_id"].to_pylist()
-    assert len(tracks) == len(set(tracks)) == 60
-    assert len(hashes(output)) == 60 * len(STEMS)
+    assert first.returncode == 1, log
+    check_tables(output, TRACKS // 2)
