@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from band.song import song, split
-from separation.writing import Encoding, write_audio
+from separation.audio.encoding import Encoding, write_audio
 
 
 def write_split(

@@ -6,14 +6,14 @@ import sys
 from pathlib import Path
 
 from export.bench import bench
-from export.checkpoints import SpecialistModel
-from export.graph import SpecialistModule, to_onnx
+from export.htdemucs.checkpoints import SpecialistModel
+from export.htdemucs.graph import SpecialistModule, to_onnx
+from export.htdemucs.origin import Request, add_arguments, from_arguments, from_origin
 from export.parity import measure, music_like
-from export.request import Request, add_arguments, from_arguments, from_origin
 from export.verify import CPU_PROVIDERS, SEGMENT_SEED, verify
-from separation.bag import PRECISIONS, Bag, SpecialistFile, read_bag, write_bag
 from separation.errors import SeparationError, UsageError
-from separation.specialist import Specialist
+from separation.models.bag import PRECISIONS, Bag, SpecialistFile, read_bag, write_bag
+from separation.models.specialist import Specialist
 
 
 def export(request: Request, out: Path, stems: list[str] | None, precision: str) -> Bag:

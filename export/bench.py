@@ -20,14 +20,14 @@ import numpy as np
 import torch
 from demucs.htdemucs import HTDemucs
 
-from export import published
 from export.bench_gpu import bench_gpu
-from export.graph import SpecialistModule, to_onnx
+from export.htdemucs import published
+from export.htdemucs.graph import SpecialistModule, to_onnx
+from export.htdemucs.random_bag import RandomBag
+from export.interleave import take_turns
 from export.parity import Parity, compare, music_like, torch_stem
-from export.random_bag import RandomBag
-from export.turns import take_turns
 from separation.contract import STEMS
-from separation.specialist import Specialist
+from separation.models.specialist import Specialist
 
 GFLOP = 224 + 85  # of a chunk: convolutions and linear layers, attention
 PRECISIONS = {"fp32": ("cpu", "openvino"), "int8": ("cpu", "openvino"), "fp16": ()}  # and who is timed
@@ -39,7 +39,7 @@ LOAD_AND_RUN = """
 import json, sys
 from pathlib import Path
 import numpy
-from separation.specialist import Specialist
+from separation.models.specialist import Specialist
 graph, stem, provider, threads, cache, segments = sys.argv[1:]
 specialist = Specialist(Path(graph), stem, provider=provider, threads=int(threads), cache=Path(cache))
 for _ in range(2):  # memory that a first run has left can be too little for the second

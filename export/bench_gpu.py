@@ -12,9 +12,9 @@ import numpy as np
 import torch
 from demucs.htdemucs import HTDemucs
 
+from export.interleave import take_turns
 from export.parity import compare
-from export.turns import take_turns
-from separation.specialist import Specialist
+from separation.models.specialist import Specialist
 
 BATCHES = (1, 4, 8, 16)
 EAGER = "PyTorch fp32"

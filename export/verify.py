@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 
-from export.checkpoints import SpecialistModel
+from export.htdemucs.checkpoints import SpecialistModel
+from export.htdemucs.origin import Request
 from export.parity import BARS, Parity, compare, music_like, torch_stem
-from export.request import Request
-from separation.bag import Bag, fetch
-from separation.specialist import Specialist
+from separation.models.bag import Bag, fetch
+from separation.models.specialist import Specialist
 
 SEGMENT_SEED = 0
 CPU_PROVIDERS = ("cpu", "openvino")

@@ -21,12 +21,12 @@ from rich.console import Console
 from rich.table import Table
 
 from band.catalogue import draw_specs, write_catalogue
-from jobs.pipeline.tables import read_table
-from separation import limits
+from jobs.pipeline.output.tables import read_table
 from separation.__main__ import load, read
-from separation.bag import read_bag
+from separation.audio import limits
+from separation.audio.stem_files import deliver
 from separation.contract import SAMPLE_RATE
-from separation.deliver import deliver
+from separation.models.bag import read_bag
 from separation.options import Options
 from separation.separator import separate, side_by_side
 

@@ -33,16 +33,17 @@ from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
-from jobs.pipeline import schema, stages
+from jobs.pipeline import schema
+from jobs.pipeline.arrow import Row, pack
 from jobs.pipeline.dataset import Road, Steps
+from jobs.pipeline.driver import Finisher
 from jobs.pipeline.job import Job
-from jobs.pipeline.plan import TASK_CPUS, Plan
+from jobs.pipeline.output.tables import TableWriter
 from jobs.pipeline.progress import Progress
-from jobs.pipeline.rows import Row, pack
-from jobs.pipeline.run import Finisher
-from jobs.pipeline.tables import TableWriter
-from separation.bag import Bag, SpecialistFile
+from jobs.pipeline.sizing import TASK_CPUS, Plan
+from jobs.pipeline.stages import steps
 from separation.contract import SAMPLE_RATE, STEMS, STRIDE
+from separation.models.bag import Bag, SpecialistFile
 from separation.options import Options
 
 CALLS = 16
@@ -176,8 +177,8 @@ def measure(nodes: int, args: argparse.Namespace) -> tuple[float, float]:
     try:
         # Without it the first second of a run would count processes that start.
         ray.data.DataContext.get_current().wait_for_min_actors_s = 300
-        steps = Steps(probe, stages.plan, chunk, Infer, stitch, calls=min(nodes, CALLS))
-        return _rate(Road(job, steps).sections(catalogue(count)), fill_s, args.seconds)
+        sleeping = Steps(probe, steps.plan, chunk, Infer, stitch, calls=min(nodes, CALLS))
+        return _rate(Road(job, sleeping).sections(catalogue(count)), fill_s, args.seconds)
     finally:
         ray.shutdown()
 

@@ -11,21 +11,21 @@ import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from separation import limits as limit_options
 from separation import options as opts
-from separation.bag import Bag, fetch, read_bag
+from separation.audio import limits as limit_options
+from separation.audio.decoding import open_decoding
+from separation.audio.limits import Limits
+from separation.audio.stem_files import Blocks, Complement, deliver
 from separation.blocks import reblock
-from separation.cache import SourceCache
-from separation.chunks import plan_chunks, stride_of
-from separation.decoding import open_decoding
-from separation.deliver import Blocks, Complement, deliver
 from separation.errors import SeparationError, TrackError, UsageError
+from separation.grid import plan_chunks, stride_of
 from separation.level import measure, warnings
-from separation.limits import Limits
+from separation.models.bag import Bag, fetch, read_bag
+from separation.models.specialist import PROVIDERS, Specialist
 from separation.options import Options
 from separation.separator import separate, side_by_side
-from separation.showing import shown
-from separation.specialist import PROVIDERS, Specialist
+from separation.store.redact import shown
+from separation.store.source_cache import SourceCache
 
 DONE, SOME_ERRORS, REFUSED = 0, 1, 2
 

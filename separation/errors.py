@@ -15,7 +15,7 @@ logged: without credentials, and with what steers a terminal as escapes.
 
 from enum import StrEnum
 
-from separation.showing import plain, shown, without_credentials
+from separation.store.redact import plain, shown, without_credentials
 
 
 class Kind(StrEnum):

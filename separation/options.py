@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Literal, get_args
 
-from separation.chunks import draw_shifts, stride_of
+from separation.audio.encoding import ClipMode
 from separation.contract import OVERLAP
 from separation.errors import UsageError
-from separation.writing import ClipMode
+from separation.grid import draw_shifts, stride_of
 
 Format = Literal["wav", "flac", "mp3", "ogg"]
 FIELDS = {"track_id", "track", "trackext", "stem", "ext"}

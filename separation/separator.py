@@ -6,10 +6,10 @@ from threading import Event
 
 import numpy as np
 
-from separation.chunks import Section, cut, plan_sections
 from separation.contract import OVERLAP
+from separation.grid import Section, cut, plan_sections
 from separation.level import flatten, measure
-from separation.stitch import StitchedStem, overlap_add
+from separation.overlap_add import StitchedStem, overlap_add
 
 Segments = np.ndarray  # float32 (batch, channels, SEGMENT)
 

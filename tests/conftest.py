@@ -10,8 +10,8 @@ from pathlib import Path
 import fsspec
 import pytest
 
-from jobs import report
-from separation.stores import S3_SETTINGS
+from jobs.report import __main__ as report
+from separation.store.filesystems import S3_SETTINGS
 from tests.outputs import Row, write_output
 
 COUNTER = itertools.count()

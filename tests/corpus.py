@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from separation.audio.drm import ASF_OBJECTS
 from separation.errors import Kind, Warn
-from separation.protection import ASF_OBJECTS
 from tests.sounds import encoded, muxed, tone
 
 SECONDS = 2.0

@@ -12,12 +12,12 @@ import pyarrow.parquet as pq
 
 from band.song import song
 from jobs.pipeline import schema
-from jobs.pipeline.tables import timing_rows, track_row
-from jobs.reporting.facts import gather
-from jobs.reporting.tally import STAGES
-from separation.chunks import plan_chunks
+from jobs.pipeline.output.tables import timing_rows, track_row
+from jobs.report.facts import gather
+from jobs.report.tally import STAGES
+from separation.audio.encoding import Encoding, write_audio
 from separation.contract import SAMPLE_RATE, STEMS
-from separation.writing import Encoding, write_audio
+from separation.grid import plan_chunks
 
 Row = dict[str, Any]
 BEGIN = datetime(2026, 11, 20, 9, 30, tzinfo=UTC)

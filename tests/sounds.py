@@ -9,7 +9,7 @@ import av
 import numpy as np
 import soundfile
 
-from separation.reading import open_audio
+from separation.audio.reading import open_audio
 
 URI = "s3://catalogue/song"
 

@@ -5,20 +5,20 @@ from pathlib import Path
 
 import pytest
 
-import jobs.benchmark
-import jobs.evaluate
-import jobs.report
-import jobs.separate
-import jobs.verify
+import jobs.benchmark.__main__
+import jobs.evaluate.__main__
+import jobs.report.__main__
+import jobs.separate.__main__
+import jobs.verify.__main__
 import separation.__main__
 from jobs.pipeline import schema
-from jobs.verifying.problems import Kind as Problem
+from jobs.verify.problems import Kind as Problem
 from separation.errors import Kind, Warn
 
 README = Path("README.md").read_text()
 
 
-@pytest.mark.parametrize("parser", [jobs.separate.parser(), separation.__main__.parser()])
+@pytest.mark.parametrize("parser", [jobs.separate.__main__.parser(), separation.__main__.parser()])
 def test_every_documented_option_exists(parser) -> None:  # type: ignore[no-untyped-def]
     table = README.partition("## Options")[2].partition("\n## ")[0]
     documented = set(re.findall(r"`(--[a-z0-9-]+)", table))
@@ -29,13 +29,13 @@ def test_every_documented_option_exists(parser) -> None:  # type: ignore[no-unty
 def test_every_documented_option_of_the_report_exists() -> None:
     section = README.partition("## A report")[2].partition("\n## ")[0]
     documented = set(re.findall(r"(--[a-z][a-z-]+)", section))
-    assert documented == set(jobs.report.parser()._option_string_actions) - {"-h", "--help"}
+    assert documented == set(jobs.report.__main__.parser()._option_string_actions) - {"-h", "--help"}
 
 
 def test_every_option_and_problem_of_verify_is_documented() -> None:
     section = README.partition("## Is all of it right?")[2].partition("\n## ")[0]
     documented = set(re.findall(r"--[a-z][a-z-]+", section))
-    assert documented == set(jobs.verify.parser()._option_string_actions) - {"-h", "--help"}
+    assert documented == set(jobs.verify.__main__.parser()._option_string_actions) - {"-h", "--help"}
     kinds = section.partition("Kinds of problem:")[2].partition(". Only")[0]
     assert set(re.findall(r"`([a-z_]+)`", kinds)) == {str(kind) for kind in Problem}
 
@@ -43,7 +43,10 @@ def test_every_option_and_problem_of_verify_is_documented() -> None:
 def test_every_option_of_the_benchmark_is_one() -> None:
     section = README.partition("## What an hour of music costs")[2].partition("\n## ")[0]
     documented = set(re.findall(r"--[a-z][a-z0-9-]+", section))
-    known = {*jobs.benchmark.parser()._option_string_actions, *jobs.separate.parser()._option_string_actions}
+    known = {
+        *jobs.benchmark.__main__.parser()._option_string_actions,
+        *jobs.separate.__main__.parser()._option_string_actions,
+    }
     assert {"--compare", "--sweep", "--project", "--benchmark"} <= documented <= known
 
 
@@ -51,7 +54,7 @@ def test_every_option_of_the_evaluation_is_documented() -> None:
     section = README.partition("## How well it separates")[2].partition("\n## ")[0]
     table = "\n".join(line for line in section.splitlines() if line.startswith("| `"))
     documented = set(re.findall(r"^\| `(--[a-z-]+)", table, re.MULTILINE))
-    assert documented == set(jobs.evaluate.parser()._option_string_actions) - {"-h", "--help"}
+    assert documented == set(jobs.evaluate.__main__.parser()._option_string_actions) - {"-h", "--help"}
 
 
 @pytest.mark.parametrize(("table", "columns"), [("tracks", schema.TRACKS), ("timings", schema.TIMINGS)])

@@ -14,8 +14,8 @@ from pathlib import Path
 import torch
 from demucs.htdemucs import HTDemucs
 
-from export.checkpoints import open_bag
-from export.random_bag import save_models
+from export.htdemucs.checkpoints import open_bag
+from export.htdemucs.random_bag import save_models
 from export.training.network import Sizes, build, only, with_row
 from export.training.phase import Phase, Schedule, run
 from export.training.songs import stored

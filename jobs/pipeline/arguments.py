@@ -3,7 +3,7 @@
 import argparse
 import os
 
-from separation.showing import without_credentials
+from separation.store.redact import without_credentials
 
 
 def uri(text: str) -> str:

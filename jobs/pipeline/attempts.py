@@ -21,10 +21,10 @@ import ray
 from ray.actor import ActorHandle
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from jobs.pipeline.arrow import Row, failed
 from jobs.pipeline.job import Job
-from jobs.pipeline.rows import Row, failed
 from separation.errors import Kind, ModelError, TrackError
-from separation.storage import join
+from separation.store.objects import join
 
 TRIES = 3
 Step = Callable[..., pa.Table]

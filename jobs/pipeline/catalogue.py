@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 
 from jobs.pipeline import schema
 from separation.errors import UsageError
-from separation.storage import join, list_files, read_bytes
+from separation.store.objects import join, list_files, read_bytes
 
 # What a prefix takes; a glob or a manifest takes whatever it names.
 _AUDIO = """aac ac3 aif aifc aiff alac amr ape au caf dsf flac m4a m4b mka mp2 mp3 mp4 mpc oga ogg opus

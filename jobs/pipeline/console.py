@@ -5,7 +5,7 @@ from typing import Any
 
 from rich.console import Console
 
-from separation.showing import shown
+from separation.store.redact import shown
 
 
 class LineConsole(Console):

@@ -9,12 +9,14 @@ import pyarrow as pa
 import ray
 from ray.data import ActorPoolStrategy, DataContext, Dataset
 
-from jobs.pipeline import attempts, ending, stages
+from jobs.pipeline import attempts
+from jobs.pipeline.arrow import Row
 from jobs.pipeline.attempts import Remote, guarded
 from jobs.pipeline.job import Job
 from jobs.pipeline.metrics import InferenceMetrics
-from jobs.pipeline.plan import Node
-from jobs.pipeline.rows import Row
+from jobs.pipeline.sizing import Node
+from jobs.pipeline.stages import steps
+from jobs.pipeline.stages import stitch as stitch_stage
 
 TRACKS_A_BLOCK = 512
 
@@ -27,12 +29,12 @@ class Steps:
     `calls` of it at once.
     """
 
-    probe: Callable[..., pa.Table] = stages.probe
-    plan: Callable[..., pa.Table] = stages.plan
-    chunk: Callable[..., pa.Table] = stages.chunk
-    infer: type = stages.Infer
-    stitch: Callable[..., pa.Table] = ending.stitch
-    finish: Callable[..., Row] = ending.finish
+    probe: Callable[..., pa.Table] = steps.probe
+    plan: Callable[..., pa.Table] = steps.plan
+    chunk: Callable[..., pa.Table] = steps.chunk
+    infer: type = steps.Infer
+    stitch: Callable[..., pa.Table] = stitch_stage.stitch
+    finish: Callable[..., Row] = stitch_stage.finish
     calls: int = 1
 
 

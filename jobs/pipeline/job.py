@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 
-from jobs.pipeline.plan import Plan
-from separation.bag import Bag
-from separation.chunks import Section, plan_sections
-from separation.limits import DEFAULTS, Limits
+from jobs.pipeline.sizing import Plan
+from separation.audio.limits import DEFAULTS, Limits
+from separation.grid import Section, plan_sections
+from separation.models.bag import Bag
 from separation.options import Options
 
 

@@ -9,8 +9,8 @@ from collections.abc import Iterable
 
 from ray.util.metrics import Counter, Gauge
 
+from jobs.pipeline.arrow import Row
 from jobs.pipeline.job import Job
-from jobs.pipeline.rows import Row
 from separation.contract import SAMPLE_RATE
 
 SPECIALIST = {  # in the actors, by stem and device

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from jobs.pipeline.rows import Row
+from jobs.pipeline.arrow import Row
 from separation.contract import SAMPLE_RATE
 
 LINE_S = 10.0

@@ -16,7 +16,7 @@ import yaml
 from packaging.requirements import Requirement
 from ray.autoscaler._private.kuberay.autoscaling_config import _derive_autoscaling_config_from_ray_cr
 
-import jobs.separate
+import jobs.separate.__main__
 from tests.cluster.conftest import CLUSTER, ROOT
 from tests.cluster.custom_resources import RAY_CLUSTER, RAY_JOB
 

@@ -6,7 +6,7 @@ import shlex
 import pytest
 from ray.dashboard.modules.job.cli import submit
 
-import jobs.separate
+import jobs.separate.__main__
 from tests.cluster.conftest import CLUSTER, ROOT
 
 README = (CLUSTER / "README.md").read_text()

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from export.__main__ import export
-from export.random_bag import RandomBag
-from export.request import Request
-from separation.bag import Bag
+from export.htdemucs.origin import Request
+from export.htdemucs.random_bag import RandomBag
+from separation.models.bag import Bag
 
 SMALL = RandomBag(seed=3, hot=True, channels=8, bottom_channels=32, layers=2, heads=2)
 

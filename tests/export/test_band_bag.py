@@ -8,12 +8,12 @@ import pytest
 import band
 from band.song import song, split
 from export.__main__ import main
-from export.request import BAND, BAND_CHECKPOINTS, from_origin
+from export.htdemucs.origin import BAND, BAND_CHECKPOINTS, from_origin
 from export.training.validate import sdr
-from separation.bag import fetch, read_bag, sha256_of
 from separation.contract import STEMS
+from separation.models.bag import fetch, read_bag, sha256_of
+from separation.models.specialist import Specialist
 from separation.separator import collect, separate
-from separation.specialist import Specialist
 
 MODELS = Path(band.__file__).with_name("bag")
 MOST = 12_000_000  # bytes of the four graphs, and of the four checkpoints

@@ -3,12 +3,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from export import published
 from export.bench import Line, report
 from export.bench_gpu import bench_gpu
-from export.graph import SpecialistModule, to_onnx
+from export.htdemucs import published
+from export.htdemucs.graph import SpecialistModule, to_onnx
 from export.parity import BARS, Parity, compare, music_like, torch_stem
-from separation.specialist import Specialist
+from separation.models.specialist import Specialist
 from tests.export.conftest import SMALL
 
 

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 from export.__main__ import main
-from export.random_bag import RandomBag
-from export.request import Request, from_origin
-from separation.bag import Bag, read_bag, sha256_of
+from export.htdemucs.origin import Request, from_origin
+from export.htdemucs.random_bag import RandomBag
 from separation.contract import SEGMENT, STRIDE
+from separation.models.bag import Bag, read_bag, sha256_of
 from tests.export.conftest import SMALL
 
 

@@ -14,8 +14,8 @@ from export.training.network import Sizes, build, only, with_row
 from export.training.phase import Phase, Schedule, run
 from export.training.songs import draw_batch, stored
 from export.training.validate import sdr
-from separation.bag import read_bag
 from separation.contract import SAMPLE_RATE, STEMS
+from separation.models.bag import read_bag
 
 TINY = Sizes(bottom_channels=32, t_layers=1, t_heads=2)
 SHORT = Schedule(4, rate=1e-3, long_from=3, batch=2, length=8192, long_length=16_384, warm_up=1)

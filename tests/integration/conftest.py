@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from export.__main__ import export
-from export.random_bag import RandomBag
-from export.request import Request
+from export.htdemucs.origin import Request
+from export.htdemucs.random_bag import RandomBag
 from tests.bags import write_gain_bag
 
 Run = Callable[..., subprocess.CompletedProcess[str]]

@@ -15,13 +15,13 @@ import pyarrow as pa
 import ray
 from rich.console import Console
 
-from jobs import separate
-from jobs.pipeline import ending, stages
+from jobs.pipeline.arrow import Row
 from jobs.pipeline.catalogue import read_catalogue
 from jobs.pipeline.dataset import Road, Steps
+from jobs.pipeline.driver import run
 from jobs.pipeline.job import Job
-from jobs.pipeline.rows import Row
-from jobs.pipeline.run import run
+from jobs.pipeline.stages import steps, stitch
+from jobs.separate import __main__ as separate
 
 DEATHS = Path(sys.argv[1])
 
@@ -45,7 +45,7 @@ def poisoned(poison: str, step: Any) -> Any:
     return stepping
 
 
-class Infer(stages.Infer):
+class Infer(steps.Infer):
     def __call__(self, chunks: pa.Table) -> pa.Table:
         die(self.stem, chunks.select(["track_id", "status"]).to_pylist())
         return super().__call__(chunks)
@@ -53,14 +53,14 @@ class Infer(stages.Infer):
 
 def finish(rows: list[Row], job: Job) -> Row:
     die("finish", rows)
-    return ending.finish(rows, job)
+    return stitch.finish(rows, job)
 
 
 STEPS = Steps(
-    probe=poisoned("probe", stages.probe),
-    chunk=poisoned("cut", stages.chunk),
+    probe=poisoned("probe", steps.probe),
+    chunk=poisoned("cut", steps.chunk),
     infer=Infer,
-    stitch=poisoned("stitch", ending.stitch),
+    stitch=poisoned("stitch", stitch.stitch),
     finish=finish,
 )
 

@@ -18,9 +18,9 @@ import numpy as np
 import psutil
 import soundfile
 
-from jobs.pipeline.tables import read_table
-from separation import storage
+from jobs.pipeline.output.tables import read_table
 from separation.contract import SAMPLE_RATE, STEMS, STRIDE
+from separation.store import objects
 from tests.integration.conftest import Cluster, job_command
 
 ACTOR, TASK, RAYLET, DRIVER = "actor", "task", "raylet", "driver"
@@ -187,11 +187,11 @@ class Storm:
 
 def hashes(output: str) -> dict[str, str]:
     """sha256 of every stem at the output, by its path below `stems/`; not of what a killed writer left."""
-    files = storage.list_files(f"{output}/stems")
+    files = objects.list_files(f"{output}/stems")
     return {
-        file.uri.partition("/stems/")[2]: hashlib.sha256(storage.read_bytes(file.uri)).hexdigest()
+        file.uri.partition("/stems/")[2]: hashlib.sha256(objects.read_bytes(file.uri)).hexdigest()
         for file in files
-        if not storage.UNFINISHED.fullmatch(file.uri.rpartition("/")[2])
+        if not objects.UNFINISHED.fullmatch(file.uri.rpartition("/")[2])
     }
 
 
@@ -204,4 +204,4 @@ def check(output: str, tracks: int, expected: dict[str, str]) -> None:
     assert len(timings) == tracks * len(STEMS)
     assert {row["uri"].partition("/stems/")[2]: row["sha256"] for row in timings} == expected
     assert hashes(output) == expected
-    assert list(storage.list_files(f"{output}/parts")) == []
+    assert list(objects.list_files(f"{output}/parts")) == []

@@ -12,10 +12,10 @@ import pytest
 
 import band
 from band.musdb import write_split
-from export import reference
 from export.__main__ import export
-from export.request import BAND, from_origin
-from jobs.evaluation.layout import BASELINE
+from export.htdemucs import reference
+from export.htdemucs.origin import BAND, from_origin
+from jobs.evaluate.layout import BASELINE
 from separation.contract import STEMS
 from tests.integration.conftest import Run
 from tests.integration.test_evaluate import evaluate

@@ -11,10 +11,10 @@ import pyarrow.parquet as pq
 import pytest
 from markupsafe import escape
 
-from jobs import report
-from jobs.pipeline.benchmark import show
-from jobs.pipeline.benchmark.accounting import SCHEMA
-from jobs.reporting import markdown
+from jobs.benchmark import result_tables
+from jobs.benchmark.accounting import SCHEMA
+from jobs.report import __main__ as report
+from jobs.report import markdown
 from separation.contract import STEMS
 from tests.bags import write_gain_bag
 from tests.integration.conftest import Run
@@ -67,7 +67,7 @@ def test_a_benchmark_and_the_estimate_made_from_it(
     assert summary["last_run"] == f"runs/{summary['benchmark_id']}/run-all-2"
     page, text = (report.report(str(output), form) for form in ("html", "md"))
     assert page.count("<audio") == 2 * (1 + len(STEMS))  # its tracks can be heard
-    for sheet in show.sheets(summary):
+    for sheet in result_tables.sheets(summary):
         assert f"<h3>{escape(sheet.title)}</h3>" in page
         assert f"### {markdown.text(sheet.title)}" in text
     assert "vocals as a part of all stems" in text

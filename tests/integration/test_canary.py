@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 import soundfile
 
-from jobs.separate import make_job, parser
-from separation import storage
-from separation.stores import open_store
+from jobs.separate.__main__ import make_job, parser
+from separation.store import objects
+from separation.store.filesystems import open_store
 from tests.bags import write_gain_bag
 from tests.integration.conftest import STORE_BYTES, start_cluster
 
@@ -89,14 +89,14 @@ def test_a_canary_is_found_nowhere(
         assert holders(session) == []
     server.shutdown()
     assert all(CANARY not in text for text in texts)
-    objects = list(storage.list_files(output))
-    assert {"run.json", "report.html", "report.md"} <= {each.uri.rpartition("/")[2] for each in objects}
-    assert len(objects) > 8
-    assert any("/benchmark/benchmarks/" in each.uri for each in objects)
+    stored = list(objects.list_files(output))
+    assert {"run.json", "report.html", "report.md"} <= {each.uri.rpartition("/")[2] for each in stored}
+    assert len(stored) > 8
+    assert any("/benchmark/benchmarks/" in each.uri for each in stored)
     for each in objects:
         assert CANARY not in each.uri
-        assert CANARY.encode() not in storage.read_bytes(each.uri), each.uri
-    assert "127.0.0.1" in str(storage.read_bytes(f"{output}/report.html"))
+        assert CANARY.encode() not in objects.read_bytes(each.uri), each.uri
+    assert "127.0.0.1" in str(objects.read_bytes(f"{output}/report.html"))
 
 
 def test_what_travels_with_tasks_has_no_filesystem_in_it(
@@ -105,12 +105,12 @@ def test_what_travels_with_tasks_has_no_filesystem_in_it(
     """A pickled s3fs instance holds the keys."""
     from ray import cloudpickle
 
-    from jobs.pipeline import attempts, dataset, plan
-    from jobs.verifying.stored import read_batch
+    from jobs.pipeline import attempts, dataset, sizing
+    from jobs.verify.stored_stems import read_batch
 
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", CANARY)
     open_store("s3://bucket/key")
-    monkeypatch.setattr(dataset, "cluster_nodes", lambda: [plan.Node(4, 0, 2e9)])
+    monkeypatch.setattr(dataset, "cluster_nodes", lambda: [sizing.Node(4, 0, 2e9)])
     models = str(write_gain_bag(tmp_path / "models"))
     words = ["--input", "s3://music/", "--output", "s3://music/out", "--models", models]
     job = make_job(parser().parse_args([*words, "--cache", str(tmp_path / "cache")]))

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import soundfile
 
-from jobs.pipeline.tables import read_table
+from jobs.pipeline.output.tables import read_table
 from tests.bags import write_gain_bag
 from tests.corpus import RATE, cases, music
 from tests.integration.conftest import Run

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from jobs.pipeline.tables import read_table
+from jobs.pipeline.output.tables import read_table
 from separation.contract import SAMPLE_RATE, STRIDE
 from tests.bags import write_gain_bag
 

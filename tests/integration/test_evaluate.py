@@ -13,20 +13,22 @@ import pytest
 import soundfile
 
 from band.musdb import write_split
-from export import reference
 from export.__main__ import export
-from export.request import from_origin
-from jobs.evaluation import scoring
-from jobs.evaluation.layout import find_tracks, pair
-from separation import limits, stitch, storage
+from export.htdemucs import reference
+from export.htdemucs.origin import from_origin
+from jobs.evaluate import scoring
+from jobs.evaluate.layout import find_tracks, pair
+from separation import overlap_add
 from separation.__main__ import read
-from separation.bag import fetch, read_bag
+from separation.audio import limits
+from separation.audio.stem_files import deliver
 from separation.contract import SAMPLE_RATE, STEMS
-from separation.deliver import deliver
+from separation.models.bag import fetch, read_bag
+from separation.models.specialist import Specialist
 from separation.options import Options
 from separation.separator import separate as separate_mix
-from separation.specialist import Specialist
-from separation.stores import S3_SETTINGS
+from separation.store import objects
+from separation.store.filesystems import S3_SETTINGS
 from tests.bags import write_gain_bag
 from tests.integration.conftest import Run
 
@@ -127,8 +129,8 @@ def test_a_wrong_window_falls_below_the_bar(
     bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shape: Callable[[np.ndarray], np.ndarray]
 ) -> None:
     """SI-SDR shows it: the median over seconds passes over those few where chunks meet."""
-    wrong = np.ascontiguousarray(shape(stitch.window()))
-    monkeypatch.setattr(stitch, "window", lambda: wrong)
+    wrong = np.ascontiguousarray(shape(overlap_add.window()))
+    monkeypatch.setattr(overlap_add, "window", lambda: wrong)
     out = separated(bench, tmp_path / "out", lambda specialists: specialists)
     scores = scores_of(bench.demucs, ours=out)
     assert all(scores["ours", stem, "si_sdr"] < BAR_DB for stem in STEMS), scores
@@ -190,7 +192,7 @@ def test_a_catalogue_with_gaps_on_s3(
     assert job.returncode == 0, job.stdout + job.stderr
 
     short, gap, whole = (f"test/{song.name}" for song in songs)
-    storage.remove([f"{files}/{gap}/drums.wav"])
+    objects.remove([f"{files}/{gap}/drums.wav"])
     sound, _ = soundfile.read(tmp_path / "songs" / short / "bass.wav")
     soundfile.write(tmp_path / "short.wav", sound[:-5], SAMPLE_RATE, subtype="FLOAT")
     store.put_file(str(tmp_path / "short.wav"), f"{root}/musdb/{short}/bass.wav")

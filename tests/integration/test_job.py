@@ -14,10 +14,10 @@ import pyarrow as pa
 import pytest
 import soundfile
 
-from jobs.pipeline.tables import read_table
-from separation import storage
+from jobs.pipeline.output.tables import read_table
 from separation.contract import SAMPLE_RATE, STEMS, STRIDE
-from separation.stores import S3_SETTINGS
+from separation.store import objects
+from separation.store.filesystems import S3_SETTINGS
 from tests.bags import GAINS, write_gain_bag
 from tests.integration.conftest import STORE_BYTES, Run, job_command, start_cluster
 
@@ -47,7 +47,7 @@ def catalogue(tmp_path_factory: pytest.TempPathFactory, s3_endpoint: str) -> str
     storage_root = "s3://catalogue"
     make_bucket("catalogue")
     for path in sorted(folder.iterdir()):
-        storage.put_file(path, f"{storage_root}/in/{path.name}")
+        objects.put_file(path, f"{storage_root}/in/{path.name}")
     return f"{storage_root}/in/"
 
 
@@ -62,17 +62,17 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def hashes(output: str) -> dict[str, str]:
-    files = storage.list_files(f"{output}/stems")
+    files = objects.list_files(f"{output}/stems")
     return {
-        file.uri.removeprefix(f"{output}/stems/"): hashlib.sha256(storage.read_bytes(file.uri)).hexdigest()
+        file.uri.removeprefix(f"{output}/stems/"): hashlib.sha256(objects.read_bytes(file.uri)).hexdigest()
         for file in files
     }
 
 
-def results(output: str) -> list[storage.Listed]:
+def results(output: str) -> list[objects.Listed]:
     """Every object with its time, but for those that tell who ran: `run.json` and the lock."""
     own = (f"{output}/run.json", f"{output}/locks/")
-    return [file for file in storage.list_files(output) if not file.uri.startswith(own)]
+    return [file for file in objects.list_files(output) if not file.uri.startswith(own)]
 
 
 def check_tables(output: str, count: int = TRACKS) -> pa.Table:
@@ -303,12 +303,12 @@ def test_a_second_run_at_once_says_what_it_found(
     first = subprocess.Popen(
         job_command(tmp_path, *arguments), env=ray_cluster, stdout=subprocess.PIPE, text=True
     )
-    while not (locks := list(storage.list_files(f"{output}/locks"))):
+    while not (locks := list(objects.list_files(f"{output}/locks"))):
         assert first.poll() is None
     second = separate(*arguments)
     assert second.returncode == 2
     assert first.poll() is None
-    holder = json.loads(storage.read_bytes(locks[0].uri))
+    holder = json.loads(objects.read_bytes(locks[0].uri))
     assert f"in use by run {holder['run_id']} on {holder['host']} (process {first.pid})" in second.stdout
     log, _ = first.communicate()
     assert first.returncode == 1, log

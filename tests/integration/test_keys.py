@@ -10,7 +10,7 @@ import pytest
 import soundfile
 
 from jobs.pipeline.catalogue import read_catalogue
-from jobs.pipeline.tables import read_table
+from jobs.pipeline.output.tables import read_table
 from separation.contract import SAMPLE_RATE
 from tests.bags import GAINS, write_gain_bag
 from tests.integration.conftest import Run

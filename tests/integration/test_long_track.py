@@ -15,7 +15,7 @@ import psutil
 import pytest
 import soundfile
 
-from jobs.pipeline.tables import read_table
+from jobs.pipeline.output.tables import read_table
 from separation.contract import SAMPLE_RATE
 from tests.integration.conftest import Cluster, job_command, start_cluster
 

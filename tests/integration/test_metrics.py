@@ -21,7 +21,7 @@ from ray.dashboard.modules.metrics.dashboards.data_dashboard_panels import data_
 from ray.dashboard.modules.metrics.dashboards.default_dashboard_panels import default_dashboard_config
 
 from jobs.pipeline.metrics import LEFT, SPECIALIST, STAGES, TRACKS
-from jobs.pipeline.tables import read_table
+from jobs.pipeline.output.tables import read_table
 from separation.contract import SAMPLE_RATE, STEMS
 from tests.bags import write_gain_bag
 from tests.integration.conftest import job_command

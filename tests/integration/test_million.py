@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from jobs.pipeline import schema
-from jobs.pipeline.tables import timing_rows, track_row
+from jobs.pipeline.output.tables import timing_rows, track_row
 from separation.contract import STEMS
 from tests.integration.conftest import job_command
 from tests.outputs import HOSTILE, finished_rows

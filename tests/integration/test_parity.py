@@ -12,16 +12,16 @@ import torch
 from demucs.apply import BagOfModels, apply_model
 
 from export.__main__ import export
+from export.htdemucs.origin import Request
+from export.htdemucs.random_bag import RandomBag
 from export.parity import compare
-from export.random_bag import RandomBag
-from export.request import Request
-from separation import limits
 from separation.__main__ import read
-from separation.bag import fetch
-from separation.chunks import draw_shifts
+from separation.audio import limits
 from separation.contract import MAX_SHIFT, SAMPLE_RATE, SEGMENT, STEMS, STRIDE
+from separation.grid import draw_shifts
+from separation.models.bag import fetch
+from separation.models.specialist import Specialist
 from separation.separator import collect, separate
-from separation.specialist import Specialist
 
 HOT = RandomBag(seed=5, hot=True, channels=8, bottom_channels=16, layers=1, heads=1)
 SNR_DB = 100

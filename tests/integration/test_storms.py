@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 import soundfile
 
-from jobs.pipeline.tables import read_table
-from separation import storage
+from jobs.pipeline.output.tables import read_table
 from separation.contract import SAMPLE_RATE, STEMS
-from separation.patience import PATIENCE_VARIABLE
+from separation.store import objects
+from separation.store.retry import PATIENCE_VARIABLE
 from tests.bags import write_gain_bag
 from tests.faulty_store import (
     READS,
@@ -86,7 +86,7 @@ def put_tracks(bucket: str, folder: Path, count: int = TRACKS, seconds: float = 
     for number in range(count):
         noise = 0.1 * np.random.default_rng(number).standard_normal((int(seconds * SAMPLE_RATE), 2))
         soundfile.write(folder / "track.wav", noise, SAMPLE_RATE)
-        storage.put_file(folder / "track.wav", f"{bucket}/in/{number:03}.wav")
+        objects.put_file(folder / "track.wav", f"{bucket}/in/{number:03}.wav")
 
 
 def stems(output: str) -> dict[str, str]:
@@ -98,8 +98,8 @@ def stems(output: str) -> dict[str, str]:
     said = {row["uri"].removeprefix(output): row["sha256"] for row in timings.to_pylist()}
     assert timings.num_rows == len(said) == len(counts) * len(STEMS)
     found = {
-        file.uri.removeprefix(output): hashlib.sha256(storage.read_bytes(file.uri)).hexdigest()
-        for file in storage.list_files(f"{output}/stems")
+        file.uri.removeprefix(output): hashlib.sha256(objects.read_bytes(file.uri)).hexdigest()
+        for file in objects.list_files(f"{output}/stems")
     }
     assert found == said
     return found

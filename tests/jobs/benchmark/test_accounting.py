@@ -3,8 +3,8 @@
 import pyarrow as pa
 import pytest
 
-from jobs.pipeline.benchmark.accounting import accounted, cores, own_core_s, phases, waits
-from jobs.pipeline.benchmark.watch import Usage
+from jobs.benchmark.accounting import accounted, cores, own_core_s, phases, waits
+from jobs.benchmark.process_usage import Usage
 
 STEMS = ("drums", "other")
 TRACKS = pa.table(

@@ -6,12 +6,12 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from jobs.pipeline.benchmark import result
-from jobs.pipeline.benchmark.accounting import SCHEMA, phases
-from jobs.pipeline.benchmark.prices import Price
-from jobs.pipeline.benchmark.trial import Trial
-from jobs.pipeline.benchmark.watch import Usage
-from jobs.pipeline.plan import Node, Plan
+from jobs.benchmark import result
+from jobs.benchmark.accounting import SCHEMA, phases
+from jobs.benchmark.process_usage import Usage
+from jobs.benchmark.trial import Trial
+from jobs.pipeline.cost.prices import Price
+from jobs.pipeline.sizing import Node, Plan
 from separation.errors import UsageError
 
 USAGE = Usage("a", 2, 10.0, {}, 15.0, 5.0, 0.0, 900, 100, 0, 0, None, None)

@@ -2,8 +2,8 @@
 
 from dataclasses import replace
 
-from jobs.pipeline.benchmark import sweep
-from jobs.pipeline.plan import Plan
+from jobs.benchmark import sweep
+from jobs.pipeline.sizing import Plan
 
 CPU = Plan("cpu", 1, 1, 1.0, 0.0, 2, 2, 1, 16, 40)
 

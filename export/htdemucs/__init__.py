@@ -1,0 +1,1 @@
+"""HTDemucs: its checkpoints, and its network rewritten for export."""

@@ -1,0 +1,42 @@
+"""A seeded catalogue for a benchmark that was given none."""
+
+import argparse
+import tempfile
+from pathlib import Path
+
+from rich.console import Console
+
+from separation.errors import UsageError
+from separation.store.objects import join, list_files, put_file
+
+
+def seconds_range(text: str) -> tuple[float, float]:
+    """`30` or `15-40`: the shortest and the longest track."""
+    shortest, _, longest = text.partition("-")
+    limits = float(shortest), float(longest or shortest)
+    if not 0 < limits[0] <= limits[1]:
+        raise ValueError(text)
+    return limits
+
+
+def synthesise(args: argparse.Namespace, console: Console) -> str:
+    """The URI of `args.tracks` songs below the output, in a folder named for what they are; kept if there."""
+    from band.catalogue import draw_specs, write_track
+
+    codecs = [codec for codec in args.codecs.split(",") if codec]
+    try:
+        specs = draw_specs(args.tracks, *args.seconds, seed=args.seed, codecs=codecs)
+    except ValueError as error:
+        raise UsageError(f"--{error}") from None
+    lengths = "-".join(f"{seconds:g}" for seconds in args.seconds)
+    name = "-".join([f"{args.tracks}x{lengths}s", f"seed{args.seed}", *codecs])
+    uri = join(args.output, f"catalogue/{name}")
+    if sum(1 for _ in list_files(uri)) == len(specs):
+        return uri
+    console.print(f"writing {len(specs)} songs to {uri}")
+    with tempfile.TemporaryDirectory(prefix="stemfleet-band-") as folder:
+        for number, spec in enumerate(specs):
+            path = write_track(Path(folder), args.seed + number, spec)
+            put_file(path, join(uri, spec.name))
+            path.unlink()
+    return uri

@@ -1,0 +1,127 @@
+"""One timed run of the pipeline, watched on every machine of the cluster."""
+
+import os
+import socket
+import time
+from dataclasses import asdict, dataclass
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import ray
+from ray.data import DataContext
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+from rich.console import Console
+
+from jobs.benchmark import accounting
+from jobs.benchmark.accounting import Stage
+from jobs.benchmark.process_usage import Usage, Watcher, session_of
+from jobs.pipeline.dataset import cluster_nodes
+from jobs.pipeline.driver import run
+from jobs.pipeline.job import Job
+from jobs.pipeline.output import run_record, tables
+from separation.errors import SeparationError
+
+START_LIMIT_S = 1200  # nodes may have to be bought first
+
+
+class NothingToMeasure(SeparationError):
+    """Every track was an error."""
+
+    def __init__(self, output: str, example: str):
+        super().__init__(output, example)
+        self.output, self.example = output, example
+
+    def __str__(self) -> str:
+        return f"{self.output}: no track was separated; the first error: {self.example}"
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """`wall_s` is all of `run`; `work_s` from the first probe to the last commit, without start and end."""
+
+    tracks: int
+    failed: int
+    audio_s: float
+    wall_s: float
+    work_s: float
+    stages: list[Stage]
+    usages: list[Usage]
+    source_bytes: int
+    stem_bytes: int
+    devices: tuple[str, ...]  # as the sessions reported them
+    infer_s: float
+
+    @property
+    def x_realtime(self) -> float:
+        return self.audio_s / self.work_s
+
+
+@ray.remote(num_cpus=0)
+class Watch:
+    """A `Watcher` on a node. Its own class name is how the watcher knows its own CPU time."""
+
+    def __init__(self, stems: tuple[str, ...], driver: int, driver_machine: str):
+        pid = driver if socket.gethostname() == driver_machine else 0
+        self._watcher = Watcher(stems, session_of(os.getppid()), pid)
+
+    def begin(self) -> None:
+        self._watcher.begin()
+
+    def end(self) -> Usage:
+        return self._watcher.end()
+
+
+def machines() -> list[str]:
+    """A node id a machine: several nodes of one machine share its cores, and are watched once."""
+    found: dict[str, str] = {}
+    for node in ray.nodes():
+        if node["Alive"]:
+            found.setdefault(node["NodeManagerHostname"], node["NodeID"])
+    return list(found.values())
+
+
+def trial(tracks: pa.Table, job: Job, arguments: dict, console: Console) -> Trial:
+    """Separates `tracks` to `job.output`, which must be new."""
+    watches = [
+        Watch.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False)).remote(
+            job.stems, os.getpid(), socket.gethostname()
+        )
+        for node in machines()
+    ]
+    nodes, arguments = cluster_nodes(), arguments | {"output": job.output}
+    ray.get([watch.begin.remote() for watch in watches])
+    # Ray Data would probe while the pools still start: then no moment parts starting from working.
+    DataContext.get_current().wait_for_min_actors_s = START_LIMIT_S
+    run_record.write(job, arguments, nodes, tracks.num_rows)
+    began, clock = time.time(), time.perf_counter()
+    counts = run(tracks, job, console)
+    wall_s = time.perf_counter() - clock
+    usages = ray.get([watch.end.remote() for watch in watches])
+    for watch in watches:
+        ray.kill(watch)
+    run_record.write(job, arguments, nodes, tracks.num_rows, asdict(counts))
+    rows, timings = tables.read_table(job.output, "tracks"), tables.read_table(job.output, "timings")
+    if not counts.done:
+        raise NothingToMeasure(job.output, rows["error"][0].as_py())
+    start_s = max(0.0, pc.min(rows["started_at"]).as_py().timestamp() - began)
+    end_s = max(0.0, began + wall_s - pc.max(rows["finished_at"]).as_py().timestamp())
+    phases = {"start": start_s, "work": wall_s - start_s - end_s, "end": end_s}
+    stages = [
+        *accounting.phases(phases),
+        *accounting.cores(usages, rows, timings, job.stems),
+        *accounting.waits(timings, phases["work"]),
+    ]
+    devices = sorted({name for name in timings["device"].to_pylist() if name})
+    return Trial(
+        tracks=counts.done,
+        failed=counts.failed,
+        audio_s=counts.audio_s,
+        wall_s=wall_s,
+        work_s=phases["work"],
+        stages=stages,
+        usages=usages,
+        source_bytes=pc.sum(rows["source_bytes"]).as_py() or 0,
+        stem_bytes=pc.sum(timings["bytes"]).as_py() or 0,
+        devices=tuple(devices),
+        infer_s=pc.sum(timings["infer_s"]).as_py() or 0.0,
+    )

@@ -1,0 +1,144 @@
+"""Which files belong together: references and estimates, each a folder of tracks or a job's output.
+
+    folder   <anything>/<track>/drums.wav ... mixture.wav      as MUSDB18-HQ has it, with or without subsets
+    output   run.json, tracks/, stems/                         as jobs.separate writes it
+
+A track's name is its folder's path, or its id in an output: `test/A - B/mixture.wav` there and the folder
+`test/A - B` are one track, `test/A - B`. Two sides mean one track if one name ends with the other, so that
+a catalogue `test/*/mixture.wav`, whose ids begin below `test`, finds its references in either place.
+"""
+
+import json
+import os
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from jobs.pipeline.arrow import Row
+from jobs.pipeline.catalogue import AUDIO
+from jobs.pipeline.output import tables
+from separation.contract import STEMS
+from separation.errors import UsageError
+from separation.options import Options
+from separation.store.objects import join, list_files, read_bytes
+
+MIXTURE = "mixture"
+BASELINE = "mix"  # the estimates that are the mixture, for every stem
+
+
+@dataclass(frozen=True, slots=True)
+class Track:
+    """`files` are URIs by stem, and `mixture`; times `gain` they are as loud as they were separated."""
+
+    files: Mapping[str, str]
+    gain: float = 1.0
+    error: str | None = None  # why there are no files, where that is known
+
+
+MISSING = Track({}, error="is missing")
+
+
+def find_tracks(uri: str) -> dict[str, Track]:
+    """Name -> track, of a folder or an output; raises `UsageError` where there are none."""
+    root = (uri if "://" in uri else os.path.abspath(uri)).rstrip("/")
+    try:
+        record = read_bytes(join(root, "run.json"))
+    except FileNotFoundError:
+        tracks = _in_folder(root)
+    else:
+        settings = json.loads(record)["settings"]["options"]
+        tracks = _in_output(root, Options(**{**settings, "stems": tuple(settings["stems"])}))
+    if not tracks:
+        raise UsageError(f"{uri}: no track: expected folders with {', '.join(STEMS)}, or a job's output")
+    return tracks
+
+
+def _in_folder(root: str) -> dict[str, Track]:
+    tracks: defaultdict[str, dict[str, str]] = defaultdict(dict)
+    for file in list_files(root):
+        path = PurePosixPath(file.uri.removeprefix(f"{root}/"))
+        if path.suffix[1:].lower() not in AUDIO or path.stem not in (*STEMS, MIXTURE):
+            continue
+        files = tracks[_name(str(path.parent))]
+        if path.stem in files:
+            raise UsageError(f"{file.uri}: beside {files[path.stem]}; a track has one file a stem")
+        files[path.stem] = file.uri
+    return {name: Track(files) for name, files in tracks.items()}
+
+
+def _in_output(root: str, options: Options) -> dict[str, Track]:
+    rows = tables.read_table(root, "tracks", ["track_id", "uri", "status", "error", "clip_factor"])
+    tracks: dict[str, Track] = {}
+    for row in rows.to_pylist():
+        if row["status"] == "ok":
+            paths = {stem: options.path(row["track_id"], stem) for stem in options.outputs(STEMS)}
+            files = {stem: join(root, f"stems/{path}") for stem, path in paths.items()}
+            track = Track({**files, MIXTURE: row["uri"]}, 1 / (row["clip_factor"] or 1.0))
+        else:
+            track = Track({}, error=f"was not separated: {row['error']}")
+        name = _name(row["track_id"])
+        if name in tracks:
+            raise UsageError(f"{root}: two of its tracks are {name!r}, {row['track_id']!r} among them")
+        tracks[name] = track
+    return tracks
+
+
+def _name(path: str) -> str:
+    """`test/A - B/mixture.wav`, `test/A - B.wav` and `test/A - B` -> `test/A - B`."""
+    name = PurePosixPath(path)
+    if name.suffix[1:].lower() in AUDIO:
+        name = name.with_suffix("")
+    return str(name.parent if name.name == MIXTURE else name)
+
+
+def pair(
+    references: Mapping[str, Track], sets: Mapping[str, Mapping[str, Track]], baseline: bool
+) -> tuple[list[Row], dict[str, int]]:
+    """A row a reference with an estimate of every set (`scoring.PAIRS`), and how many each set really has.
+
+    Raises `UsageError` where a set has none, or where two names could be meant.
+    """
+    rows = []
+    matches = {name: match(references, tracks) for name, tracks in sets.items()}
+    for name, found in matches.items():
+        if not found:
+            one, other = min(sets[name]), min(references)
+            raise UsageError(f"{name}: no track in common: {one!r} there, {other!r} in the reference")
+    for reference, track in references.items():
+        estimates = [
+            _row(sets[name].get(found.get(reference, ""), MISSING)) | {"name": name}
+            for name, found in matches.items()
+        ]
+        if baseline:
+            mixture = {} if MIXTURE not in track.files else dict.fromkeys(STEMS, track.files[MIXTURE])
+            why = None if mixture else f"has no {MIXTURE}"
+            estimates.append(_row(Track(mixture, error=why)) | {"name": BASELINE})
+        rows.append({"track_id": reference, "reference": _row(track), "estimates": estimates})
+    return rows, {name: len(found) for name, found in matches.items()}
+
+
+def match(references: Iterable[str], estimates: Iterable[str]) -> dict[str, str]:
+    """Reference -> its name among the estimates, where it has one."""
+    by_last = defaultdict(list)
+    for name in estimates:
+        by_last[name.rpartition("/")[2]].append(name)
+    found: dict[str, str] = {}
+    taken: dict[str, str] = {}
+    for reference in references:
+        same = [name for name in by_last[reference.rpartition("/")[2]] if _same(reference, name)]
+        if len(same) > 1:
+            raise UsageError(f"{reference!r} could be {same[0]!r} or {same[1]!r} of the estimates")
+        if same:
+            found[reference] = same[0]
+            if (other := taken.setdefault(same[0], reference)) != reference:
+                raise UsageError(f"{same[0]!r} of the estimates could be {other!r} or {reference!r}")
+    return found
+
+
+def _same(one: str, other: str) -> bool:
+    return f"/{one}".endswith(f"/{other}") or f"/{other}".endswith(f"/{one}")
+
+
+def _row(track: Track) -> Row:
+    return {"files": list(track.files.items()), "gain": track.gain, "error": track.error}

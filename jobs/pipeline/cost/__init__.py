@@ -1,0 +1,1 @@
+"""What hours of machines and of music cost."""

@@ -1,0 +1,190 @@
+"""One run at a time writes to an output; the second says what it found, or takes over from a dead one.
+
+`locks/<number>.json` tells who holds the output. The highest number holds it, and a number is created by
+one run only (create-only writes are all that a store must do for that). The holder rewrites its lock every
+`BEAT_S`; when that stops for `EXPIRES_S`, or its process is gone from this machine, the next run creates
+the next number. A holder that finds a higher number than its own has been given up for dead, and stops:
+`Lease.check` says so before each write to the tables.
+"""
+
+import json
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+
+import psutil
+
+from separation.errors import SeparationError, StorageError
+from separation.store.objects import create_bytes, join, list_files, put_bytes, read_bytes, remove
+
+BEAT_S = 10.0
+EXPIRES_S = 60.0  # a store may fail for most of it
+POLL_S = 1.0
+
+
+class OutputInUse(SeparationError):
+    """Another run holds the output."""
+
+    def __init__(self, output: str, holder: str):
+        super().__init__(output, holder)
+        self.output, self.holder = output, holder
+
+    def __str__(self) -> str:
+        return f"{self.output} is in use by {self.holder}; wait for its end, or choose another --output"
+
+
+class OutputLost(SeparationError):
+    """This run was taken for dead, and another goes on with its output."""
+
+    def __init__(self, output: str, holder: str):
+        super().__init__(output, holder)
+        self.output, self.holder = output, holder
+
+    def __str__(self) -> str:
+        return f"{self.output} was taken over by {self.holder}: this run was silent for {EXPIRES_S:g} s"
+
+
+@dataclass(frozen=True, slots=True)
+class Lock:
+    """Who holds an output; `place` and `born` tell on the holder's own machine whether it still lives."""
+
+    run_id: str
+    host: str
+    place: str  # boot and process namespace, in which `pid` has a meaning; empty where that cannot be known
+    pid: int
+    born: float
+    since: str
+    beat: int = 0
+    released: bool = False
+
+    def describe(self) -> str:
+        return f"run {self.run_id} on {self.host} (process {self.pid}), which holds it since {self.since}"
+
+    def is_gone(self) -> bool:
+        """Whether its process is known to have ended."""
+        if not self.place or self.place != here():
+            return False
+        with suppress(psutil.NoSuchProcess):
+            process = psutil.Process(self.pid)
+            return process.create_time() != self.born or process.status() == psutil.STATUS_ZOMBIE
+        return True
+
+
+def here() -> str:
+    """Two containers may share a host's name, but not its boot and the namespace of processes."""
+    with suppress(OSError), open("/proc/sys/kernel/random/boot_id") as file:
+        return f"{file.read().strip()} {os.readlink('/proc/self/ns/pid')}"
+    return ""
+
+
+class Lease:
+    """Holds `output` for as long as the context lasts; `say` tells what one waits for.
+
+    Raises `OutputInUse` on entering if another run lives. On the same machine that is known at once,
+    otherwise by the next beat of its lock.
+    """
+
+    def __init__(self, output: str, run_id: str, say: Callable[[str], None] = print):
+        self.output, self._say = output, say
+        born = psutil.Process().create_time()
+        since = datetime.now(UTC).isoformat(timespec="seconds")
+        self._lock = Lock(run_id, socket.gethostname(), here(), os.getpid(), born, since)
+        self._number = 0
+        self._heard = 0.0  # when a beat was last known to be at the output
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._beat_regularly, name="lease", daemon=True)
+
+    def __enter__(self) -> "Lease":
+        while not self._take():
+            pass
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._stop.set()
+        self._thread.join()
+        with suppress(SeparationError):  # it expires by itself
+            self._beat(released=True)
+
+    def check(self) -> None:
+        """Raises `OutputLost` if another run has taken over; asks the store only if that can be."""
+        if time.monotonic() - self._heard > EXPIRES_S - BEAT_S:
+            self._beat()
+
+    def _take(self) -> bool:
+        """One try; False if another run was faster or is found dead, and the next try may tell more."""
+        numbers = self._numbers()
+        last = max(numbers, default=0)
+        if last and not self._may_follow(last):
+            return False
+        self._number = last + 1
+        if not create_bytes(self._content(), self._uri(self._number)):
+            return False
+        if max(self._numbers()) != self._number:  # created after others had come and gone
+            remove([self._uri(self._number)])
+            return False
+        self._heard = time.monotonic()
+        remove(self._uri(number) for number in numbers)
+        return True
+
+    def _may_follow(self, number: int) -> bool:
+        lock = self._read(number)
+        if lock is None:
+            return False
+        if lock.released or lock.is_gone():
+            return True
+        if lock.place == here() != "":
+            raise OutputInUse(self.output, lock.describe())
+        self._say(
+            f"{self.output} is held by {lock.describe()}; waiting up to {EXPIRES_S:g} s for a sign of it"
+        )
+        until = time.monotonic() + EXPIRES_S
+        while time.monotonic() < until:
+            time.sleep(POLL_S)
+            now = self._read(number)
+            if now is None or now.released:
+                return now is not None
+            if now.beat != lock.beat:
+                raise OutputInUse(self.output, lock.describe())
+        return True
+
+    def _beat_regularly(self) -> None:
+        while not self._stop.wait(BEAT_S):
+            try:
+                self._beat()
+            except StorageError:
+                continue  # `check` asks again before anything is written
+            except OutputLost:
+                return  # and says so again
+
+    def _beat(self, released: bool = False) -> None:
+        began = time.monotonic()
+        last = max(self._numbers(), default=0)
+        if last > self._number:
+            self._heard = float("-inf")
+            holder = self._read(last)
+            raise OutputLost(self.output, holder.describe() if holder else "another run")
+        self._lock = replace(self._lock, beat=self._lock.beat + 1, released=released)
+        put_bytes(self._content(), self._uri(self._number))
+        self._heard = began
+
+    def _content(self) -> bytes:
+        return json.dumps(asdict(self._lock)).encode()
+
+    def _uri(self, number: int) -> str:
+        return join(self.output, f"locks/{number:06}.json")
+
+    def _numbers(self) -> list[int]:
+        names = [file.uri.rpartition("/")[2] for file in list_files(join(self.output, "locks"))]
+        return [int(name.removesuffix(".json")) for name in names if name.endswith(".json")]
+
+    def _read(self, number: int) -> Lock | None:
+        try:
+            return Lock(**json.loads(read_bytes(self._uri(number))))
+        except FileNotFoundError:
+            return None

@@ -1,0 +1,231 @@
+"""The tables at the output: what is done, what it cost, and the commit of each track.
+
+Each run writes numbered files `tracks/<run_id>-00000.parquet` and a twin in `timings/`. The last
+one is rewritten with every few rows; a full one is never touched again. A twin in `timings` is
+written before its `tracks` file, so that a track in `tracks` has all that it should have.
+"""
+
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from datetime import UTC, datetime
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from jobs.pipeline import schema
+from jobs.pipeline.arrow import Row
+from separation.contract import SAMPLE_RATE
+from separation.store.objects import join, list_files, put_bytes, read_bytes, remove
+from separation.store.redact import without_credentials
+
+ROWS_A_FILE = 5_000  # tracks: about 0.5 MB, which the last file's rewriting costs at most
+PAIRS_AHEAD = 8  # of at most 1 MB a file: an object store answers slowly, but many at once
+FLUSH_S = 1.0  # finished work that a killed driver repeats
+
+
+def track_row(run_id: str, row: Row) -> Row:
+    """A finished track's row of `tracks`."""
+    length = row.get("length")
+    return {
+        **{name: row.get(name) for name in schema.TRACKS.names},
+        "run_id": run_id,
+        "uri": without_credentials(row["uri"]),
+        "duration_s": None if length is None else length / SAMPLE_RATE,
+    }
+
+
+def timing_rows(run_id: str, row: Row) -> list[Row]:
+    """A finished track's rows of `timings`, one a stem; none for a track in error."""
+    if row["status"] != "ok":
+        return []
+    duration_s = row["length"] / SAMPLE_RATE
+    return [
+        {
+            **{name: stem.get(name) for name in schema.TIMINGS.names},
+            "run_id": run_id,
+            "track_id": row["track_id"],
+            "batches": None if stem.get("batches") is None else round(stem["batches"]),
+            "x_realtime": duration_s / stem["infer_s"] if stem.get("infer_s") else None,
+        }
+        for stem in row["stems"]
+    ]
+
+
+class TableWriter:
+    """Commits finished tracks within `FLUSH_S`, from a thread of its own; use as a context.
+
+    What the thread could not write is raised at the next `add` or at the end. `check` is called before each
+    write, and raises what forbids it.
+    """
+
+    def __init__(self, output: str, run_id: str, check: Callable[[], None] = lambda: None):
+        self.output, self.run_id, self._check = output, run_id, check
+        self._new: list[Row] = []  # finished, not yet in the tables below
+        self._tracks = schema.TRACKS.empty_table()  # of the last file
+        self._timings = schema.TIMINGS.empty_table()
+        self._number = 0
+        self._lock = threading.Lock()
+        self._stop = threading.Event()
+        self._error: Exception | None = None
+        self._thread = threading.Thread(target=self._flush_regularly, name="tables", daemon=True)
+
+    def __enter__(self) -> "TableWriter":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._stop.set()
+        self._thread.join()
+        if exception[0] is None or self._error is None:
+            self._flush()
+
+    def add(self, row: Row) -> None:
+        """A finished track: one row of `tracks` and its rows of `timings`."""
+        if self._error:
+            raise self._error
+        with self._lock:
+            self._new.append(row | {"finished_at": datetime.now(UTC)})
+
+    def _flush_regularly(self) -> None:
+        while not self._stop.wait(FLUSH_S) and not self._error:
+            try:
+                self._flush()
+            except Exception as error:
+                self._error = error
+
+    def _flush(self) -> None:
+        with self._lock:
+            new, self._new = self._new, []
+        if not new:
+            return
+        self._check()
+        tracks = [track_row(self.run_id, row) for row in new]
+        timings = [timing for row in new for timing in timing_rows(self.run_id, row)]
+        self._tracks = pa.concat_tables([self._tracks, pa.Table.from_pylist(tracks, schema.TRACKS)])
+        self._timings = pa.concat_tables([self._timings, pa.Table.from_pylist(timings, schema.TIMINGS)])
+        name = f"{self.run_id}-{self._number:05}.parquet"
+        _put(join(self.output, f"timings/{name}"), self._timings)
+        _put(join(self.output, f"tracks/{name}"), self._tracks)
+        if self._tracks.num_rows >= ROWS_A_FILE:
+            self._tracks, self._timings = schema.TRACKS.empty_table(), schema.TIMINGS.empty_table()
+            self._number += 1
+
+
+def read_table(output: str, table: str, columns: list[str] | None = None) -> pa.Table:
+    """All rows of `tracks` or `timings` at `output`, from whole files read side by side."""
+    wanted = schema.TRACKS if table == "tracks" else schema.TIMINGS
+    empty = wanted.empty_table().select(columns or wanted.names)
+    with ThreadPoolExecutor(16) as pool:
+        return pa.concat_tables([empty, *pool.map(lambda uri: _read(uri, columns), _files(output, table))])
+
+
+def read_pairs(output: str, tracks: list[str], timings: list[str]) -> Iterator[tuple[pa.Table, pa.Table]]:
+    """These columns of each file of `tracks` with its twin of `timings`; `PAIRS_AHEAD` are held in memory."""
+    for _, *pair in read_named_pairs(output, tracks, timings, _names(output, "tracks")):
+        yield pair[0], pair[1]
+
+
+def read_named_pairs(
+    output: str, tracks: list[str], timings: list[str], names: Iterable[str] | None = None
+) -> Iterator[tuple[str, pa.Table, pa.Table]]:
+    """As `read_pairs`, each with the name of the two files; by default those of which either is there.
+
+    A running job may remove a file between listing and reading; it then counts as empty.
+    """
+    if names is None:
+        names = sorted({*_names(output, "tracks"), *_names(output, "timings")})
+
+    def read(name: str) -> tuple[str, pa.Table, pa.Table]:
+        return (
+            name,
+            _read_if_there(join(output, f"tracks/{name}"), tracks, schema.TRACKS),
+            _read_if_there(join(output, f"timings/{name}"), timings, schema.TIMINGS),
+        )
+
+    waiting: deque[Future[tuple[str, pa.Table, pa.Table]]] = deque()
+    with ThreadPoolExecutor(PAIRS_AHEAD) as pool:
+        for name in names:
+            waiting.append(pool.submit(read, name))
+            if len(waiting) > PAIRS_AHEAD:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+
+def last_written(output: str) -> datetime | None:
+    """When a file of the tables was written last; None if there is none, or the store does not say."""
+    files = [file for table in ("tracks", "timings") for file in list_files(join(output, table))]
+    return max((file.modified for file in files if file.modified), default=None)
+
+
+def rewrite(output: str, table: str, name: str, keep: Callable[[pa.Table], pa.Array]) -> int:
+    """Leaves only those rows of a file for which `keep` is true; returns how many it removed."""
+    uri = join(output, f"{table}/{name}")
+    rows = _read_if_there(uri, None, schema.TRACKS if table == "tracks" else schema.TIMINGS)
+    kept = rows.filter(keep(rows))
+    if kept.num_rows < rows.num_rows:
+        _replace(uri, kept)
+    return rows.num_rows - kept.num_rows
+
+
+def forget(output: str, forgotten: pa.ChunkedArray) -> None:
+    """Removes the rows of these track ids, so that a track done again stands once in the tables."""
+    if not len(forgotten):
+        return
+    for table in ("tracks", "timings"):
+        for uri in _files(output, table):
+            rows = _read(uri)
+            kept = rows.filter(pc.invert(pc.is_in(rows["track_id"], value_set=forgotten)))
+            if kept.num_rows < rows.num_rows:
+                _replace(uri, kept)
+
+
+def drop_uncommitted(output: str) -> None:
+    """Removes timings that a killed driver wrote without the tracks they belong to.
+
+    Only the last file of a run can hold such rows; runs are few.
+    """
+    last = {uri.rpartition("-")[0]: uri for uri in sorted(_files(output, "timings"))}
+    committed = {uri.rpartition("/")[2]: uri for uri in _files(output, "tracks")}
+    for uri in last.values():
+        timings = _read(uri)
+        tracks = committed.get(uri.rpartition("/")[2])
+        ids = _read(tracks, ["track_id"])["track_id"] if tracks else pa.array([], pa.string())
+        kept = timings.filter(pc.is_in(timings["track_id"], value_set=ids))
+        if kept.num_rows < timings.num_rows:
+            _replace(uri, kept)
+
+
+def _files(output: str, table: str) -> list[str]:
+    return [file.uri for file in list_files(join(output, table)) if file.uri.endswith(".parquet")]
+
+
+def _names(output: str, table: str) -> list[str]:
+    return [uri.rpartition("/")[2] for uri in _files(output, table)]
+
+
+def _read(uri: str, columns: list[str] | None = None) -> pa.Table:
+    return pq.read_table(pa.BufferReader(read_bytes(uri)), columns=columns)
+
+
+def _read_if_there(uri: str, columns: list[str] | None, wanted: pa.Schema) -> pa.Table:
+    try:
+        return _read(uri, columns)
+    except FileNotFoundError:
+        return wanted.empty_table().select(columns or wanted.names)
+
+
+def _replace(uri: str, rows: pa.Table) -> None:
+    if rows.num_rows:
+        _put(uri, rows)
+    else:
+        remove([uri])
+
+
+def _put(uri: str, rows: pa.Table) -> None:
+    data = pa.BufferOutputStream()
+    pq.write_table(rows, data)
+    put_bytes(data.getvalue().to_pybytes(), uri)

@@ -1,0 +1,165 @@
+"""How a job lies on a cluster: every number derived from what Ray reports, every one overridable.
+
+Each specialist has one pool; all pools run at once, since a section goes through them in turn.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from separation.contract import CHANNELS, SEGMENT
+from separation.errors import PlanError, UsageError
+from separation.models.specialist import ON_GPU
+
+CHUNK_BYTES = CHANNELS * SEGMENT * 4  # float32: 2.75 MB
+STORE_PER_MIX = 32  # bytes of object store for each byte of a section's mix, or it spills (measured)
+MOST_CHUNKS = 64  # 6.2 minutes: most tracks are one section and need no parts
+TASK_CPUS = 0.3  # of a probe, chunk or stitch task; at 0.4 or more, four pools on 2 CPUs hang (measured)
+RAY_TASK_CPUS = 1.0  # of Ray Data's own tasks, which we cannot set: left free on every node
+GPU_ACTOR_CPUS = 0.25  # an actor on a GPU only feeds it
+GPU_BATCH = 2  # chunks: about 1 GB each at fp32, for four sessions in an L4's 24 GB (estimated, not measured)
+MOST_THREADS = 8  # of a session: beyond, a second actor is worth more
+STORE_OF_MEMORY = 0.25  # of a node's memory: Ray's object store takes 0.3 of what the system leaves free
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    cpus: float
+    gpus: float
+    store_bytes: float
+
+
+def nodes_to_come(
+    count: int | None, cpus: float | None, gpus: float, memory_gb: float | None
+) -> list[Node] | None:
+    """`count` equal nodes, present or not, as a cluster that grows has them later; None if not asked for."""
+    if count is None:
+        if cpus is None and memory_gb is None and not gpus:
+            return None
+        raise UsageError("--node-cpus, --node-gpus and --node-memory-gb describe the nodes of --nodes N")
+    if cpus is None or memory_gb is None:
+        raise UsageError("--nodes needs --node-cpus and --node-memory-gb: what each of the nodes has")
+    if count < 1 or cpus < 0 or gpus < 0 or memory_gb <= 0:
+        raise UsageError(f"{count} nodes of {cpus:g} CPUs, {gpus:g} GPUs and {memory_gb:g} GB cannot be")
+    return [Node(cpus, gpus, STORE_OF_MEMORY * memory_gb * 1e9)] * count
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """`actors` and `max_actors` count one specialist's pool over the whole cluster."""
+
+    provider: str
+    actors: int
+    max_actors: int
+    cpus_per_actor: float
+    gpus_per_actor: float
+    threads: int  # of a session
+    turns: int  # inferences at once on a node; 0 leaves it to the device
+    batch: int  # chunks an inference
+    chunks_per_section: int
+    store_chunks: int  # the longest section that the object stores hold without spilling
+    task_cpus: float = TASK_CPUS
+
+    def describe(self) -> list[str]:
+        device = f"{self.gpus_per_actor:g} GPU" if self.gpus_per_actor else f"{self.threads} threads"
+        most = f" to {self.max_actors}" if self.max_actors > self.actors else ""
+        return [
+            f"pools: {self.actors}{most} actors a specialist, each {device} and {self.cpus_per_actor:g} CPU, "
+            f"on {self.provider}",
+            f"inference: {self.batch} chunks a batch, "
+            + (f"at most {self.turns} at once on a node" if self.turns else "as many at once as actors"),
+            f"sections: up to {self.chunks_per_section} chunks, "
+            f"{self.chunks_per_section * CHUNK_BYTES / 2**20:.0f} MiB of mix"
+            + (
+                f"; those over {self.store_chunks} chunks will spill from the object store to disk"
+                if self.chunks_per_section > self.store_chunks
+                else ""
+            ),
+        ]
+
+
+def derive(nodes: Sequence[Node], specialists: int, provider: str, overrides: dict[str, Any]) -> Plan:
+    """The plan for `specialists` pools on `nodes`; raises `PlanError` with the numbers if none fits.
+
+    `overrides` are fields of `Plan`; None values leave the derived number.
+    """
+    given = {name: value for name, value in overrides.items() if value is not None}
+    nodes = [node for node in nodes if node.cpus or node.gpus]  # a head may run no work
+    if not nodes:
+        raise PlanError("the cluster has no node with a CPU or a GPU for work")
+    gpus = sum(node.gpus for node in nodes)
+    if provider == "auto":
+        provider = "cuda" if gpus else "cpu"
+    if provider in ON_GPU and not gpus:
+        raise PlanError(f"--provider {provider} needs a GPU; the cluster's {len(nodes)} nodes have none")
+    fits = _on_gpus if provider in ON_GPU else _on_cpus
+    most = _store_chunks(nodes)
+    sized = {"store_chunks": most, "chunks_per_section": min(MOST_CHUNKS, most)}
+    plan = replace(fits(nodes, specialists, given), provider=provider, **sized)
+    plan = replace(plan, **{"max_actors": given.get("actors", plan.max_actors), **given})
+    check(plan, nodes, specialists)
+    return plan
+
+
+def _on_cpus(nodes: Sequence[Node], specialists: int, given: dict[str, Any]) -> Plan:
+    """Every node holds the same actors of each pool, which take turns on its cores.
+
+    Several sessions of few threads before few of many: a thread that another program pushes aside holds up
+    its own session alone (docs/decisions.md).
+    """
+    smallest = min(node.cpus for node in nodes)
+    cores = max(1, int(smallest))
+    threads = given.get("threads") or min(MOST_THREADS, max(1, cores // max(1, specialists)))
+    turns = max(1, cores // threads)
+    a_node = max(1, math.ceil(turns / specialists))
+    left = smallest - max(RAY_TASK_CPUS, smallest / 8)
+    cpus = min(float(threads), math.floor(100 * left / (specialists * a_node)) / 100)
+    actors = a_node * len(nodes)
+    return Plan("cpu", actors, actors, max(cpus, 0.0), 0.0, threads, turns, 1, 1, 1)
+
+
+def _on_gpus(nodes: Sequence[Node], specialists: int, given: dict[str, Any]) -> Plan:
+    """One actor of each specialist on every GPU."""
+    gpus = int(sum(node.gpus for node in nodes))
+    share = math.floor(100 / specialists) / 100
+    return Plan("cuda", gpus, gpus, GPU_ACTOR_CPUS, share, 1, 0, GPU_BATCH, 1, 1)
+
+
+def _store_chunks(nodes: Sequence[Node]) -> int:
+    store = min(node.store_bytes for node in nodes)
+    chunks = int(store / (STORE_PER_MIX * CHUNK_BYTES))
+    if not chunks:
+        raise PlanError(
+            f"a section of one chunk needs {STORE_PER_MIX * CHUNK_BYTES / 1e6:.0f} MB of object store on "
+            f"every node ({STORE_PER_MIX} times its mix); the smallest has {store / 1e6:.0f} MB"
+        )
+    return chunks
+
+
+def check(plan: Plan, nodes: Sequence[Node], specialists: int) -> None:
+    """Refuses a plan whose smallest pools and tasks would wait for each other for ever."""
+    if plan.actors < 1 or plan.max_actors < plan.actors:
+        raise PlanError(f"a pool of {plan.actors} to {plan.max_actors} actors cannot be")
+    for name, each, have in (
+        ("GPUs", plan.gpus_per_actor, sum(node.gpus for node in nodes)),
+        ("CPUs", plan.cpus_per_actor, sum(node.cpus for node in nodes)),
+    ):
+        tasks = RAY_TASK_CPUS if name == "CPUs" else 0.0
+        need = specialists * plan.actors * each + tasks
+        if need > have + 1e-6:
+            beside = f" and {tasks:g} for the tasks beside them" if tasks else ""
+            raise PlanError(
+                f"{specialists} pools of {plan.actors} actors at {each:g} {name}{beside} need {need:g}; "
+                f"the cluster has {have:g} {name}"
+            )
+    if plan.cpus_per_actor == plan.task_cpus:
+        raise PlanError(
+            f"actors and tasks of {plan.task_cpus:g} CPU each would be fused by Ray into one process, where "
+            "decoding stops inference: choose different numbers"
+        )
+    if plan.cpus_per_actor <= 0 and not plan.gpus_per_actor:
+        raise PlanError(
+            f"{sum(node.cpus for node in nodes):g} CPUs leave none for {specialists} pools beside the "
+            f"{RAY_TASK_CPUS:g} that other tasks need; a node needs 2"
+        )

@@ -1,0 +1,1 @@
+"""The job: a catalogue of tracks in, stems and tables out."""

@@ -1,0 +1,113 @@
+"""Stems -> files: the same samples give the same bytes, however they arrive in blocks."""
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import soundfile
+
+from separation.audio import ogg, wav
+from separation.blocks import BLOCK, Reblock
+from separation.contract import CHANNELS, SAMPLE_RATE
+from separation.errors import UsageError
+
+ClipMode = Literal["rescale", "clamp", "none"]
+
+
+@dataclass(frozen=True, slots=True)
+class Encoding:
+    """A file format and its sample depth: `bits` is 16, 24 or "float" (wav), 16 or 24 (flac).
+
+    mp3 is 320 kb/s, as demucs's default; ogg is Vorbis at libsndfile's default quality. Their depth stays 16.
+    """
+
+    format: Literal["wav", "flac", "mp3", "ogg"] = "wav"
+    bits: Literal[16, 24, "float"] = 16
+
+    def __post_init__(self) -> None:
+        depths = {"wav": (16, 24, "float"), "flac": (16, 24), "mp3": (16,), "ogg": (16,)}
+        if self.format not in depths:
+            raise UsageError(f"format must be one of {', '.join(depths)}, not {self.format}")
+        if self.bits not in depths[self.format]:
+            known = ", ".join(str(bits) for bits in depths[self.format])
+            raise UsageError(f"{self.format} can be written with depth {known}, not {self.bits}")
+
+    @property
+    def extension(self) -> str:
+        return self.format
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    bytes: int
+    sha256: str
+
+
+def write_audio(path: Path | str, blocks: Iterable[np.ndarray], frames: int, encoding: Encoding) -> Written:
+    """Writes blocks (2, n) float32 at 44.1 kHz, `frames` samples a channel in all, to a local file."""
+    path = Path(path)
+    fixed = _reblocked(blocks, frames, path)
+    if encoding.format == "wav":
+        bits, is_float = (32, True) if encoding.bits == "float" else (encoding.bits, False)
+        with path.open("wb") as file:
+            file.write(wav.header(frames, bits, is_float))
+            for block in fixed:
+                file.write(wav.pcm(block, bits, is_float))
+    else:
+        _write_compressed(path, fixed, encoding)
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+        return Written(file.tell(), digest)
+
+
+def clip_divisor(peak: float, mode: ClipMode) -> float:
+    """What every stem of a track is divided by; `peak` is the largest |sample| of all its stems.
+
+    One number for all of them, so that they keep their relative levels and still add up. demucs's
+    `rescale` (`prevent_clip` in demucs/audio.py) divides each stem by its own.
+    """
+    return max(1.01 * peak, 1.0) if mode == "rescale" else 1.0
+
+
+def clip(block: np.ndarray, mode: ClipMode, divisor: float) -> np.ndarray:
+    """Keeps a stem within +-1, as `mode` says; `clamp` is at 0.99, as demucs's is."""
+    if mode == "clamp":
+        return np.asarray(np.clip(block, -0.99, 0.99))
+    return np.asarray(block / np.float32(divisor), dtype=np.float32)
+
+
+def _reblocked(blocks: Iterable[np.ndarray], frames: int, path: Path) -> Iterator[np.ndarray]:
+    fixed, seen = Reblock(BLOCK), 0
+    for block in blocks:
+        seen += block.shape[1]
+        yield from fixed.add(block)
+    yield from fixed.rest()
+    if seen != frames:
+        raise ValueError(f"{path}: {seen} samples came, {frames} were announced")
+
+
+def _write_compressed(path: Path, blocks: Iterable[np.ndarray], encoding: Encoding) -> None:
+    settings: dict[str, dict[str, Any]] = {
+        "flac": {"format": "FLAC", "subtype": f"PCM_{encoding.bits}"},
+        "ogg": {"format": "OGG", "subtype": "VORBIS"},
+        "mp3": {
+            "format": "MP3",
+            "subtype": "MPEG_LAYER_III",
+            "bitrate_mode": "CONSTANT",
+            "compression_level": 0.0,  # of libsndfile's scale: 320 kb/s
+        },
+    }
+    with soundfile.SoundFile(path, "w", SAMPLE_RATE, CHANNELS, **settings[encoding.format]) as file:
+        for block in blocks:
+            if encoding.format == "flac":
+                bits = int(encoding.bits)
+                # libsndfile takes 24 bits from the top of 32
+                whole = wav.to_int(block, bits) << (32 - bits)
+                file.write(np.ascontiguousarray(whole.T))
+            else:
+                file.write(np.ascontiguousarray(block.T, dtype=np.float32))
+    if encoding.format == "ogg":
+        ogg.fix_serial(path)

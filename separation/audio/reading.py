@@ -1,0 +1,103 @@
+"""A file -> the mix: float32 (2, samples) at 44.1 kHz, in blocks, of the whole track or a part of it.
+
+This is what a decoder process does (`decoding`); in this process it is for files that we wrote ourselves.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import BinaryIO
+
+import numpy as np
+
+from separation.audio.decoders import Decoder, open_decoder
+from separation.audio.downmix import downmix, gains, layout
+from separation.audio.limits import DEFAULTS, MOST_CHANNELS, RATES, SANE_RATES, Limits
+from separation.audio.resampling import Pieces, resample
+from separation.contract import SAMPLE_RATE
+from separation.errors import Kind, TrackError, Warn
+from separation.level import peak
+
+COMPUTABLE = 1e30  # above, a sum of squares or a stem may leave float32
+
+
+def open_audio(
+    file: BinaryIO, uri: str, limits: Limits = DEFAULTS, alive: Callable[[], None] = lambda: None
+) -> "Reader":
+    """A reader of `file`, which stays the caller's to close; `uri` is what errors call it.
+
+    `alive` is called whenever the decoder got on, also through what `blocks` skips.
+    """
+    decoder = open_decoder(file, uri, alive)
+    if decoder.rate not in SANE_RATES:
+        raise TrackError(uri, Kind.BAD_HEADER, f"the header declares {decoder.rate} samples a second")
+    if decoder.rate not in RATES:
+        reason = f"{decoder.rate} Hz; from {RATES[0]} to {RATES[-1]} Hz can be separated"
+        raise TrackError(uri, Kind.UNSUPPORTED, reason)
+    if decoder.channels > MOST_CHANNELS:
+        reason = f"{decoder.channels} channels; 1 to {MOST_CHANNELS} can be separated"
+        raise TrackError(uri, Kind.UNSUPPORTED, reason)
+    reader = Reader(decoder, uri, limits)
+    if decoder.declared_is_exact and reader.duration_s and reader.duration_s > limits.hours * 3600:
+        reason = f"the header declares {reader.duration_s / 3600:.2f} h; the limit is {limits.hours:g} h"
+        raise TrackError(uri, Kind.TOO_LONG, reason)
+    return reader
+
+
+class Reader:
+    """One track. `sample_rate_hz`, `channels`, `codec` and `duration_s` are the source's own.
+
+    `duration_s` is what the file declares, an estimate for an MP3 without a Xing header, None if unknown.
+    """
+
+    def __init__(self, decoder: Decoder, uri: str, limits: Limits = DEFAULTS):
+        self._decoder, self._uri, self._limits = decoder, uri, limits
+        self.sample_rate_hz = decoder.rate
+        self.channels = decoder.channels
+        self.codec = decoder.codec
+        declared = decoder.declared_samples
+        self.duration_s = None if declared is None else declared / decoder.rate
+        self._layout = layout(decoder.channels, decoder.names) if decoder.channels > 2 else ()
+
+    @property
+    def warnings(self) -> list[str]:
+        """What is unusual about the file: all that there is once `blocks` went to the end."""
+        if not self._layout:
+            return self._decoder.warnings
+        sentence = f"{self.channels} channels ({' '.join(self._layout)}) mixed to stereo"
+        return [Warn.DOWNMIX.of(sentence), *self._decoder.warnings]
+
+    def blocks(self, start: int = 0, stop: int | None = None) -> Iterator[np.ndarray]:
+        """Samples [start, stop) of the 44.1 kHz mix in blocks (2, n); fewer if the track ends before.
+
+        The bits do not depend on the range. Where the file can be entered at a sample and needs no
+        resampling, only the range is decoded. One iteration at a time: they share the file.
+        """
+        position, most = start, self._limits.hours * 3600 * SAMPLE_RATE
+        for block in self._range(start, stop):
+            if not peak(block) <= COMPUTABLE:  # also when it is NaN
+                bad = ~(np.abs(block) <= COMPUTABLE).all(axis=0)
+                seconds = (position + int(bad.argmax())) / SAMPLE_RATE
+                raise TrackError(
+                    self._uri, Kind.NONFINITE, f"NaN, infinite or immense samples from {seconds:.2f} s on"
+                )
+            if block.shape[1]:
+                position += block.shape[1]
+                if position > most:
+                    reason = f"more than the limit of {self._limits.hours:g} h can be decoded"
+                    raise TrackError(self._uri, Kind.TOO_LONG, reason)
+                yield block if block.shape[0] == 2 else np.repeat(block, 2, axis=0)
+        if position == 0 and stop != 0:
+            raise TrackError(self._uri, Kind.EMPTY, "no samples")
+
+    def _range(self, start: int, stop: int | None) -> Iterator[np.ndarray]:
+        if self.sample_rate_hz == SAMPLE_RATE:
+            return self._stereo(start, stop)
+        pieces = Pieces(self.sample_rate_hz, start, stop)
+        return resample(self._stereo(pieces.input_start, pieces.input_stop), pieces)
+
+    def _stereo(self, start: int, stop: int | None) -> Iterator[np.ndarray]:
+        """The decoder's samples with at most two channels."""
+        blocks = self._decoder.samples(start, stop)
+        if not self._layout:
+            return blocks
+        matrix = gains(self._layout)
+        return (downmix(block, matrix) for block in blocks)

@@ -1,0 +1,1 @@
+"""Model folders, and the sessions that run their graphs."""

@@ -1,0 +1,192 @@
+"""A model folder: `bag.json` beside one ONNX file a stem, and the per-node cache of files from a store."""
+
+import hashlib
+import json
+import os
+import re
+import uuid
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from separation.contract import SAMPLE_RATE, SEGMENT, STRIDE
+from separation.errors import ModelError
+from separation.store import objects
+
+BAG_FILE = "bag.json"
+PRECISIONS = ("fp32", "fp16", "int8")
+MOST_BAG_BYTES = 1_000_000  # of bag.json
+MOST_GRAPH_BYTES = 2**31 - 1  # protobuf's own limit on a message
+DOWNLOADS = 2  # a store can hand out right-sized files with wrong bytes once; twice is its content
+
+
+@dataclass(frozen=True, slots=True)
+class SpecialistFile:
+    """One stem's ONNX file in the folder, and the checkpoint that it was made from."""
+
+    file: str
+    sha256: str
+    bytes: int
+    source: str
+    source_sha256: str
+    snr_db: float | None = None  # against the checkpoint in float32; folders of fp32 or older ones have none
+
+
+@dataclass(frozen=True, slots=True)
+class Bag:
+    """`uri` is the folder; `origin` the words after `python -m export` that name its checkpoints, if any."""
+
+    uri: str
+    name: str
+    stems: tuple[str, ...]
+    precision: str
+    specialists: Mapping[str, SpecialistFile]
+    origin: str = ""
+
+
+def write_bag(bag: Bag, folder: Path) -> None:
+    """Writes `bag.json`, whole or not at all; `bag.uri` is where a reader finds it and is not written."""
+    content = {
+        "name": bag.name,
+        "stems": list(bag.stems),
+        "sample_rate": SAMPLE_RATE,
+        "segment": SEGMENT,
+        "stride": STRIDE,
+        "precision": bag.precision,
+        "origin": bag.origin,
+        "specialists": {stem: asdict(bag.specialists[stem]) for stem in bag.stems},
+    }
+    temporary = folder / f".{BAG_FILE}.{uuid.uuid4().hex}"
+    temporary.write_text(json.dumps(content, indent=2) + "\n")
+    os.replace(temporary, folder / BAG_FILE)
+
+
+def read_bag(uri: str | Path) -> Bag:
+    """The bag of the folder at `uri`, checked against the contract; its files are checked by `fetch`."""
+    folder = str(uri).rstrip("/")
+    where = f"{folder}/{BAG_FILE}"
+    try:
+        if (size := objects.stat(where).bytes) > MOST_BAG_BYTES:
+            raise ModelError(where, f"{size} bytes, expected at most {MOST_BAG_BYTES}")
+        content = json.loads(objects.read_bytes(where))
+    except FileNotFoundError:
+        raise ModelError(where, "not found; a model folder holds it beside its .onnx files") from None
+    except PermissionError:
+        raise ModelError(where, "the store does not let us read it") from None
+    except ValueError as error:
+        raise ModelError(where, f"not JSON: {error}") from None
+    return _checked(where, folder, content)
+
+
+def _checked(where: str, folder: str, content: Any) -> Bag:
+    if not isinstance(content, dict):
+        raise ModelError(where, f"expected a JSON object, found {type(content).__name__}")
+    for key, expected in (("sample_rate", SAMPLE_RATE), ("segment", SEGMENT), ("stride", STRIDE)):
+        if content.get(key) != expected:
+            raise ModelError(where, f"{key} is {content.get(key)!r}, expected {expected}")
+    if content.get("precision") not in PRECISIONS:
+        raise ModelError(where, f"precision is {content.get('precision')!r}, expected one of {PRECISIONS}")
+    stems, entries = content.get("stems"), content.get("specialists")
+    if not isinstance(stems, list) or not stems or not all(isinstance(stem, str) for stem in stems):
+        raise ModelError(where, f"stems is {stems!r}, expected a list of names")
+    if bad := [stem for stem in stems if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", stem)]:
+        raise ModelError(where, f"a stem is called {bad[0]!r}; it names files: letters, digits, _ and - only")
+    if len(set(stems)) != len(stems):
+        raise ModelError(where, f"stems names one twice: {stems}")
+    if not isinstance(entries, dict) or set(entries) != set(stems):
+        found = sorted(entries) if isinstance(entries, dict) else entries
+        raise ModelError(where, f"specialists are {found!r}, expected one for each of {stems}")
+    return Bag(
+        uri=folder,
+        name=str(content.get("name", "")),
+        stems=tuple(stems),
+        precision=content["precision"],
+        specialists={stem: _specialist(where, stem, entries[stem]) for stem in stems},
+        origin=str(content.get("origin", "")),
+    )
+
+
+def _specialist(where: str, stem: str, entry: Any) -> SpecialistFile:
+    fields = {"file": str, "sha256": str, "bytes": int, "source": str, "source_sha256": str}
+    for key, kind in fields.items():
+        value = entry.get(key) if isinstance(entry, dict) else None
+        if not isinstance(value, kind) or isinstance(value, bool):
+            raise ModelError(where, f"specialist {stem}: {key} is {value!r}, expected {kind.__name__}")
+    name = entry["file"]
+    if name in ("", ".", "..") or PurePosixPath(name).name != name or "\\" in name:
+        raise ModelError(where, f"specialist {stem}: file {name!r} leaves the folder; expected a plain name")
+    if not 0 < entry["bytes"] <= MOST_GRAPH_BYTES:
+        raise ModelError(
+            where, f"specialist {stem}: bytes is {entry['bytes']}, expected at most {MOST_GRAPH_BYTES}"
+        )
+    sha256 = entry["sha256"]
+    if len(sha256) != 64 or set(sha256) - set("0123456789abcdef"):
+        raise ModelError(where, f"specialist {stem}: sha256 is {sha256!r}, expected 64 hexadecimal digits")
+    snr_db = entry.get("snr_db")
+    if snr_db is not None and (isinstance(snr_db, bool) or not isinstance(snr_db, int | float)):
+        raise ModelError(where, f"specialist {stem}: snr_db is {snr_db!r}, expected a number of dB")
+    return SpecialistFile(**{key: entry[key] for key in fields}, snr_db=snr_db)
+
+
+def fetch(bag: Bag, stem: str, cache_dir: Path) -> Path:
+    """A local path of the stem's file with the hash that the bag states.
+
+    A file of a local folder is used in place. Any other is kept in `cache_dir` under its hash: downloaded
+    to a name of its own, checked, then renamed, so that any number of processes can fetch at once and a
+    reader never sees a part. A cached file that does not check is replaced.
+    """
+    if stem not in bag.specialists:
+        raise ModelError(bag.uri, f"no specialist for {stem}; it has {', '.join(bag.stems)}")
+    entry = bag.specialists[stem]
+    where = f"{bag.uri}/{entry.file}"
+    if objects.is_local(where):
+        path = objects.local_path(where)
+        if difference := _difference(path, entry):
+            raise ModelError(where, difference)
+        return path
+    cached = cache_dir / f"{entry.sha256}.onnx"
+    difference = _difference(cached, entry)
+    for _ in range(DOWNLOADS):
+        if not difference:
+            return cached
+        difference = _download(where, cached, entry)
+    if difference:
+        raise ModelError(where, difference)
+    return cached
+
+
+def _download(where: str, cached: Path, entry: SpecialistFile) -> str:
+    """Puts the file at `cached` if it is the right one; says what is wrong with it otherwise."""
+    cached.parent.mkdir(parents=True, exist_ok=True)
+    temporary = cached.with_name(f".{cached.name}.{uuid.uuid4().hex}")
+    try:
+        if (size := objects.stat(where).bytes) != entry.bytes:  # before it fills the disk
+            return f"{size} bytes, expected {entry.bytes}"
+        objects.download(where, temporary)
+        difference = _difference(temporary, entry)
+        if not difference:
+            os.replace(temporary, cached)
+        return difference
+    except FileNotFoundError:
+        raise ModelError(where, f"not found; {BAG_FILE} lists it") from None
+    except PermissionError:
+        raise ModelError(where, "the store does not let us read it") from None
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _difference(path: Path, entry: SpecialistFile) -> str:
+    """What is wrong with the file at `path`; empty if nothing is. The size first: it costs nothing."""
+    if not path.is_file():
+        return f"not found; {BAG_FILE} lists it"
+    size = path.stat().st_size
+    if size != entry.bytes:
+        return f"{size} bytes, expected {entry.bytes}"
+    found = sha256_of(path)
+    return "" if found == entry.sha256 else f"sha256 is {found}, expected {entry.sha256}"
+
+
+def sha256_of(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

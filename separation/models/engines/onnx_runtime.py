@@ -1,0 +1,96 @@
+"""Sessions of onnxruntime, on CPUs and on NVIDIA's GPUs."""
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+
+from separation.errors import ModelError
+from separation.models import graph_cache
+from separation.models.engines import FLOAT32, Settings, Value
+
+CPU, CUDA, TENSORRT = "CPUExecutionProvider", "CUDAExecutionProvider", "TensorrtExecutionProvider"
+KINDS = {"tensor(float)": FLOAT32}
+CUDA_OPTIONS = {
+    "use_tf32": "0",  # TF32 keeps 10 bits of the mantissa; a float32 graph means float32
+    "arena_extend_strategy": "kSameAsRequested",  # doubling takes memory from the sessions beside it; not run
+    "cudnn_conv_algo_search": "HEURISTIC",  # timing the algorithms would let the bits differ from run to run
+}
+
+
+class OnnxRuntimeSession:
+    """`wanted` are onnxruntime's names of providers, the first that serves comes first in the session."""
+
+    def __init__(self, graph: bytes, uri: str, wanted: tuple[str, ...], settings: Settings):
+        available = onnxruntime.get_available_providers()
+        providers = [name for name in wanted if name in available]
+        if CUDA in providers:
+            onnxruntime.preload_dlls()  # CUDA and cuDNN from their Python packages, where those are installed
+        try:
+            self._session = _open(graph, providers, settings)
+        except Exception as error:  # onnxruntime's exceptions share no base and do not pickle
+            raise ModelError(uri, f"onnxruntime refuses it: {error}") from None
+        self.provider: str = self._session.get_providers()[0]
+        self.on_cpu = self.provider == CPU
+        self.inputs = [_value(each) for each in self._session.get_inputs()]
+        self.outputs = [_value(each) for each in self._session.get_outputs()]
+
+    def run(self, segments: np.ndarray) -> np.ndarray:
+        result: np.ndarray = self._session.run([self.outputs[0].name], {self.inputs[0].name: segments})[0]
+        return result
+
+
+def _open(graph: bytes, providers: list[str], settings: Settings) -> Any:
+    """A session of the graph, or of what an earlier session on such a machine made of it.
+
+    On a CPU, onnxruntime's optimized graph is kept in its own format. GPUs start from the graph: their
+    providers compile at each start.
+    """
+    if providers != [CPU] or settings.cache is None:
+        return _session(graph, providers, _options(providers, settings))
+    name = graph_cache.key(graph, engine="onnxruntime", version=onnxruntime.__version__, providers=providers)
+    content = graph_cache.read(settings.cache, name)
+    if content is None:
+        with tempfile.TemporaryDirectory(prefix="stemfleet-") as folder:
+            path = Path(folder) / "graph.ort"
+            options = _options(providers, settings)
+            options.optimized_model_filepath = str(path)
+            options.add_session_config_entry("session.save_model_format", "ORT")
+            onnxruntime.InferenceSession(graph, options, providers=providers)
+            content = path.read_bytes()
+        graph_cache.write(settings.cache, name, content)
+    options = _options(providers, settings, form="ORT")
+    return _session(content, providers, options)
+
+
+def _session(content: bytes, providers: list[str], options: Any) -> Any:
+    settings = [CUDA_OPTIONS if name == CUDA else {} for name in providers]
+    session = onnxruntime.InferenceSession(content, options, providers=providers, provider_options=settings)
+    session._model_bytes = None  # kept for a change of providers that never comes: 107 MB of an actor
+    return session
+
+
+def _options(providers: list[str], settings: Settings, form: str = "ONNX") -> Any:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = settings.threads
+    options.use_deterministic_compute = True
+    options.log_severity_level = 3  # errors; what matters of the warnings is read back from the session
+    # onnxruntime's own format, told by a mark in the bytes, is taken from our cache alone: no graph of others
+    # has been looked through for references to files in it.
+    options.add_session_config_entry("session.load_model_format", form)
+    options.add_session_config_entry("session.intra_op.allow_spinning", "1" if settings.spinning else "0")
+    if providers == [CPU]:
+        # One segment at a time, see Specialist. Known sizes let onnxruntime keep its blocked layout from
+        # convolution to convolution: about 3 % of the time on one core of an EPYC Zen 4.
+        options.add_free_dimension_override_by_name("batch", 1)
+        # The second run would place all tensors in one new block beside the arena of the first: a peak of
+        # 1,758 MB where 1,062 do, at the same speed.
+        options.enable_mem_pattern = False
+    return options
+
+
+def _value(value: Any) -> Value:
+    shape = tuple("?" if size is None else size for size in value.shape)
+    return Value(value.name, KINDS.get(value.type, value.type), shape)

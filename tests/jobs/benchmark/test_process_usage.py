@@ -1,0 +1,113 @@
+"""CPU time is put down to what a process was doing."""
+
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+
+from jobs.benchmark.process_usage import Ledger, Reading, Watcher, doing, parse_gpus
+
+STEMS = ("drums", "bass", "other", "vocals")
+RAYLET = "/x/ray/core/src/ray/raylet/raylet --session-name=session_mine --node_id=1"
+
+
+@pytest.mark.parametrize(
+    ("title", "expected"),
+    [
+        ("ray::MapWorker(MapBatches(Drums))", "drums"),
+        ("ray::MapWorker(MapBatches(Other)).submit", "other"),
+        ("ray::MapWorker(MapBatches(Vocals)).__init__", "load"),
+        ("ray::MapBatches(probe)->MapBatches(plan)", "probe"),
+        ("ray::MapBatches(chunk)", "decode"),
+        ("ray::MapBatches(stitch)", "stitch"),
+        ("ray::finish", "stitch"),
+        ("ray::Watch.end", "watch"),
+        ("ray::IDLE", "ray"),
+        ("ray::MapWorker(MapBatches(SomeoneElse)).submit", "ray"),
+    ],
+)
+def test_a_workers_title_tells_what_it_does(title: str, expected: str) -> None:
+    assert doing(title, STEMS) == expected
+
+
+def test_the_ledger_follows_a_worker_from_step_to_step() -> None:
+    ledger = Ledger(STEMS, "session_mine", driver=7)
+
+    def read(worker: str, worker_s: float, actor_s: float, driver_s: float, first: bool = False) -> None:
+        readings = [
+            Reading(1, 0, 0, RAYLET, 5.0),
+            Reading(2, 1, 0, worker, worker_s),
+            Reading(3, 1, 0, "ray::MapWorker(MapBatches(Other)).submit", actor_s),
+            Reading(7, 0, 0, "python -m jobs.benchmark", driver_s),
+        ]
+        ledger.read(readings, first)
+
+    read("ray::IDLE", 1.0, 10.0, 2.0, first=True)
+    read("ray::MapBatches(chunk)", 1.5, 12.0, 2.25)
+    read("ray::IDLE", 1.75, 13.0, 2.5)  # what it gained, it gained in the step that just ended
+    read("ray::IDLE", 2.0, 13.0, 2.5)
+    assert ledger.core_s == {"decode": 0.75, "other": 3.0, "driver": 0.5, "ray": 0.25}
+
+
+def test_a_decoder_does_what_its_worker_does() -> None:
+    ledger = Ledger(STEMS, "session_mine", driver=7)
+
+    def read(worker: str, decoder_s: float, first: bool = False) -> None:
+        readings = [
+            Reading(1, 0, 0, RAYLET, 5.0),
+            Reading(2, 1, 0, worker, 1.0),
+            Reading(3, 2, 0, "python -P -m separation.audio.decoding_process", decoder_s),
+        ]
+        ledger.read(readings, first)
+
+    read("ray::IDLE", 1.0, first=True)
+    read("ray::MapBatches(probe)->MapBatches(plan)", 1.5)
+    read("ray::IDLE", 1.75)
+    assert ledger.core_s == {"probe": 0.75, "ray": 0.0}
+
+
+def test_other_clusters_and_programs_are_outside() -> None:
+    ledger = Ledger(STEMS, "session_mine", driver=0)
+    ledger.read([], first=True)
+    ledger.read(
+        [
+            Reading(1, 0, 0, RAYLET.replace("mine", "theirs"), 1.0),
+            Reading(2, 1, 0, "ray::MapWorker(MapBatches(Drums)).submit", 2.0),
+            Reading(3, 0, 0, "vim", 4.0),
+            Reading(4, 0, 0, "python dashboard.py --session-dir=ray/session_mine", 8.0),
+        ]
+    )
+    assert ledger.core_s == {"outside": 7.0, "ray": 8.0}
+
+
+def test_a_pid_that_is_used_again_is_another_process() -> None:
+    ledger = Ledger(STEMS, "session_mine", driver=0)
+    ledger.read([Reading(9, 0, 100.0, "make", 50.0)], first=True)
+    ledger.read([Reading(9, 0, 200.0, "make", 0.5)])
+    assert ledger.core_s == {"outside": 0.5}
+
+
+def test_a_watcher_reads_this_machine() -> None:
+    watcher = Watcher(STEMS, "session_none", os.getpid())
+    watcher.begin()
+    burner = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+    try:
+        until = time.process_time() + 0.4
+        while time.process_time() < until:
+            pass
+        usage = watcher.end()
+    finally:
+        burner.kill()
+        burner.wait()
+    assert usage.core_s["driver"] >= 0.35
+    assert usage.core_s["outside"] > 0
+    assert usage.busy_s + usage.idle_s + usage.stolen_s == pytest.approx(
+        usage.cores * usage.wall_s, rel=0.1, abs=0.1
+    )
+    assert usage.peak_bytes >= usage.start_bytes > 0
+
+
+def test_what_nvidia_smi_says() -> None:
+    assert parse_gpus("87, 10240\n [N/A], [N/A]\n0, 3\n") == [(0.87, 10240 * 2**20), (0.0, 3 * 2**20)]

@@ -1,0 +1,142 @@
+import json
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import pytest
+
+from jobs.pipeline.output import lease
+from jobs.pipeline.output.lease import Lease, Lock, OutputInUse, OutputLost
+from separation.store.objects import create_bytes, read_bytes
+
+HOLD = """
+import sys
+from jobs.pipeline.output.lease import Lease
+with Lease(sys.argv[1], "dead"):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def locks(output: str) -> list[Lock]:
+    return [Lock(**json.loads(path.read_bytes())) for path in sorted(Path(output, "locks").glob("*.json"))]
+
+
+def elsewhere(output: Path, **more: object) -> Lock:
+    """A lock as of a run on another machine, written to `output`."""
+    lock = replace(Lock("far", "far-away", "another boot", 1, 0.0, "2026-01-01"), **more)
+    (output / "locks").mkdir(exist_ok=True)
+    (output / "locks/000007.json").write_text(json.dumps(asdict(lock)))
+    return lock
+
+
+@pytest.fixture(params=["local", "s3"])
+def output(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    return str(tmp_path) if request.param == "local" else f"{request.getfixturevalue('bucket')}/out"
+
+
+def test_one_of_many_creates_an_object(output: str) -> None:
+    uri = f"{output}/x"
+    with ThreadPoolExecutor(8) as pool:
+        won = list(pool.map(lambda n: create_bytes(str(n).encode(), uri), range(8)))
+    assert sum(won) == 1
+    assert read_bytes(uri) == str(won.index(True)).encode()
+    assert create_bytes(read_bytes(uri), uri)  # as after a reply that was lost
+
+
+def test_a_second_run_says_what_it_found(output: str) -> None:
+    with Lease(output, "first") as first:
+        with (
+            pytest.raises(OutputInUse, match="in use by run first on "),
+            Lease(output, "b"),
+        ):
+            pass
+        first.check()
+    with Lease(output, "third"):
+        pass
+
+
+def test_one_of_many_runs_takes_a_free_output(output: str) -> None:
+    leases = [Lease(output, f"r{number}") for number in range(6)]
+
+    def enter(one: Lease) -> bool:
+        try:
+            one.__enter__()
+        except OutputInUse:
+            return False
+        return True
+
+    with ThreadPoolExecutor(6) as pool:
+        entered = list(pool.map(enter, leases))
+    assert sum(entered) == 1
+    leases[entered.index(True)].__exit__()
+
+
+def test_a_killed_run_is_followed_at_once(tmp_path: Path) -> None:
+    holder = subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    assert holder.stdout and holder.stdout.readline() == b"held\n"
+    with pytest.raises(OutputInUse), Lease(str(tmp_path), "early"):
+        pass
+    holder.kill()
+    os.waitid(os.P_PID, holder.pid, os.WEXITED | os.WNOWAIT)  # dead, and still a zombie
+    waited: list[str] = []
+    with Lease(str(tmp_path), "next", waited.append):
+        (lock,) = locks(str(tmp_path))
+        assert lock.run_id == "next"
+    holder.communicate()
+    assert waited == []
+
+
+def test_a_silent_run_elsewhere_is_followed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lease, "EXPIRES_S", 0.2)
+    monkeypatch.setattr(lease, "POLL_S", 0.01)
+    elsewhere(tmp_path)
+    said: list[str] = []
+    with Lease(str(tmp_path), "next", said.append):
+        (lock,) = locks(str(tmp_path))
+    assert lock.run_id == "next"
+    assert "held by run far on far-away" in said[0]
+
+
+def test_a_run_elsewhere_that_beats_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lease, "POLL_S", 0.01)
+    elsewhere(tmp_path)
+    monkeypatch.setattr(Lease, "_read", beating(Lease._read, tmp_path))
+    said: list[str] = []
+    with pytest.raises(OutputInUse, match="far-away"):
+        Lease(str(tmp_path), "next", said.append).__enter__()
+    assert len(said) == 1
+
+
+def beating(read, output: Path):
+    """`Lease._read` of a lock whose holder beats before each reading."""
+    beats = iter(range(1, 1000))
+
+    def reading(self: Lease, number: int) -> Lock | None:
+        elsewhere(output, beat=next(beats))
+        return read(self, number)
+
+    return reading
+
+
+def test_who_was_taken_for_dead_stops(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Lease(str(tmp_path), "slow") as slow:
+        elsewhere(tmp_path)
+        monkeypatch.setattr(slow, "_heard", float("-inf"))  # as after a minute's stop
+        with pytest.raises(OutputLost, match="taken over by run far on far-away"):
+            slow.check()
+    (lock, other) = locks(str(tmp_path))
+    assert (lock.released, other.run_id) == (False, "far")
+
+
+def test_beats_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lease, "BEAT_S", 0.01)
+    with Lease(str(tmp_path), "r"):
+        while locks(str(tmp_path))[0].beat < 3:
+            pass
+    assert locks(str(tmp_path))[0].released

@@ -1,0 +1,86 @@
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import pytest
+
+from jobs.pipeline import schema
+from jobs.pipeline.output import tables
+from jobs.pipeline.output.tables import TableWriter, drop_uncommitted, forget, read_table
+
+
+def finished(track_id: str, status: str = "ok") -> dict[str, Any]:
+    stems = [{"stem": stem, "infer_s": 2.0, "batches": 2.9999999, "chunks": 3} for stem in ("bass", "vocals")]
+    return {
+        "track_id": track_id,
+        "uri": f"s3://b/{track_id}",
+        "status": status,
+        "length": 441_000,
+        "stems": stems,
+    }
+
+
+def write(output: Path, run_id: str, *rows: dict[str, Any]) -> None:
+    with TableWriter(str(output), run_id) as writer:
+        for row in rows:
+            writer.add(row)
+
+
+def test_a_track_is_a_row_and_its_stems_are_timings(tmp_path: Path) -> None:
+    write(tmp_path, "r1", finished("a"), finished("b", "error"))
+    tracks, timings = read_table(str(tmp_path), "tracks"), read_table(str(tmp_path), "timings")
+    assert tracks.schema == schema.TRACKS
+    assert timings.schema == schema.TIMINGS
+    assert tracks["track_id"].to_pylist() == ["a", "b"]
+    assert tracks["duration_s"].to_pylist() == [10.0, 10.0]
+    assert timings["track_id"].to_pylist() == ["a", "a"]
+    assert timings["x_realtime"].to_pylist() == [5.0, 5.0]
+    assert timings["batches"].to_pylist() == [3, 3]
+
+
+def test_full_files_are_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tables, "ROWS_A_FILE", 2)
+    writer = TableWriter(str(tmp_path), "r1")
+    for track in "abcde":
+        writer.add(finished(track))
+        writer._flush()
+    assert sorted(path.name for path in (tmp_path / "tracks").iterdir()) == [
+        f"r1-0000{number}.parquet" for number in range(3)
+    ]
+    assert sorted(read_table(str(tmp_path), "tracks")["track_id"].to_pylist()) == list("abcde")
+
+
+def test_rows_are_written_while_the_run_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tables, "FLUSH_S", 0.01)
+    with TableWriter(str(tmp_path), "r1") as writer:
+        writer.add(finished("a"))
+        while not read_table(str(tmp_path), "tracks").num_rows:
+            pass
+
+
+def test_a_store_that_fails_stops_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tables, "FLUSH_S", 0.01)
+    (tmp_path / "timings").write_text("a file where the folder should be")
+    with pytest.raises(Exception, match="timings"), TableWriter(str(tmp_path), "r1") as writer:
+        writer.add(finished("a"))
+
+
+def test_forgotten_tracks_leave_both_tables(tmp_path: Path) -> None:
+    write(tmp_path, "r1", finished("a"), finished("b"))
+    write(tmp_path, "r2", finished("c"))
+    forget(str(tmp_path), pa.chunked_array([["a", "c"]]))
+    assert read_table(str(tmp_path), "tracks")["track_id"].to_pylist() == ["b"]
+    assert pc.unique(read_table(str(tmp_path), "timings")["track_id"]).to_pylist() == ["b"]
+
+
+def test_timings_without_their_track_are_dropped(tmp_path: Path) -> None:
+    """As a driver leaves them that is killed between the two files of a flush."""
+    write(tmp_path, "r1", finished("a"), finished("b"))
+    write(tmp_path, "r2", finished("c"))
+    tracks = tmp_path / "tracks" / "r1-00000.parquet"
+    pq.write_table(pq.read_table(tracks).slice(0, 1), tracks)
+    (tmp_path / "tracks" / "r2-00000.parquet").unlink()
+    drop_uncommitted(str(tmp_path))
+    assert read_table(str(tmp_path), "timings")["track_id"].to_pylist() == ["a", "a"]

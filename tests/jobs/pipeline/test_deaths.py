@@ -1,0 +1,202 @@
+"""The driver and its steps die before or after any write: no track is ever listed done that is not.
+
+All steps run in one process without Ray, a child that is forked for each death, so that the write at
+which it dies is exact. Storage is real; it only counts.
+"""
+
+import hashlib
+import io
+import os
+import signal
+import traceback
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import soundfile
+from rich.console import Console
+
+from jobs.pipeline import schema
+from jobs.pipeline.arrow import Row
+from jobs.pipeline.driver import run
+from jobs.pipeline.job import Job
+from jobs.pipeline.output import tables
+from jobs.pipeline.output.lease import Lease
+from jobs.pipeline.sizing import Plan
+from jobs.pipeline.stages import steps, stitch
+from separation.audio import stem_files
+from separation.contract import SAMPLE_RATE, STEMS, STRIDE
+from separation.models.bag import read_bag
+from separation.options import Options
+from tests.bags import write_gain_bag
+
+TRACKS = {"short.wav": 0.4, "long.wav": 1.5 * STRIDE / SAMPLE_RATE}  # seconds; one section, and two
+WRITES = {  # where each module gets its writing from, and how often it writes in this job
+    (stem_files, "put_file"): 2 * len(STEMS),  # stems
+    (stitch, "put_bytes"): 2 * len(STEMS),  # parts of the long track
+    (stitch, "remove"): 1,  # its parts, when they are joined
+    (tables, "put_bytes"): 4,  # timings and tracks, after each track
+}
+POINTS = [
+    (module, name, number, after)
+    for (module, name), count in WRITES.items()
+    for number in range(count)
+    for after in (False, True)
+]
+
+
+@dataclass(frozen=True)
+class HereRoad:
+    """The road of `dataset.sections` in this process."""
+
+    job: Job
+
+    def sections(self, tracks: pa.Table) -> Iterator[Row]:
+        infer = [steps.Infer(stem, self.job, "here") for stem in self.job.stems]
+        for number in range(tracks.num_rows):
+            sections = steps.plan(steps.probe(tracks.slice(number, 1), self.job), self.job)
+            for section in range(sections.num_rows):
+                chunks = steps.chunk(sections.slice(section, 1), self.job)
+                for step in infer:
+                    chunks = step(chunks)
+                yield from stitch.stitch(chunks, self.job).to_pylist()
+
+    def finish(self, rows: list[Row]) -> Row:
+        return stitch.finish(rows, self.job)
+
+
+@pytest.fixture(scope="module")
+def music(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("music")
+    write_gain_bag(folder / "models")
+    (folder / "in").mkdir()
+    for seed, (name, seconds) in enumerate(TRACKS.items()):
+        noise = 0.1 * np.random.default_rng(seed).standard_normal((int(seconds * SAMPLE_RATE), 2))
+        soundfile.write(folder / "in" / name, noise, SAMPLE_RATE)
+    return folder
+
+
+def job_at(music: Path, output: Path, run_id: str) -> Job:
+    plan = Plan("cpu", 1, 1, 1.0, 0.0, 1, 0, 1, 1, 1)
+    bag = read_bag(str(music / "models"))
+    return Job(run_id, str(output), bag, Options(), plan, str(music / "cache"), 10**9, verify_writes=0.0)
+
+
+def separate(music: Path, output: Path, run_id: str) -> None:
+    """What `jobs.separate` does with an output, once it is known what is left."""
+    job = job_at(music, output, run_id)
+    with Lease(job.output, job.run_id) as lease:
+        tables.drop_uncommitted(job.output)
+        done = tables.read_table(job.output, "tracks", ["track_id"])["track_id"].to_pylist()
+        left = [name for name in TRACKS if name not in done]
+        listed = [{"track_id": name, "uri": str(music / "in" / name)} for name in left]
+        catalogue = pa.Table.from_pylist(listed, schema.LISTED)
+        run(catalogue, job, Console(file=io.StringIO()), HereRoad(job), lease.check)  # type: ignore[arg-type]
+
+
+def die_at(number: int, after: bool, write: Callable[..., Any]) -> Callable[..., Any]:
+    """`write`, whose process dies before or after its call of that number."""
+    calls = iter(range(1000))
+
+    def writing(*arguments: Any) -> Any:
+        mine = next(calls) == number
+        if mine and not after:
+            os.kill(os.getpid(), signal.SIGKILL)
+        result = write(*arguments)
+        if mine:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return result
+
+    return writing
+
+
+def in_child(work: Callable[[], None]) -> int:
+    """The status of a forked child that did `work`: 0, or that of its death."""
+    child = os.fork()
+    if not child:
+        try:
+            work()
+            os._exit(0)
+        except BaseException:
+            traceback.print_exc()
+            os._exit(1)
+    return os.waitpid(child, 0)[1]
+
+
+def killed_at(music: Path, output: Path, module: Any, name: str, number: int, after: bool) -> int:
+    def work() -> None:
+        setattr(module, name, die_at(number, after, getattr(module, name)))
+        tables.FLUSH_S = 0.001  # a flush for each track, or two flushes would often be one
+        separate(music, output, "r1")
+
+    return in_child(work)
+
+
+def check(output: Path, run_ids: set[str], expected: dict[str, str] | None = None) -> dict[str, str]:
+    """Whoever is listed done is done: each stem with its hash. The hashes of all stems that are there."""
+    there = {
+        str(path.relative_to(output / "stems")): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in (output / "stems").rglob("*.wav")
+        if path.is_file()  # a track's folder has its name
+    }
+    tracks = tables.read_table(str(output), "tracks").to_pylist()
+    timings = tables.read_table(str(output), "timings").to_pylist()
+    assert len({row["track_id"] for row in tracks}) == len(tracks)
+    for track in tracks:
+        assert (track["status"], track["run_id"] in run_ids) == ("ok", True)
+        mine = [row for row in timings if row["track_id"] == track["track_id"]]
+        assert sorted(row["stem"] for row in mine) == sorted(STEMS)
+        for row in mine:
+            assert there[f"{track['track_id']}/{row['stem']}.wav"] == row["sha256"]
+    if expected is not None:
+        assert there == expected
+        assert {row["track_id"] for row in tracks} == set(TRACKS)
+        assert len(timings) == len(TRACKS) * len(STEMS)
+        assert not [path for path in (output / "parts").rglob("*") if path.is_file()]
+    return there
+
+
+@pytest.fixture(scope="module")
+def expected(music: Path) -> dict[str, str]:
+    """The stems of a run in which nothing dies."""
+    output = music / "undisturbed"
+    assert in_child(lambda: separate(music, output, "r0")) == 0
+    stems = check(output, {"r0"})
+    assert len(stems) == len(TRACKS) * len(STEMS)
+    return check(output, {"r0"}, stems)
+
+
+def die_and_resume(music: Path, folder: Path, expected: dict[str, str], point: tuple[Any, ...]) -> None:
+    folder.mkdir()
+    status = killed_at(music, folder, *point)
+    assert os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL, (
+        f"never came to {point}: {status}"
+    )
+    check(folder, {"r1"})
+    assert in_child(lambda: separate(music, folder, "r2")) == 0
+    check(folder, {"r1", "r2"}, expected)
+
+
+def name_of(point: tuple[Any, ...]) -> str:
+    module, name, number, after = point
+    return f"{'after' if after else 'before'} {module.__name__}.{name} {number}"
+
+
+@pytest.mark.parametrize("point", POINTS[::5], ids=name_of)
+def test_a_death_at_some_writes(
+    music: Path, tmp_path: Path, expected: dict[str, str], point: tuple[Any, ...]
+) -> None:
+    die_and_resume(music, tmp_path / "out", expected, point)
+
+
+@pytest.mark.chaos
+@pytest.mark.parametrize("point", POINTS, ids=name_of)
+def test_twenty_deaths_at_each_write(
+    music: Path, tmp_path: Path, expected: dict[str, str], point: tuple[Any, ...]
+) -> None:
+    for number in range(20):
+        die_and_resume(music, tmp_path / str(number), expected, point)

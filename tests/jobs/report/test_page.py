@@ -1,0 +1,218 @@
+"""The page as an HTML parser sees it; `tests/integration/test_report_browser.py` opens it in a browser."""
+
+import base64
+import hashlib
+import io
+import re
+from collections import Counter
+from dataclasses import dataclass, field
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+import soundfile
+
+from jobs.report import __main__ as report
+from jobs.report import wording
+from jobs.report.charts import nice_ticks
+from tests.outputs import HOSTILE, Row, finished_rows, write_record, write_tables
+
+Full = tuple[Path, list[Row]]
+VOID = {"meta", "br", "img", "link", "input", "hr"}
+ELEMENTS = {
+    *(
+        "html",
+        "head",
+        "meta",
+        "title",
+        "style",
+        "body",
+        "main",
+        "header",
+        "section",
+        "article",
+        "div",
+        "span",
+    ),
+    *(
+        "h1",
+        "h2",
+        "h3",
+        "p",
+        "small",
+        "bdi",
+        "code",
+        "figure",
+        "figcaption",
+        "details",
+        "summary",
+        "ul",
+        "li",
+    ),
+    *("table", "thead", "tbody", "tr", "th", "td", "dl", "dt", "dd", "audio"),
+    *("svg", "g", "rect", "line", "path", "text"),
+}
+
+
+@dataclass
+class Page(HTMLParser):
+    """Elements with their attributes, texts by element, and what is out of place."""
+
+    source: str
+    elements: list[tuple[str, dict[str, str | None]]] = field(default_factory=list)
+    texts: list[tuple[str, str]] = field(default_factory=list)
+    open: list[str] = field(default_factory=list)
+    wrong: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        super().__init__(convert_charrefs=True)
+        self.feed(self.source)
+        self.close()
+        self.wrong += self.open
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        if not self.open or self.open.pop() != tag:
+            self.wrong.append(f"/{tag}")
+
+    def handle_data(self, data: str) -> None:
+        self.texts.append((self.open[-1] if self.open else "", data))
+
+    def all(self, tag: str, kind: str | None = None) -> list[dict[str, str | None]]:
+        return [a for name, a in self.elements if name == tag and kind in (None, a.get("class"))]
+
+    def text(self, tag: str) -> list[str]:
+        return [text for name, text in self.texts if name == tag]
+
+
+@pytest.fixture(scope="module")
+def page(full_report: str) -> Page:
+    return Page(full_report)
+
+
+def test_hostile_names_are_text_and_nothing_else(page: Page, full_output: Full) -> None:
+    assert page.wrong == []
+    assert {tag for tag, _ in page.elements} <= ELEMENTS
+    assert not [name for _, attributes in page.elements for name in attributes if name.startswith("on")]
+    shown = set(page.text("bdi"))
+    bad = [row["track_id"] for row in full_output[1] if row["status"] != "ok"]
+    assert wording.plain(bad[0]) in shown
+    assert wording.plain(HOSTILE[6]) in shown
+    assert page.text("title")[0] == "stemfleet report"
+    assert not re.search(r"[\u202a-\u202e\u2066-\u2069]", page.source)
+
+
+def test_every_hostile_name_can_be_shown_anywhere(tmp_path: Path) -> None:
+    """As a slow track, as an error with such a sentence, as run, node, device, stem and output."""
+    folder = tmp_path / "<b>out\n"
+    for number, name in enumerate(HOSTILE):
+        row = next(row for row in finished_rows(20) if row["status"] == "ok")
+        stems = [
+            stem | {"stem": name, "device": name, "provider": name, "node": name} for stem in row["stems"]
+        ]
+        error = {"status": "error", "error_kind": name, "error": name, "track_id": name + "!"}
+        write_tables(folder, f"{number}", [row | {"track_id": name, "stems": stems[:1]}, row | error])
+    write_record(folder, run_id=HOSTILE[0], versions={HOSTILE[0]: HOSTILE[6]})
+    found = Page(report.report(str(folder), "html"))
+    assert found.wrong == []
+    assert {tag for tag, _ in found.elements} <= ELEMENTS
+    assert not [name for _, attributes in found.elements for name in attributes if name.startswith("on")]
+    assert {wording.plain(name) for name in HOSTILE} <= set(found.text("bdi"))
+
+
+def test_the_page_needs_nothing_else(page: Page) -> None:
+    links = [
+        (name, value)
+        for _, attributes in page.elements
+        for name, value in attributes.items()
+        if name in ("src", "href", "xlink:href", "srcset", "action", "poster", "style", "srcdoc")
+    ]
+    assert links
+    assert all(name == "src" and str(value).startswith("data:audio/mpeg;base64,") for name, value in links)
+    (style,) = page.text("style")
+    assert not re.search(r"url\(|@import", style)
+    policies = [a["content"] for a in page.all("meta") if a.get("http-equiv") == "Content-Security-Policy"]
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    allowed = f"style-src 'sha256-{digest}'; media-src data:"
+    assert policies == [f"default-src 'none'; {allowed}; base-uri 'none'; form-action 'none'"]
+
+
+def test_the_plots_are_there(page: Page) -> None:
+    assert len(page.all("rect", "rate")) > 30
+    assert page.all("rect", "failed")
+    assert len(page.all("svg", "bar")) == 1 + 4
+    assert len(page.all("svg", "waveform")) == 4 * 5
+    coloured = Counter(str(a.get("class")) for a in page.all("rect"))
+    for stem in ("drums", "bass", "other", "vocals"):
+        assert coloured[f"c-{stem}"] >= 3  # where the time went, its key, the specialist
+    heights = [float(str(a["height"]).rstrip("%")) for a in page.all("rect", "rate")]
+    assert 30 < max(heights) <= 84.01
+    road = [float(str(a["width"]).rstrip("%")) for a in page.all("rect") if str(a["class"]).startswith("c-")]
+    assert sum(road[:9]) == pytest.approx(100, abs=0.1)
+
+
+def test_the_players_hold_music(page: Page) -> None:
+    players = page.all("audio")
+    assert len(players) == 4 * 5
+    assert all("controls" in player and "autoplay" not in player for player in players)
+    for player in players:
+        samples, rate = soundfile.read(
+            io.BytesIO(base64.b64decode(str(player["src"]).partition(",")[2], validate=True))
+        )
+        assert len(samples) / rate == pytest.approx(10, abs=0.1)
+    assert samples.std() > 1e-3
+
+
+def test_the_figures_are_on_the_page(page: Page) -> None:
+    figures = [text for tag, text in page.texts if tag == "p"]
+    assert {"178", "22"} <= set(figures)
+    assert "tracks done of 200" in figures
+    assert any(re.match(r"\$\d", text) for text in figures)
+    assert sum("open" in a for a in page.all("details")) == 3
+    assert len(page.all("details")) == 4
+
+
+def test_an_output_of_which_nothing_is_known(tmp_path: Path) -> None:
+    found = Page(report.report(str(tmp_path / "nothing"), "html"))
+    assert found.wrong == []
+    assert "Nothing is finished yet" in found.text("h2")
+    write_record(tmp_path, run_id="20261120T093000-abc")
+    assert "20261120T093000-abc" in report.report(str(tmp_path), "html")
+
+
+@pytest.mark.parametrize("tracks", [1, 2, 5])
+def test_a_run_that_has_just_begun(tmp_path: Path, tracks: int) -> None:
+    rows = finished_rows(tracks)
+    write_tables(tmp_path, "r1", rows)
+    found = Page(report.report(str(tmp_path), "html"))
+    assert found.wrong == []
+    assert any("no price is known" in text for text in found.text("p"))
+    assert any("vocals: not at the output" in text for text in found.text("p"))
+
+
+def test_only_errors(tmp_path: Path) -> None:
+    write_tables(tmp_path, "r1", [row for row in finished_rows(60) if row["status"] != "ok"])
+    found = Page(report.report(str(tmp_path), "html"))
+    assert found.wrong == []
+    assert "No track is done yet." in found.text("p")
+
+
+def test_one_track_that_took_no_time(tmp_path: Path) -> None:
+    row = finished_rows(1)[0]
+    write_tables(tmp_path, "r1", [row | {"started_at": row["finished_at"]}])
+    assert Page(report.report(str(tmp_path), "html")).wrong == []
+
+
+@pytest.mark.parametrize(
+    ("highest", "ticks"),
+    [(0.0, [0, 1]), (1.0, [0, 0.5, 1]), (57.0, [0, 20, 40, 60]), (0.031, [0, 0.01, 0.02, 0.03, 0.04])],
+)
+def test_ticks(highest: float, ticks: list[float]) -> None:
+    assert nice_ticks(highest) == pytest.approx(ticks)

@@ -1,0 +1,174 @@
+"""The rooms of jobs.verify on a local output, without Ray; integration/test_verify.py has the program."""
+
+import hashlib
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from jobs.pipeline.console import LineConsole
+from jobs.pipeline.output import tables
+from jobs.pipeline.output.lease import Lease, OutputInUse
+from jobs.verify import leftovers, reconcile, stored_stems, sweep
+from jobs.verify.__main__ import mend, parser, sample_of
+from jobs.verify.name_hashes import contains, draw, mark, marks
+from jobs.verify.problems import Kind, Problems
+from jobs.verify.reconcile import Accounts, Place
+from jobs.verify.stored_stems import Sample
+from separation.errors import UsageError
+from tests.outputs import write_tables
+
+NOW = datetime.now(UTC) + timedelta(days=1)  # later than every file that a test writes
+STEMS = {"drums", "bass"}
+
+
+def row(track: str, folder: Path, status: str = "ok", **more: Any) -> dict[str, Any]:
+    """A finished track with two stems, which are written."""
+    files = []
+    for stem in sorted(STEMS) if status == "ok" else ():
+        path = folder / "stems" / track / f"{stem}.wav"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(f"{track} {stem}".encode())
+        sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+        files.append({"stem": stem, "uri": str(path), "bytes": path.stat().st_size, "sha256": sha256})
+    base = {"track_id": track, "uri": f"s3://music/{track}", "status": status, "length": 44_100}
+    return base | {"stems": files, "finished_at": datetime(2026, 1, 1, tzinfo=UTC)} | more
+
+
+def look(folder: Path, catalogue: list[str], problems: Problems) -> tuple[Accounts, Place]:
+    place = Place(str(folder), str(folder))
+    found = reconcile.count(place, pa.chunked_array([pa.array(catalogue, pa.string())]), STEMS, problems)
+    stored_stems.find_doubles(place, found, problems)
+    stored_stems.list_stems(place, found, problems)
+    leftovers.find_parts(place, found, np.sort(marks(catalogue)), problems)
+    leftovers.find_uploads(place, problems)
+    return found, place
+
+
+def test_every_track_is_counted_once(tmp_path: Path) -> None:
+    write_tables(tmp_path, "r1", [row("a.wav", tmp_path), row("b.wav", tmp_path, "error")])
+    write_tables(tmp_path, "r2", [row("elsewhere.wav", tmp_path)])
+    with Problems(NOW) as problems:
+        found, _ = look(tmp_path, ["a.wav", "b.wav", "c.wav"], problems)
+        assert (found.catalogue, found.ok, found.errors, found.pending, found.beside) == (3, 1, 1, 1, 1)
+        assert dict(problems.counts) == {Kind.PENDING: 1}
+        assert [each["track_id"] for each in problems.rows(Kind.PENDING)] == ["c.wav"]
+
+
+def test_of_several_rows_the_newest_ok_one_with_its_stems_stays(tmp_path: Path) -> None:
+    later = datetime(2026, 2, 2, tzinfo=UTC)
+    write_tables(tmp_path, "r1", [row("a.wav", tmp_path), row("b.wav", tmp_path), row("c.wav", tmp_path)])
+    write_tables(tmp_path, "r2", [row("a.wav", tmp_path, "error", finished_at=later)])
+    write_tables(tmp_path, "r3", [row("b.wav", tmp_path, finished_at=later)] * 2)
+    ids = ["a.wav", "b.wav", "c.wav"]
+    with Problems(NOW) as problems:
+        _, place = look(tmp_path, ids, problems)
+        assert dict(problems.counts) == {Kind.DUPLICATE_TRACK: 2}
+        sweep.sweep(place, problems)
+    with Problems(NOW) as problems:
+        look(tmp_path, ids, problems)
+        assert not problems.counts
+    kept = {each["track_id"]: each for each in tables.read_table(str(tmp_path), "tracks").to_pylist()}
+    assert kept["a.wav"]["status"] == "ok"
+    assert kept["b.wav"]["finished_at"] == later
+    assert tables.read_table(str(tmp_path), "timings").num_rows == 6
+
+
+def test_one_file_of_two_tracks_is_seen_and_left(tmp_path: Path) -> None:
+    first, second = row("a.wav", tmp_path), row("b.wav", tmp_path)
+    write_tables(tmp_path, "r1", [first, second | {"stems": first["stems"]}])
+    with Problems(NOW) as problems:
+        _, place = look(tmp_path, ["a.wav", "b.wav"], problems)
+        assert dict(problems.counts) == {Kind.SHARED_STEM: 2, Kind.ORPHAN_STEM: 2}
+        sweep.sweep(place, problems)
+    assert tables.read_table(str(tmp_path), "tracks").num_rows == 2
+    assert {path.name for path in (tmp_path / "stems/a.wav").iterdir()} == {"drums.wav", "bass.wav"}
+
+
+def test_what_is_young_is_no_problem(tmp_path: Path) -> None:
+    write_tables(tmp_path, "r1", [row("a.wav", tmp_path)])
+    (tmp_path / "stems/nobody.wav").write_bytes(b"")
+    (tmp_path / f"stems/.{'0' * 32}.part").write_bytes(b"")
+    with Problems(NOW - timedelta(days=2)) as problems:
+        look(tmp_path, ["a.wav"], problems)
+        assert not problems.counts
+        assert dict(problems.young) == {Kind.ORPHAN_STEM: 1, Kind.UNFINISHED_UPLOAD: 1}
+    with Problems(NOW) as problems:
+        _, place = look(tmp_path, ["a.wav"], problems)
+        assert dict(problems.counts) == {Kind.ORPHAN_STEM: 1, Kind.UNFINISHED_UPLOAD: 1}
+        sweep.sweep(place, problems)
+    assert sorted(path.name for path in (tmp_path / "stems").iterdir()) == ["a.wav"]
+
+
+def test_nothing_is_removed_while_a_run_holds_the_output(tmp_path: Path) -> None:
+    write_tables(tmp_path, "r1", [row("a.wav", tmp_path)])
+    (tmp_path / "stems/nobody.wav").write_bytes(b"")
+    args = parser().parse_args(["--output", str(tmp_path), "--sweep"])
+    with Problems(NOW) as problems:
+        _, place = look(tmp_path, ["a.wav"], problems)
+        with Lease(str(tmp_path), "r2"), pytest.raises(OutputInUse, match="run r2"):
+            mend(args, place, problems, 0, LineConsole())
+        assert (tmp_path / "stems/nobody.wav").exists()
+        with pytest.raises(UsageError, match="1 stems are there under other names"):
+            mend(args, place, problems, 1, LineConsole())
+        assert (tmp_path / "stems/nobody.wav").exists()
+        assert Kind.ORPHAN_STEM in mend(args, place, problems, 0, LineConsole())
+        assert not (tmp_path / "stems/nobody.wav").exists()
+
+
+def test_a_folder_that_was_moved_is_the_same(tmp_path: Path) -> None:
+    write_tables(tmp_path / "old", "r1", [row("a.wav", tmp_path / "old")])
+    (tmp_path / "old").rename(tmp_path / "new")
+    place = Place(str(tmp_path / "new"), str(tmp_path / "old"))
+    key = place.key(str(tmp_path / "old/stems/a.wav/drums.wav"))
+    assert (key, place.key(place.uri(key))) == ("a.wav/drums.wav", "a.wav/drums.wav")
+    assert place.key("s3://other/x.wav") == place.uri("s3://other/x.wav") == "s3://other/x.wav"
+    assert Place("s3://b/out", "s3a://b/out").key("s3a://b/out/stems/x") == "x"
+
+
+@pytest.mark.parametrize(
+    ("change", "kind"),
+    [
+        (lambda path: path.write_bytes(b"A" + path.read_bytes()[1:]), "damaged_stem"),
+        (lambda path: path.write_bytes(path.read_bytes()[1:]), "wrong_size"),
+        (lambda path: path.unlink(), "missing_stem"),
+        (lambda path: None, ""),
+    ],
+)
+def test_a_stem_is_read_for_what_it_is(tmp_path: Path, change: Any, kind: str) -> None:
+    (stem, *_) = row("a.wav", tmp_path)["stems"]
+    change(Path(stem["uri"]))
+    (found,) = stored_stems.read_batch([stem])
+    assert found["kind"] == kind
+
+
+def test_a_sample_is_drawn_by_its_seed() -> None:
+    names = np.unique(marks(f"stem {number}" for number in range(10_000)))
+
+    def drawn(sample: Sample) -> set[int]:
+        limit = sample.limit(names)
+        return {
+            int(n) for n, number in zip(names, draw(names, sample.seed), strict=True) if int(number) < limit
+        }
+
+    assert len(drawn(Sample(0, count=37))) == 37
+    assert drawn(Sample(0, count=37)) == drawn(Sample(0, count=37)) != drawn(Sample(1, count=37))
+    assert 80 < len(drawn(Sample(5, rate=0.01))) < 120
+    assert len(drawn(Sample(0, rate=1.0))) == len(drawn(Sample(0, count=10**6))) == 10_000
+    assert sample_of("0.25") == Sample(0, rate=0.25)
+    assert sample_of("25") == Sample(0, count=25)
+    assert sample_of("0").limit(names) == 0
+    for wrong in ("-1", "1.5", "x"):
+        with pytest.raises(ValueError):
+            sample_of(wrong)
+
+
+def test_marks_find_what_they_mark() -> None:
+    ordered = np.sort(marks(["a", "b", "é", "e\u0301", "\udcff"]))
+    assert len(set(ordered.tolist())) == 5
+    assert contains(ordered, marks(["b", "c"])).tolist() == [True, False]
+    assert contains(ordered[:0], marks(["b"])).tolist() == [False]
+    assert 0 <= mark("a") < 2**64

@@ -1,0 +1,41 @@
+"""Every file of the corpus, through a decoder process, becomes what it should."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from separation.audio.decoding import open_decoding
+from separation.contract import SAMPLE_RATE
+from separation.errors import TrackError
+from separation.level import LevelMeter, warnings
+from tests.corpus import Case, cases
+
+CASES = cases()
+
+
+def test_the_corpus_is_large() -> None:
+    assert len(CASES) >= 100
+    assert sum(case.kind is not None for case in CASES) >= 50
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_a_file_becomes_what_it_should(case: Case, tmp_path: Path) -> None:
+    path = tmp_path / "track"
+    path.write_bytes(case.data)
+    meter = LevelMeter()
+    try:
+        with path.open("rb") as file, open_decoding(file, case.name) as decoding:
+            for block in decoding.blocks():
+                assert np.isfinite(block).all()
+                meter.add(block)
+            found = [*decoding.warnings, *warnings(meter.level())]
+    except TrackError as error:
+        assert error.kind == case.kind, error
+        assert str(error).isprintable()
+        assert len(error.reason) > 10
+        assert "0x" not in error.reason
+        return
+    assert case.kind is None, found
+    assert meter.samples / SAMPLE_RATE == pytest.approx(case.seconds, abs=0.12)
+    assert tuple(warning.partition(":")[0] for warning in found) == case.warnings, found

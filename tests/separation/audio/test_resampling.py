@@ -1,0 +1,59 @@
+import numpy as np
+import pytest
+import soxr
+
+from separation.audio.resampling import PIECE, Pieces, resample
+from separation.contract import SAMPLE_RATE
+
+RATES = [8_000, 11_025, 22_050, 32_000, 44_099, 48_000, 88_200, 96_000, 192_000]
+
+
+def noise(rate: int, samples: int) -> np.ndarray:
+    return np.random.default_rng(rate).normal(0, 0.1, (2, samples)).astype(np.float32)
+
+
+def run(
+    audio: np.ndarray, rate: int, start: int = 0, stop: int | None = None, block: int = 7_001
+) -> np.ndarray:
+    pieces = Pieces(rate, start, stop)
+    end = audio.shape[1] if pieces.input_stop is None else min(pieces.input_stop, audio.shape[1])
+    blocks = (audio[:, at : min(at + block, end)] for at in range(pieces.input_start, end, block))
+    return np.concatenate([np.zeros((2, 0), np.float32), *resample(blocks, pieces)], axis=1)
+
+
+@pytest.mark.parametrize("rate", RATES)
+def test_pieces_equal_the_track_resampled_in_one_go(rate: int) -> None:
+    audio = noise(rate, 2 * PIECE * rate + rate // 3)
+    whole = soxr.resample(audio.T, rate, SAMPLE_RATE, quality="VHQ").T
+    # 44,099 Hz has no small ratio to 44,100: soxr interpolates its filter, and piece starts show at -95 dB
+    np.testing.assert_allclose(run(audio, rate), whole, rtol=0, atol=3e-5 if rate == 44_099 else 1e-7)
+
+
+@pytest.mark.parametrize("rate", [8_000, 48_000, 44_099])
+@pytest.mark.parametrize("samples", [1, 2, 100])
+def test_a_track_that_ends_just_after_a_piece(rate: int, samples: int) -> None:
+    audio = noise(rate, PIECE * rate + samples)
+    whole = soxr.resample(audio.T, rate, SAMPLE_RATE, quality="VHQ").T
+    assert run(audio, rate).shape == whole.shape
+
+
+@pytest.mark.parametrize("rate", RATES)
+def test_a_range_has_the_bits_of_the_whole(rate: int) -> None:
+    audio = noise(rate, 3 * PIECE * rate - 5)
+    whole = run(audio, rate)
+    seam = PIECE * SAMPLE_RATE
+    end = whole.shape[1]
+    for start, stop in [(0, 1), (seam - 1, seam + 1), (seam, 2 * seam), (end - 3, end), (end - 3, end + 9)]:
+        part = run(audio, rate, start, stop, block=rate)
+        assert np.array_equal(part, whole[:, start:stop]), (start, stop)
+
+
+def test_a_range_asks_for_no_more_input_than_its_pieces_and_their_margins() -> None:
+    pieces = Pieces(48_000, 25 * SAMPLE_RATE, 27 * SAMPLE_RATE)
+    assert (pieces.input_start, pieces.input_stop) == (19 * 48_000, 31 * 48_000)
+
+
+def test_a_range_behind_the_end_is_empty() -> None:
+    audio = noise(48_000, 48_000)
+    assert run(audio, 48_000, 10**6, 10**6 + 5).shape == (2, 0)
+    assert run(audio, 48_000, 50_000, 60_000).shape == (2, 0)

@@ -1,0 +1,103 @@
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from aiohttp import web
+
+from separation.audio.stem_files import Complement, deliver, is_drawn
+from separation.options import Options
+from separation.store.objects import read_bytes
+from tests.faulty_store import Exchange, Proxy
+
+LOUD = np.array([[2.0, -0.5], [0.0, 1.0]], np.float32)
+
+
+def write(folder: Path, options: Options) -> tuple[dict[str, np.ndarray], float]:
+    stems = {"drums": [LOUD], "bass": [LOUD / 4]}
+    files, factor = deliver(stems, "a.wav", 2, options, str(folder))
+    return {file.stem: soundfile.read(file.uri, dtype="float32")[0].T for file in files}, factor
+
+
+def test_rescale_keeps_the_stems_relative_levels(tmp_path: Path) -> None:
+    stems, factor = write(tmp_path, Options(bits="float"))
+    assert factor == pytest.approx(1 / 2.02)
+    np.testing.assert_allclose(stems["drums"], LOUD / 2.02, rtol=1e-6)
+    np.testing.assert_allclose(stems["drums"], stems["bass"] * 4, rtol=1e-6)
+
+
+def test_float_without_clipping_keeps_what_is_over_one(tmp_path: Path) -> None:
+    stems, factor = write(tmp_path, Options(bits="float", clip_mode="none"))
+    assert factor == 1
+    np.testing.assert_array_equal(stems["drums"], LOUD)
+
+
+def test_clamp_leaves_the_rest_alone(tmp_path: Path) -> None:
+    stems, factor = write(tmp_path, Options(bits="float", clip_mode="clamp"))
+    assert factor == 1
+    np.testing.assert_array_equal(stems["drums"], np.clip(LOUD, -0.99, 0.99))
+    np.testing.assert_array_equal(stems["bass"], LOUD / 4)
+
+
+def test_a_failing_stem_leaves_no_file(tmp_path: Path) -> None:
+    class Broken:
+        def __iter__(self):  # type: ignore[no-untyped-def]
+            yield LOUD
+            raise OSError("the source went away")
+
+    with pytest.raises(OSError, match="went away"):
+        deliver({"drums": Broken()}, "a.wav", 4, Options(), str(tmp_path))
+    assert not list(tmp_path.rglob("*"))
+
+
+def test_stem_and_complement_add_up_to_the_mix() -> None:
+    mix = np.ones((2, 10), np.float32)
+    (rest,) = Complement([mix], [mix * 0.25])
+    np.testing.assert_array_equal(rest, np.full((2, 10), 0.75, np.float32))
+
+
+def deliver_verified(proxy: Proxy, bucket: str, rate: float) -> str:
+    program = (
+        "import sys, numpy as np\n"
+        "from separation.audio.stem_files import deliver\n"
+        "from separation.options import Options\n"
+        "stems = {'bass': [np.ones((2, 100), np.float32) / 2]}\n"
+        "try: print(deliver(stems, 'a.wav', 100, Options(), sys.argv[1], float(sys.argv[2]))[0][0].sha256)\n"
+        "except Exception as error: print(type(error).__name__, error)\n"
+    )
+    return proxy.run(program, bucket, rate).communicate()[0].strip()
+
+
+async def rotten(exchange: Exchange) -> web.StreamResponse:
+    """Other bytes than were put, under an ETag and a length that fit them: the store itself is wrong."""
+    answer = await exchange.ask()
+    answer.body = bytes(len(answer.body))
+    etag = hashlib.md5(answer.body).hexdigest()
+    kept = {name: value for name, value in answer.headers.items() if "checksum" not in name.lower()}
+    answer.headers = {name: value for name, value in kept.items() if name.lower() != "etag"}
+    answer.headers["ETag"] = f'"{etag}"'
+    return await exchange.send(answer)
+
+
+def test_what_reads_back_otherwise_is_written_again_and_given_up_the_second_time(
+    proxy: Proxy, bucket: str
+) -> None:
+    proxy.faults = {"GET": [rotten]}
+    sha256 = deliver_verified(proxy, bucket, 1)
+    assert sha256 == hashlib.sha256(read_bytes(f"{bucket}/a.wav/bass.wav")).hexdigest()
+    assert [request.split()[0] for request in proxy.seen] == ["PUT", "GET", "PUT", "GET"]
+    proxy.always = {"GET": rotten}
+    assert f"StorageError {bucket}/a.wav/bass.wav: written twice" in deliver_verified(proxy, bucket, 1)
+    proxy.seen.clear()
+    assert deliver_verified(proxy, bucket, 0) == sha256
+    assert [request.split()[0] for request in proxy.seen] == ["PUT"]
+
+
+def test_the_share_of_files_read_back_is_the_rate_and_always_the_same() -> None:
+    uris = [f"s3://bucket/stems/{number}/bass.wav" for number in range(2_000)]
+    drawn = [uri for uri in uris if is_drawn(uri, 0.1)]
+    assert 150 < len(drawn) < 250
+    assert set(drawn) <= {uri for uri in uris if is_drawn(uri, 0.3)}
+    assert not any(is_drawn(uri, 0) for uri in uris)
+    assert all(is_drawn(uri, 1) for uri in uris)

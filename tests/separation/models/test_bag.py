@@ -1,0 +1,192 @@
+import json
+import multiprocessing
+import pickle
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import fsspec
+import pytest
+
+from separation.errors import ModelError
+from separation.models.bag import Bag, SpecialistFile, fetch, read_bag, sha256_of, write_bag
+
+CONTENT = b"a graph, as far as a cache is concerned" * 1000
+
+
+def bag_of(folder: Path, content: bytes = CONTENT) -> Bag:
+    """Writes a bag of one stem."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "drums.onnx"
+    path.write_bytes(content)
+    file = SpecialistFile("drums.onnx", sha256_of(path), len(content), "a.th", "0" * 64)
+    bag = Bag(str(folder), "test", ("drums",), "fp32", {"drums": file}, "random --seed 3")
+    write_bag(bag, folder)
+    return bag
+
+
+@pytest.fixture
+def remote(tmp_path: Path) -> Iterator[str]:
+    """The uri of such a bag in a store; of fsspec's memory, a name of its own for every test."""
+    local = tmp_path / "source"
+    bag_of(local)
+    name = f"/{uuid.uuid4().hex}"
+    fs = fsspec.filesystem("memory")
+    fs.put(str(local), name, recursive=True)
+    yield f"memory:/{name}"
+    fs.rm(name, recursive=True)
+
+
+def test_what_is_written_is_read(tmp_path: Path) -> None:
+    bag = bag_of(tmp_path)
+    assert read_bag(tmp_path) == read_bag(str(tmp_path) + "/") == bag
+    assert pickle.loads(pickle.dumps(bag)) == bag
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["bag.json", "drums.onnx"]
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"sample_rate": 48_000}, "sample_rate is 48000, expected 44100"),
+        ({"segment": 343_979}, "segment is 343979, expected 343980"),
+        ({"stride": None}, "stride is None, expected 257985"),
+        ({"precision": "fp8"}, "precision is 'fp8'"),
+        ({"stems": []}, "expected a list of names"),
+        ({"stems": ["drums", "drums"]}, "twice"),
+        ({"stems": ["../../drums"]}, "a stem is called '../../drums'"),
+        ({"stems": ["drums", "bass"]}, "expected one for each"),
+        ({"specialists": {}}, "expected one for each"),
+        ({"specialists": {"drums": {}}}, "specialist drums: file is None"),
+    ],
+)
+def test_a_wrong_bag_says_what_is_wrong(tmp_path: Path, change: dict[str, object], expected: str) -> None:
+    bag_of(tmp_path)
+    path = tmp_path / "bag.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    with pytest.raises(ModelError, match=expected) as caught:
+        read_bag(tmp_path)
+    assert str(path) in str(pickle.loads(pickle.dumps(caught.value)))
+
+
+@pytest.mark.parametrize("name", ["../drums.onnx", "/etc/passwd", "a/b.onnx", "..", "", "a\\b.onnx"])
+def test_no_file_outside_the_folder(tmp_path: Path, name: str) -> None:
+    bag_of(tmp_path)
+    path = tmp_path / "bag.json"
+    content = json.loads(path.read_text())
+    content["specialists"]["drums"]["file"] = name
+    path.write_text(json.dumps(content))
+    with pytest.raises(ModelError, match="leaves the folder"):
+        read_bag(tmp_path)
+
+
+@pytest.mark.parametrize(("size", "expected"), [(0, "bytes is 0"), (2**31, "expected at most 2147483647")])
+def test_no_size_that_no_graph_has(tmp_path: Path, size: int, expected: str) -> None:
+    bag_of(tmp_path)
+    path = tmp_path / "bag.json"
+    content = json.loads(path.read_text())
+    content["specialists"]["drums"]["bytes"] = size
+    path.write_text(json.dumps(content))
+    with pytest.raises(ModelError, match=expected):
+        read_bag(tmp_path)
+
+
+def test_a_huge_bag_json_is_not_read(tmp_path: Path) -> None:
+    with (tmp_path / "bag.json").open("wb") as file:
+        file.truncate(2**40)
+    with pytest.raises(ModelError, match="1099511627776 bytes, expected at most 1000000"):
+        read_bag(tmp_path)
+
+
+def test_an_object_of_another_size_is_not_downloaded(
+    remote: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bag = read_bag(remote)
+    fsspec.filesystem("memory").pipe(remote.removeprefix("memory:/") + "/drums.onnx", CONTENT * 2)
+    monkeypatch.setattr(
+        "separation.store.objects.download", lambda uri, target: pytest.fail("was downloaded")
+    )
+    with pytest.raises(ModelError, match=f"{2 * len(CONTENT)} bytes, expected {len(CONTENT)}"):
+        fetch(bag, "drums", tmp_path / "cache")
+
+
+def test_a_hash_cannot_be_a_path(tmp_path: Path) -> None:
+    """It names the file in the cache."""
+    bag_of(tmp_path)
+    path = tmp_path / "bag.json"
+    content = json.loads(path.read_text())
+    content["specialists"]["drums"]["sha256"] = "../" * 21 + "a"
+    path.write_text(json.dumps(content))
+    with pytest.raises(ModelError, match="64 hexadecimal digits"):
+        read_bag(tmp_path)
+
+
+def test_missing_and_broken_bags(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="not found"):
+        read_bag(tmp_path)
+    (tmp_path / "bag.json").write_text("{")
+    with pytest.raises(ModelError, match="not JSON"):
+        read_bag(tmp_path)
+    (tmp_path / "bag.json").write_text("[]")
+    with pytest.raises(ModelError, match="expected a JSON object, found list"):
+        read_bag(tmp_path)
+
+
+def test_a_local_file_is_checked_and_used_in_place(tmp_path: Path) -> None:
+    bag = bag_of(tmp_path / "models")
+    cache = tmp_path / "cache"
+    assert fetch(bag, "drums", cache) == tmp_path / "models" / "drums.onnx"
+    assert not cache.exists()
+    (tmp_path / "models" / "drums.onnx").write_bytes(b"b" + CONTENT[1:])
+    with pytest.raises(ModelError, match="sha256 is"):
+        fetch(bag, "drums", cache)
+    with pytest.raises(ModelError, match="no specialist for vocals; it has drums"):
+        fetch(bag, "vocals", cache)
+
+
+def test_a_remote_file_is_cached_under_its_hash(remote: str, tmp_path: Path) -> None:
+    bag, cache = read_bag(remote), tmp_path / "cache"
+    path = fetch(bag, "drums", cache)
+    assert path.read_bytes() == CONTENT
+    assert [each.name for each in cache.iterdir()] == [f"{sha256_of(path)}.onnx"]
+    fsspec.filesystem("memory").rm(remote.removeprefix("memory:/") + "/drums.onnx")
+    assert fetch(bag, "drums", cache) == path
+
+
+@pytest.mark.parametrize("wrong", [CONTENT[:-1], b"b" + CONTENT[1:], b""])
+def test_a_corrupt_cache_entry_is_fetched_again(remote: str, tmp_path: Path, wrong: bytes) -> None:
+    bag = read_bag(remote)
+    path = fetch(bag, "drums", tmp_path)
+    path.write_bytes(wrong)
+    assert fetch(bag, "drums", tmp_path).read_bytes() == CONTENT
+
+
+def test_wrong_bytes_at_the_source_never_reach_the_cache(remote: str, tmp_path: Path) -> None:
+    bag, cache = read_bag(remote), tmp_path / "cache"
+    fsspec.filesystem("memory").pipe(remote.removeprefix("memory:/") + "/drums.onnx", b"b" + CONTENT[1:])
+    with pytest.raises(ModelError, match="sha256 is"):
+        fetch(bag, "drums", cache)
+    assert list(cache.iterdir()) == []
+    fsspec.filesystem("memory").rm(remote.removeprefix("memory:/") + "/drums.onnx")
+    with pytest.raises(ModelError, match="not found"):
+        fetch(bag, "drums", cache)
+
+
+def _fetch_in_a_process(bag: Bag, source: Path, cache: Path, ready: object) -> None:
+    fsspec.filesystem("memory").pipe(bag.uri.removeprefix("memory:/") + "/drums.onnx", source.read_bytes())
+    ready.wait()  # type: ignore[attr-defined]
+    if fetch(bag, "drums", cache).read_bytes() != source.read_bytes():
+        raise SystemExit(1)
+
+
+def test_many_processes_at_once(remote: str, tmp_path: Path) -> None:
+    bag, cache = read_bag(remote), tmp_path / "cache"
+    context = multiprocessing.get_context("spawn")
+    ready = context.Barrier(4)
+    arguments = (bag, tmp_path / "source" / "drums.onnx", cache, ready)
+    processes = [context.Process(target=_fetch_in_a_process, args=arguments) for _ in range(4)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    assert [process.exitcode for process in processes] == [0] * 4
+    assert [path.suffix for path in cache.iterdir()] == [".onnx"]

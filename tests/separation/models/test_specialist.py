@@ -1,0 +1,145 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from separation.contract import SEGMENT, STEMS
+from separation.errors import ModelError, UsageError, WrongProvider
+from separation.models.bag import sha256_of
+from separation.models.specialist import Specialist
+
+OURS = ["batch", 2, SEGMENT]
+
+
+def graph_file(
+    path: Path,
+    shape: list[object] = OURS,
+    names: tuple[str, str] = ("mix", "stem"),
+    kind: int = TensorProto.FLOAT,
+    rows: tuple[float, ...] = (),
+) -> Path:
+    """A graph that doubles its input, or gives its input times each of `rows`."""
+    mix, stem = names
+    out = [shape[0], len(rows), *shape[1:]] if rows else shape
+    factor = np.array(rows, np.float32)[None, :, None, None] if rows else np.array(2.0)
+    initializers = [
+        numpy_helper.from_array(factor.astype(helper.tensor_dtype_to_np_dtype(kind)), "factor"),
+        numpy_helper.from_array(np.array([1]), "axis"),
+    ]
+    nodes = [helper.make_node("Mul", ["wide" if rows else mix, "factor"], [stem])]
+    if rows:
+        nodes.insert(0, helper.make_node("Unsqueeze", [mix, "axis"], ["wide"]))
+    values = [helper.make_tensor_value_info(mix, kind, shape), helper.make_tensor_value_info(stem, kind, out)]
+    graph = helper.make_graph(nodes, "graph", values[:1], values[1:], initializers)
+    opset = [helper.make_opsetid("", 17)]
+    onnx.save(helper.make_model(graph, opset_imports=opset, ir_version=8), path)
+    return path
+
+
+@pytest.fixture
+def segments() -> np.ndarray:
+    return np.random.default_rng(0).standard_normal((3, 2, SEGMENT), dtype=np.float32)
+
+
+def test_runs_and_says_where(tmp_path: Path, segments: np.ndarray) -> None:
+    specialist = Specialist(graph_file(tmp_path / "drums.onnx"), "drums", threads=1, spinning=False)
+    assert np.array_equal(specialist(segments), 2 * segments)
+    assert specialist(segments[:0]).shape == (0, 2, SEGMENT)
+    assert specialist.provider == "CPUExecutionProvider"
+    assert specialist.device
+    assert specialist.load_s > 0
+
+
+def test_a_graph_of_all_rows_gives_its_own(tmp_path: Path, segments: np.ndarray) -> None:
+    """Published exports: a batch of 1 and names of their own."""
+    path = graph_file(tmp_path / "a.onnx", [1, 2, SEGMENT], ("input", "output"), rows=(1, 3, 5, 7))
+    assert np.array_equal(Specialist(path, "other")(segments), 5 * segments)
+    assert np.array_equal(Specialist(path, "other", row_stems=STEMS[::-1])(segments), 3 * segments)
+    with pytest.raises(ModelError, match="none is piano"):
+        Specialist(path, "piano")
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"names": ("input", "stem")},
+        {"names": ("mix", "output")},
+        {"shape": ["batch", 2, SEGMENT - 1]},
+        {"shape": ["batch", 1, SEGMENT]},
+        {"shape": [4, 2, SEGMENT]},
+        {"kind": TensorProto.DOUBLE},
+        {"shape": [1, 2, SEGMENT], "rows": (1, 2, 3)},
+    ],
+)
+def test_graphs_against_the_contract(tmp_path: Path, wrong: dict[str, object]) -> None:
+    with pytest.raises(ModelError, match=r"the graph has .*expected mix float32 \(batch, 2, 343980\)"):
+        Specialist(graph_file(tmp_path / "a.onnx", **wrong), "drums")
+
+
+def test_files_that_are_no_graphs(tmp_path: Path) -> None:
+    path = tmp_path / "a.onnx"
+    with pytest.raises(ModelError, match="No such file"):
+        Specialist(path, "drums")
+    path.write_bytes(b"RIFF")
+    with pytest.raises(ModelError, match="not an ONNX file"):
+        Specialist(path, "drums")
+    path.write_bytes(b"")
+    with pytest.raises(ModelError, match="onnxruntime refuses it"):
+        Specialist(path, "drums")
+    ort = onnxruntime.SessionOptions()
+    ort.optimized_model_filepath = str(path)
+    ort.add_session_config_entry("session.save_model_format", "ORT")
+    onnxruntime.InferenceSession(graph_file(tmp_path / "b.onnx"), ort)
+    onnxruntime.InferenceSession(path.read_bytes())  # which takes its own format too, unless told otherwise
+    with pytest.raises(ModelError, match=r"not an ONNX file|refuses"):
+        Specialist(path, "drums")
+
+
+def test_the_bytes_that_were_hashed_are_loaded(tmp_path: Path) -> None:
+    """`bag.fetch` has looked at the path before; what is at it now may be another file."""
+    path = graph_file(tmp_path / "a.onnx")
+    sha256 = sha256_of(path)
+    assert Specialist(path, "drums", sha256=sha256).provider
+    path.write_bytes(path.read_bytes() + b"\x10\x00")
+    with pytest.raises(ModelError, match=f"expected {sha256}"):
+        Specialist(path, "drums", sha256=sha256)
+
+
+def test_weights_in_another_file_are_refused(tmp_path: Path) -> None:
+    model = onnx.load(graph_file(tmp_path / "a.onnx"))
+    onnx.save(model, tmp_path / "b.onnx", save_as_external_data=True, location="weights", size_threshold=0)
+    assert (tmp_path / "weights").exists()
+    with pytest.raises(ModelError, match="in another file"):
+        Specialist(tmp_path / "b.onnx", "drums")
+
+
+@pytest.mark.parametrize("wanted", ["cuda", "tensorrt"])
+def test_a_provider_that_is_not_there(tmp_path: Path, wanted: str) -> None:
+    """The suite runs on CPUs; a GPU build of onnxruntime without a GPU falls back in silence just so."""
+    with pytest.raises(WrongProvider, match="runs on CPUExecutionProvider; asked for"):
+        Specialist(graph_file(tmp_path / "a.onnx"), "drums", provider=wanted)
+    with pytest.raises(UsageError, match="tpu"):
+        Specialist(tmp_path / "a.onnx", "drums", provider="tpu")
+
+
+@pytest.mark.parametrize("wrong", [np.float64, np.float16])
+def test_segments_against_the_contract(tmp_path: Path, segments: np.ndarray, wrong: type) -> None:
+    specialist = Specialist(graph_file(tmp_path / "a.onnx"), "drums")
+    with pytest.raises(UsageError, match="expected float32"):
+        specialist(segments.astype(wrong))
+    with pytest.raises(UsageError, match="expected float32"):
+        specialist(segments[..., 1:])
+
+
+def test_the_core_imports_neither_torch_nor_onnx_nor_ray() -> None:
+    code = (
+        "import sys, separation.models.bag, separation.models.specialist;"
+        "sys.exit(' '.join({'torch', 'onnx', 'ray', 'demucs'} & set(sys.modules)) or 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
