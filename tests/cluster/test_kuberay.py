@@ -90,7 +90,7 @@ def test_the_entrypoint_is_a_command_of_the_job() -> None:
     program, _, rest = JOB["spec"]["entrypoint"].partition(" || ")
     words = shlex.split(program)
     assert words[:3] == ["python", "-m", "jobs.separate"]
-    args = jobs.separate.parser().parse_args(words[3:])
+    args = jobs.separate.__main__.parser().parse_args(words[3:])
     (container,) = GROUPS["l4"]["template"]["spec"]["containers"]
     limits = container["resources"]["limits"]
     assert (args.nodes, args.node_cpus) == (GROUPS["l4"]["maxReplicas"], float(limits["cpu"]))

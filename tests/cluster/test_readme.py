@@ -22,7 +22,7 @@ def test_a_submitted_command_is_one_of_the_job(command: str) -> None:
     assert {word for word in shlex.split(ray) if word.startswith("--")} <= options
     words = shlex.split(entrypoint)
     assert words[:3] == ["python", "-m", "jobs.separate"]
-    jobs.separate.parser().parse_args(words[3:])  # exits at an option that is none
+    jobs.separate.__main__.parser().parse_args(words[3:])  # exits at an option that is none
 
 
 def test_it_shows_every_road() -> None:

@@ -24,8 +24,10 @@ ALLOWED = """
 import sys
 from pathlib import Path
 import pyarrow as pa
-from jobs.pipeline import catalogue, tables
-from separation import storage, __main__ as laptop
+from jobs.pipeline import catalogue
+from jobs.pipeline.output import tables
+from separation import __main__ as laptop
+from separation.store import objects as storage
 
 out = "s3://music/stems"
 assert tables.read_table(out, "tracks").num_rows == 0
@@ -44,7 +46,7 @@ assert list(storage.list_uploads(out)) == []
 print(sorted(file.uri for file in storage.list_files(f"{out}/")))
 """
 FORBIDDEN = """
-from separation import storage
+from separation.store import objects as storage
 from separation.errors import StorageError
 
 for what, attempt in {

@@ -176,7 +176,7 @@ async def head_refused(exchange):
 
 CALL = """
 import sys
-from separation import storage
+from separation.store import objects as storage
 try:
     print(eval(sys.argv[1], {"storage": storage}))
 except Exception as error:
