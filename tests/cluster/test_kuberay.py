@@ -81,6 +81,20 @@ def test_no_container_is_root_and_memory_is_a_promise(name: str) -> None:
     assert container["resources"]["requests"] == container["resources"]["limits"]
 
 
+@pytest.mark.parametrize("name", GROUPS)
+def test_a_container_has_no_more_rights_than_it_uses(name: str) -> None:
+    """Only the autoscaler, in the head's pod, talks to Kubernetes."""
+    pod = GROUPS[name]["template"]["spec"]
+    assert pod["automountServiceAccountToken"] is (name == "head")
+    assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    autoscaler = RESOURCE["spec"]["autoscalerOptions"]
+    for container in (*pod["containers"], autoscaler):
+        assert container["securityContext"] == {
+            "allowPrivilegeEscalation": False,
+            "capabilities": {"drop": ["ALL"]},
+        }
+
+
 def test_only_workers_may_be_on_spot() -> None:
     assert GROUPS["head"]["template"]["spec"]["nodeSelector"]["karpenter.sh/capacity-type"] == "on-demand"
     assert "spot" in str(GROUPS["l4"]["template"]["spec"]["affinity"])

@@ -164,6 +164,14 @@ def test_every_process_asks_for_the_token() -> None:
     assert prepared["file_mounts"]["~/.ray/auth_token"] == "~/.ray/auth_token"
 
 
+def test_disks_are_encrypted_and_no_container_forwards_the_role() -> None:
+    """Containers share the host's network (Ray's `--net=host`): the role's keys need no second hop."""
+    for node_type in TYPES.values():
+        config = node_type["node_config"]
+        assert config["MetadataOptions"] == {"HttpTokens": "required", "HttpPutResponseHopLimit": 1}
+        assert all(disk["Ebs"]["Encrypted"] for disk in config["BlockDeviceMappings"])
+
+
 def test_mounted_files_of_the_repository_exist() -> None:
     mounted = [local for local in config()["file_mounts"].values() if not local.startswith("~")]
     assert mounted

@@ -1,7 +1,12 @@
 """The commands of cluster/README.md are those of the programs."""
 
+import os
 import re
 import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from ray.dashboard.modules.job.cli import submit
@@ -23,6 +28,29 @@ def test_a_submitted_command_is_one_of_the_job(command: str) -> None:
     words = shlex.split(entrypoint)
     assert words[:3] == ["python", "-m", "jobs.separate"]
     jobs.separate.__main__.parser().parse_args(words[3:])  # exits at an option that is none
+
+
+def test_the_token_is_for_its_owner_alone(tmp_path: Path) -> None:
+    commands = {line.partition("  #")[0].strip() for line in COMMANDS if "get-auth-token --generate" in line}
+    (command,) = commands
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    environment = {"HOME": str(tmp_path), "PATH": path}
+    subprocess.run(["bash", "-c", f"umask 022; {command}"], env=environment, check=True, timeout=120)
+    token = tmp_path / ".ray/auth_token"
+    assert token.stat().st_mode & 0o777 == 0o600
+    assert token.parent.stat().st_mode & 0o777 == 0o700
+
+
+def test_digests_take_the_place_of_the_tags(tmp_path: Path) -> None:
+    """The README's sed over copies of the files leaves no image that a push could replace."""
+    (line,) = [line.strip() for line in COMMANDS if line.strip().startswith('sed -i "s|/stemfleet:$extra')]
+    shutil.copytree(CLUSTER, tmp_path / "cluster")
+    for extra in ("cpu", "gpu"):
+        script = f"extra={extra}; digest=sha256:{extra[0] * 64}; {line}"
+        subprocess.run(["bash", "-c", script], cwd=tmp_path, check=True)
+    files = [tmp_path / "cluster/launcher/aws.yaml", *(tmp_path / "cluster/kuberay").glob("*.yaml")]
+    images = {name for file in files for name in re.findall(r"/stemfleet\S+", file.read_text())}
+    assert images == {f"/stemfleet@sha256:{extra[0] * 64}" for extra in ("cpu", "gpu")}
 
 
 def test_it_shows_every_road() -> None:

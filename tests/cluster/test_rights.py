@@ -146,6 +146,19 @@ def test_the_head_may_start_see_and_end_nodes(aws: str) -> None:
     assert done.returncode == 0, done.stderr
 
 
+def test_the_head_cannot_make_an_instance_its_own() -> None:
+    """It may end what has its tag; so it may tag only what it starts, or what has the tag already."""
+    tagged = {"ec2:ResourceTag/ray-cluster-name": "stemfleet"}
+    conditions: dict[str, list[Any]] = {"ec2:CreateTags": [], "ec2:TerminateInstances": []}
+    for statement in json.loads(policy("iam-head-policy.json"))["Statement"]:
+        for action in _list(statement["Action"]):
+            if action in conditions:
+                conditions[action].append(statement["Condition"]["StringEquals"])
+            assert "*" not in action
+    assert conditions["ec2:CreateTags"] == [{"ec2:CreateAction": "RunInstances"}, tagged]
+    assert conditions["ec2:TerminateInstances"] == [tagged]
+
+
 def test_the_policy_names_no_wildcard_of_actions_or_buckets() -> None:
     for statement in json.loads(policy("iam-policy.json"))["Statement"]:
         assert "*" not in str(statement["Action"])
