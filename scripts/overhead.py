@@ -22,13 +22,12 @@ from rich.table import Table
 
 from band.catalogue import draw_specs, write_catalogue
 from jobs.pipeline.output.tables import read_table
-from separation.__main__ import load, read
 from separation.audio import limits
+from separation.audio.mixes import read_mix
 from separation.audio.stem_files import deliver
 from separation.contract import SAMPLE_RATE
-from separation.models.bag import read_bag
+from separation.local import LocalSeparator
 from separation.options import Options
-from separation.separator import separate, side_by_side
 
 
 def main() -> int:
@@ -63,14 +62,12 @@ def main() -> int:
 def run_bare(tracks: Path, output: Path, models: str, stems: str) -> tuple[float, float]:
     """Audio seconds and seconds of the core in a loop as `python -m separation` runs it; the sessions are
     loaded before."""
-    bag, threads = read_bag(models), os.cpu_count() or 1
-    specialists = load(bag, stems.split(",") if stems else bag.stems, "cpu", threads, output / "cache")
-    at_once = side_by_side(threads, len(specialists))
+    options = Options(stems=tuple(stems.split(",")) if stems else ())
+    separator = LocalSeparator(models, options, "cpu", os.cpu_count() or 1, output / "cache")
     audio, clock = 0.0, time.perf_counter()
     for path in sorted(path for path in tracks.rglob("*") if path.is_file()):
-        mix, _ = read(str(path), limits.DEFAULTS)
-        separated = separate(mix, specialists, at_once=at_once)
-        deliver(separated, str(path.relative_to(tracks)), mix.shape[1], Options(), str(output))
+        mix, _ = read_mix(str(path), limits.DEFAULTS)
+        deliver(separator.separate(mix), str(path.relative_to(tracks)), mix.shape[1], options, str(output))
         audio += mix.shape[1] / SAMPLE_RATE
     return audio, time.perf_counter() - clock
 

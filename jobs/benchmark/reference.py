@@ -17,8 +17,8 @@ import pyarrow.compute as pc
 from jobs.benchmark.result import spread
 from jobs.pipeline.job import Job
 from jobs.pipeline.output import tables
-from separation.__main__ import read
 from separation.audio import limits
+from separation.audio.mixes import read_mix
 from separation.errors import SeparationError, UsageError
 from separation.models.specialist import ON_GPU
 from separation.store.objects import join
@@ -86,8 +86,8 @@ def snr_db(job: Job, out: Path) -> dict[str, float]:
         energy = difference = 0.0
         for row in rows:
             path = join(job.output, f"stems/{job.options.path(row['track_id'], stem)}")
-            theirs, _ = read(f"{out}/{row['track_id']}/{stem}.wav", limits.DEFAULTS)
-            ours, _ = read(path, limits.DEFAULTS)
+            theirs, _ = read_mix(f"{out}/{row['track_id']}/{stem}.wav", limits.DEFAULTS)
+            ours, _ = read_mix(path, limits.DEFAULTS)
             theirs = theirs.astype(np.float64)
             energy += float(np.sum(theirs**2))
             difference += float(np.sum((theirs - ours / (row["clip_factor"] or 1.0)) ** 2))

@@ -15,8 +15,8 @@ from export.__main__ import export
 from export.htdemucs.origin import Request
 from export.htdemucs.random_bag import RandomBag
 from export.parity import compare
-from separation.__main__ import read
 from separation.audio import limits
+from separation.audio.mixes import read_mix
 from separation.contract import MAX_SHIFT, SAMPLE_RATE, SEGMENT, STEMS, STRIDE
 from separation.grid import draw_shifts
 from separation.models.bag import fetch
@@ -106,7 +106,7 @@ def test_one_shift_is_not_none(sides: Sides) -> None:
 def test_files_of_other_kinds(sides: Sides, tmp_path: Path, rate: int, channels: int) -> None:
     path = tmp_path / "track.wav"
     soundfile.write(path, music(9 * SAMPLE_RATE, channels).T, rate, subtype="FLOAT")
-    mix, _ = read(str(path), limits.DEFAULTS)
+    mix, _ = read_mix(str(path), limits.DEFAULTS)
     assert mix.shape[0] == 2
     sides.compare(mix)
 
