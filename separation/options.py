@@ -1,23 +1,25 @@
-"""What decides the samples and the files of a separation; the same for a laptop and a cluster."""
+"""The options that decide the samples and the files of a separation, on one machine and on a cluster."""
 
 import argparse
 import string
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Literal, get_args
 
+from separation.arguments import non_negative_int
 from separation.audio.encoding import ClipMode
 from separation.contract import OVERLAP
 from separation.errors import UsageError
 from separation.grid import draw_shifts, stride_of
 
 Format = Literal["wav", "flac", "mp3", "ogg"]
-FIELDS = {"track_id", "track", "trackext", "stem", "ext"}
+PLACEHOLDERS = ("track_id", "track", "trackext", "stem", "ext")  # of --filename
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """`stems` empty means all that the bag has. Raises `UsageError` when they contradict."""
+    """`stems` empty means all stems of the bag. Raises `UsageError` for options that contradict each other."""
 
     stems: tuple[str, ...] = ()
     two_stems: str | None = None
@@ -38,10 +40,26 @@ class Options:
             raise UsageError(f"--float32 needs --format wav, not {self.format}")
         if self.bits == 24 and self.format not in ("wav", "flac"):
             raise UsageError(f"--int24 needs --format wav or flac, not {self.format}")
-        fields = {name for _, name, _, _ in string.Formatter().parse(self.filename) if name is not None}
-        if unknown := fields - FIELDS:
-            raise UsageError(f"--filename knows {sorted(FIELDS)}, not {sorted(unknown)}")
-        if not {"track_id", "stem"} <= fields:
+        self._check_filename()
+
+    def _check_filename(self) -> None:
+        """Refuses a template that Python cannot fill in, or that could give two stems one path."""
+        try:
+            names = {name for _, name, _, _ in string.Formatter().parse(self.filename) if name is not None}
+            if unknown := names.difference(PLACEHOLDERS):
+                raise UsageError(
+                    f"--filename {self.filename!r} has no value for {_braced(sorted(unknown))}; "
+                    f"the placeholders are {_braced(PLACEHOLDERS)}"
+                )
+            self.path("track.wav", "stem")
+        except (
+            ValueError,
+            LookupError,
+        ) as error:  # braces that do not match, or a format that text does not have
+            raise UsageError(
+                f"--filename {self.filename!r}: {error}; the placeholders are {_braced(PLACEHOLDERS)}"
+            ) from None
+        if not {"track_id", "stem"} <= names:
             raise UsageError(
                 f"--filename {self.filename!r} needs {{track_id}} and {{stem}}: without them, files "
                 "of different tracks or stems would overwrite each other"
@@ -75,36 +93,63 @@ class Options:
         )
 
 
+def _braced(names: Iterable[str]) -> str:
+    return ", ".join(f"{{{name}}}" for name in names)
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """demucs's names where it has them."""
+    """Options are called as in demucs where demucs has them."""
     group = parser.add_argument_group("separation")
     group.add_argument(
-        "--stems", default="", metavar="A,B", help="only these stems (all that the models have)"
+        "--stems", default="", metavar="A,B", help="separate only these stems (default: all of the models)"
     )
     group.add_argument(
-        "--two-stems", metavar="STEM", help="only STEM and no_STEM (mix minus STEM): runs one specialist"
+        "--two-stems",
+        metavar="STEM",
+        help="write only STEM and no_STEM, which is the mix minus STEM; runs one model",
     )
     group.add_argument(
-        "--overlap", type=float, default=OVERLAP, help="of neighbouring chunks, 0 to under 1 (%(default)s)"
+        "--overlap",
+        type=float,
+        default=OVERLAP,
+        help="overlap of neighbouring chunks, from 0 to under 1 (default: %(default)s)",
     )
     group.add_argument(
-        "--shifts", type=int, default=0, help="average over this many random shifts (%(default)s; demucs: 1)"
+        "--shifts",
+        type=non_negative_int,
+        default=0,
+        metavar="N",
+        help="average over N random shifts of the track (default: %(default)s; demucs: 1)",
     )
-    group.add_argument("--seed", type=int, default=0, help="of the shifts (%(default)s)")
-    group.add_argument("--format", choices=get_args(Format), default="wav", help="of the stems (%(default)s)")
+    group.add_argument(
+        "--seed",
+        type=non_negative_int,
+        default=0,
+        metavar="N",
+        help="seed of the random shifts (default: %(default)s)",
+    )
+    group.add_argument(
+        "--format",
+        choices=get_args(Format),
+        default="wav",
+        help="file format of the stems (default: %(default)s)",
+    )
     depth = group.add_mutually_exclusive_group()
-    depth.add_argument("--int24", action="store_true", help="24-bit samples (wav, flac)")
-    depth.add_argument("--float32", action="store_true", help="float32 samples, never clamped (wav)")
+    depth.add_argument("--int24", action="store_true", help="write 24-bit samples (wav, flac)")
+    depth.add_argument("--float32", action="store_true", help="write float32 samples, never clamped (wav)")
     group.add_argument(
         "--clip-mode",
         choices=get_args(ClipMode),
         default="rescale",
-        help="against clipping: rescale all stems of a track by one factor, clamp, or none (%(default)s)",
+        help="against clipping: scale all stems of a track by one factor, clamp samples, or do nothing "
+        "(default: %(default)s)",
     )
     group.add_argument(
         "--filename",
         default=Options.__dataclass_fields__["filename"].default,
-        help="of a stem, below the output folder; fields track_id, track, trackext, stem, ext (%(default)s)",
+        metavar="TEMPLATE",
+        help="path of a stem below the output folder, with the placeholders "
+        f"{_braced(PLACEHOLDERS)} (default: %(default)s)",
     )
 
 

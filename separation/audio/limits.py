@@ -7,6 +7,7 @@ is stopped when it passes the limit.
 import argparse
 from dataclasses import dataclass
 
+from separation.arguments import positive_float
 from separation.errors import Kind, TrackError, UsageError
 
 RATES = range(8_000, 192_001)  # Hz
@@ -43,23 +44,27 @@ DEFAULTS = Limits()
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("limits", "what goes beyond is an error of that track")
+    group = parser.add_argument_group("limits", "a track beyond one of them is an error; the others go on")
     group.add_argument(
-        "--max-hours", type=float, default=DEFAULTS.hours, metavar="H", help="of a track (%(default)g)"
+        "--max-hours",
+        type=positive_float,
+        default=DEFAULTS.hours,
+        metavar="H",
+        help="length of a track in hours (default: %(default)g)",
     )
     group.add_argument(
         "--max-source-gb",
-        type=float,
+        type=positive_float,
         default=DEFAULTS.source_bytes / 1e9,
         metavar="GB",
-        help="of a track's file (%(default)g)",
+        help="size of a track's file (default: %(default)g)",
     )
     group.add_argument(
         "--decoder-gb",
-        type=float,
+        type=positive_float,
         default=DEFAULTS.memory_bytes / 1e9,
         metavar="GB",
-        help="of address space for a decoder process (%(default)g)",
+        help="address space of a decoder process (default: %(default)g)",
     )
 
 

@@ -1,0 +1,97 @@
+"""The argument types of all programs. Each raises a sentence that says what was expected."""
+
+import argparse
+import math
+import os
+from pathlib import Path
+
+from separation.errors import UsageError
+from separation.store.redact import without_credentials
+
+
+def uri(text: str) -> str:
+    """A URI without a password: the command line stands in the machine's process list, and in Ray's table of
+    jobs and on its dashboard."""
+    if without_credentials(text) != text:
+        raise argparse.ArgumentTypeError(
+            "carries a user, a password or a signed query, and a command line can be read by others; "
+            "credentials belong into the environment or a role"
+        )
+    return text
+
+
+def share(text: str) -> float:
+    number = _number(text)
+    if not 0 <= number <= 1:
+        raise argparse.ArgumentTypeError(f"{text} is not from 0 to 1")
+    return number
+
+
+def positive_int(text: str) -> int:
+    return _at_least(1, text)
+
+
+def non_negative_int(text: str) -> int:
+    return _at_least(0, text)
+
+
+def positive_float(text: str) -> float:
+    if (number := _number(text)) <= 0:
+        raise argparse.ArgumentTypeError(f"{text} is not above 0")
+    return number
+
+
+def non_negative_float(text: str) -> float:
+    if (number := _number(text)) < 0:
+        raise argparse.ArgumentTypeError(f"{text} is below 0")
+    return number
+
+
+def seconds_range(text: str) -> tuple[float, float]:
+    """`30` or `15-40`: the shortest and the longest track in seconds."""
+    first, _, last = text.partition("-")
+    shortest, longest = positive_float(first), positive_float(last or first)
+    if shortest > longest:
+        raise argparse.ArgumentTypeError(f"{text}: the longest track is shorter than the shortest")
+    return shortest, longest
+
+
+def _at_least(least: int, text: str) -> int:
+    try:
+        number = int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from None
+    if number < least:
+        raise argparse.ArgumentTypeError(f"{number} is less than {least}")
+    return number
+
+
+def _number(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number")
+    return number
+
+
+def absolute(folder: str) -> str:
+    """The folder as tables name it: a plain path becomes absolute, so that it means the same everywhere."""
+    folder = folder.rstrip("/") or "/"
+    return folder if "://" in folder else os.path.abspath(folder)
+
+
+def check_folder(folder: str | Path) -> None:
+    """Raises `UsageError` if nothing can be written below a local folder, which need not exist yet.
+
+    Checked before the work begins. What a store refuses is only known from writing to it.
+    """
+    if "://" in str(folder):
+        return
+    path = Path(os.path.abspath(folder))
+    there = next(each for each in (path, *path.parents) if os.path.lexists(each))
+    if not there.is_dir():
+        raise UsageError(f"{folder}: {there} is not a folder")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise UsageError(f"{folder}: no permission to write to {there}")

@@ -1,0 +1,60 @@
+"""Audio files in, files of stems out, one after the other: what `python -m separation` does."""
+
+from argparse import Namespace
+from pathlib import PurePath
+
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from separation import options
+from separation.arguments import check_folder
+from separation.audio import limits
+from separation.audio.limits import Limits
+from separation.audio.mixes import read_mix
+from separation.audio.stem_files import deliver
+from separation.console import LineConsole
+from separation.errors import TrackError, UsageError
+from separation.local import LocalSeparator, default_cache
+from separation.options import Options
+from separation.program import ExitCode, print_error
+from separation.store.redact import shown
+
+
+def separate_files(args: Namespace, console: LineConsole) -> int:
+    """Separates `args.tracks` to `args.out`. A track that cannot be separated is an error; the others go on."""
+    wanted, most = options.from_arguments(args), limits.from_arguments(args)
+    names = [PurePath(track).name for track in args.tracks]
+    if double := {name for name in names if names.count(name) > 1}:
+        raise UsageError(f"tracks of one name would overwrite each other: {', '.join(sorted(double))}")
+    check_folder(args.out)
+    separator = LocalSeparator(args.models, wanted, args.provider, args.threads, default_cache())
+    failed = 0
+    for uri, name in zip(args.tracks, names, strict=True):
+        try:
+            separate_file(uri, name, separator, wanted, most, args.out, console)
+        except TrackError as error:
+            failed += 1
+            print_error(str(error))
+    return ExitCode.SOME_ERRORS if failed else ExitCode.DONE
+
+
+def separate_file(
+    uri: str,
+    name: str,
+    separator: LocalSeparator,
+    wanted: Options,
+    most: Limits,
+    output: str,
+    console: LineConsole,
+) -> None:
+    mix, warnings = read_mix(uri, most)
+    for warning in warnings:
+        console.print(f"{name}: {warning}", style="yellow")
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, TimeRemainingColumn(), console=console) as progress:
+        task = progress.add_task(shown(name), total=separator.chunks(mix.shape[1]))
+        stems = separator.separate(mix, on_chunk=lambda stem: progress.advance(task))
+    files, factor = deliver(stems, name, mix.shape[1], wanted, output)
+    for file in files:
+        console.result(f"{file.uri}  peak {file.peak:.3f}")
+    if factor != 1:
+        console.print(f"{name}: all stems scaled by {factor:.4f} so that none clips")
