@@ -27,6 +27,11 @@ def share(text: str) -> float:
     return number
 
 
+def share_or_count(text: str) -> float:
+    """`0.01`, a share, as a float; `500`, a number of things, as an int."""
+    return share(text) if "." in text else non_negative_int(text)
+
+
 def positive_int(text: str) -> int:
     return _at_least(1, text)
 

@@ -20,7 +20,7 @@ from separation.store.redact import shown
 
 
 def separate_files(args: Namespace, console: LineConsole) -> int:
-    """Separates `args.tracks` to `args.out`. A track that cannot be separated is an error; the others go on."""
+    """Separates `args.tracks` to `args.out`; the other tracks go on if one is an error."""
     wanted, most = options.from_arguments(args), limits.from_arguments(args)
     names = [PurePath(track).name for track in args.tracks]
     if double := {name for name in names if names.count(name) > 1}:

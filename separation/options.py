@@ -19,7 +19,7 @@ PLACEHOLDERS = ("track_id", "track", "trackext", "stem", "ext")  # of --filename
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """`stems` empty means all stems of the bag. Raises `UsageError` for options that contradict each other."""
+    """`stems` empty means all that the bag has. Raises `UsageError` for contradictions."""
 
     stems: tuple[str, ...] = ()
     two_stems: str | None = None
@@ -55,7 +55,7 @@ class Options:
         except (
             ValueError,
             LookupError,
-        ) as error:  # braces that do not match, or a format that text does not have
+        ) as error:  # unmatched braces, or no format of text
             raise UsageError(
                 f"--filename {self.filename!r}: {error}; the placeholders are {_braced(PLACEHOLDERS)}"
             ) from None

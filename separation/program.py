@@ -35,6 +35,8 @@ EXTRAS = {
 }
 # Their DEBUG lines hold request headers, with session tokens and signatures in them.
 TOO_TALKATIVE = ("aiobotocore", "botocore", "s3fs", "urllib3")
+# Of every program.
+COMMON_OPTIONS = frozenset(["-h", "--help", "--version", "-q", "--quiet", "-v", "--verbose"])
 
 
 class ExitCode(IntEnum):
@@ -64,7 +66,7 @@ class Parser(argparse.ArgumentParser):
             help="log what happens, and where an error was raised (-vv: more of it)",
         )
 
-    def parse_known_args(self, args=None, namespace=None):  # type: ignore[no-untyped-def, override]
+    def parse_known_args(self, args=None, namespace=None):  # type: ignore[no-untyped-def]
         self._given = list(sys.argv[1:] if args is None else args)
         return super().parse_known_args(args, namespace)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import fsspec
 import pytest
 
-from jobs.report import __main__ as report
+from jobs.report import run as report
 from separation.store.filesystems import S3_SETTINGS
 from tests.outputs import Row, write_output
 

@@ -14,6 +14,7 @@ import separation.__main__
 from jobs.pipeline import schema
 from jobs.verify.problems import Kind as Problem
 from separation.errors import Kind, Warn
+from separation.program import COMMON_OPTIONS
 
 README = Path("README.md").read_text()
 
@@ -29,13 +30,13 @@ def test_every_documented_option_exists(parser) -> None:  # type: ignore[no-unty
 def test_every_documented_option_of_the_report_exists() -> None:
     section = README.partition("## A report")[2].partition("\n## ")[0]
     documented = set(re.findall(r"(--[a-z][a-z-]+)", section))
-    assert documented == set(jobs.report.__main__.parser()._option_string_actions) - {"-h", "--help"}
+    assert documented == set(jobs.report.__main__.parser()._option_string_actions) - COMMON_OPTIONS
 
 
 def test_every_option_and_problem_of_verify_is_documented() -> None:
     section = README.partition("## Is all of it right?")[2].partition("\n## ")[0]
     documented = set(re.findall(r"--[a-z][a-z-]+", section))
-    assert documented == set(jobs.verify.__main__.parser()._option_string_actions) - {"-h", "--help"}
+    assert documented == set(jobs.verify.__main__.parser()._option_string_actions) - COMMON_OPTIONS
     kinds = section.partition("Kinds of problem:")[2].partition(". Only")[0]
     assert set(re.findall(r"`([a-z_]+)`", kinds)) == {str(kind) for kind in Problem}
 
@@ -54,7 +55,7 @@ def test_every_option_of_the_evaluation_is_documented() -> None:
     section = README.partition("## How well it separates")[2].partition("\n## ")[0]
     table = "\n".join(line for line in section.splitlines() if line.startswith("| `"))
     documented = set(re.findall(r"^\| `(--[a-z-]+)", table, re.MULTILINE))
-    assert documented == set(jobs.evaluate.__main__.parser()._option_string_actions) - {"-h", "--help"}
+    assert documented == set(jobs.evaluate.__main__.parser()._option_string_actions) - COMMON_OPTIONS
 
 
 @pytest.mark.parametrize(("table", "columns"), [("tracks", schema.TRACKS), ("timings", schema.TIMINGS)])

@@ -7,58 +7,55 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from jobs.pipeline.arguments import uri
-from jobs.report import markdown, page
-from jobs.report.facts import gather
-from jobs.report.listening import listen
-from separation.errors import SeparationError
-from separation.store.objects import join, put_bytes
-from separation.store.redact import shown
+from separation import program
+from separation.arguments import non_negative_float, uri
 
-DONE, STOPPED = 0, 2
+PROG = "python -m jobs.report"
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    args = parser().parse_args(arguments)
-    output = args.output.rstrip("/")
-    target = args.to or join(output, f"report.{args.format}")
-    try:
-        put_bytes(report(output, args.format, args.price).encode(), target)
-    except SeparationError as error:
-        print(f"stopped: {shown(str(error))}")
-        return STOPPED
-    print(f"report: {shown(target)}")
-    return DONE
+def main(arguments: Sequence[str] | None = None, prog: str = PROG) -> int:
+    return program.run(parser, work, arguments, prog)
 
 
-def report(output: str, form: str, price: float | None = None) -> str:
-    facts = gather(output, price)
-    if form == "md":
-        return markdown.render(facts)
-    return page.render(facts, [listen(track) for track in facts.samples])
-
-
-def parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m jobs.report",
+def parser(prog: str = PROG) -> argparse.ArgumentParser:
+    parser = program.Parser(
+        prog=prog,
         description="Writes a page about an output: throughput, where the time went, errors, tracks to hear.",
+        epilog="Exit codes: 0 the page is written; 2 it could not be.",
     )
     parser.add_argument(
-        "--output", required=True, type=uri, metavar="URI", help="of jobs.separate or jobs.benchmark"
+        "--output",
+        required=True,
+        type=uri,
+        metavar="URI",
+        help="the output folder of jobs.separate or jobs.benchmark",
     )
     parser.add_argument(
-        "--format", choices=("html", "md"), default="html", help="md has no sounds (%(default)s)"
+        "--format",
+        choices=("html", "md"),
+        default="html",
+        help="file format of the page; md has no sounds (default: %(default)s)",
     )
     parser.add_argument(
-        "--price", type=float, metavar="USD", help="of a node-hour, where run.json has none or another"
+        "--price",
+        type=non_negative_float,
+        metavar="USD",
+        help="price of a node-hour, where run.json has none or another",
     )
     parser.add_argument(
         "--to",
         type=uri,
         metavar="PATH",
-        help="path or URI of the report (report.html or report.md at the output)",
+        help="path or URI of the page (default: report.html or report.md at the output)",
     )
     return parser
+
+
+def work(args: argparse.Namespace, quiet: bool) -> int:
+    from jobs.report.run import write_report
+    from separation.console import LineConsole
+
+    return write_report(args, LineConsole(quiet=quiet))
 
 
 if __name__ == "__main__":

@@ -15,13 +15,15 @@ import pyarrow as pa
 import ray
 from rich.console import Console
 
+from jobs.pipeline import job_request
 from jobs.pipeline.arrow import Row
 from jobs.pipeline.catalogue import read_catalogue
-from jobs.pipeline.dataset import Road, Steps
+from jobs.pipeline.dataset import Road, Steps, cluster_nodes
 from jobs.pipeline.driver import run
 from jobs.pipeline.job import Job
 from jobs.pipeline.stages import steps, stitch
-from jobs.separate import __main__ as separate
+from jobs.separate.__main__ import parser
+from jobs.separate.work import find_work
 
 DEATHS = Path(sys.argv[1])
 
@@ -66,10 +68,10 @@ STEPS = Steps(
 
 
 def main() -> int:
-    args = separate.parser().parse_args(sys.argv[2:])
+    args = parser().parse_args(sys.argv[2:])
     ray.init(logging_level="warning", log_to_driver=False)
-    job = separate.make_job(args)
-    work = separate.find_work(read_catalogue(args.input), args, job)
+    job = job_request.from_arguments(args).job(cluster_nodes())
+    work = find_work(read_catalogue(args.input), job, force=args.force, retry_errors=args.retry_errors)
     return 1 if run(work.pending, job, Console(), Road(job, STEPS)).failed else 0
 
 

@@ -13,8 +13,8 @@ from markupsafe import escape
 
 from jobs.benchmark import result_tables
 from jobs.benchmark.accounting import SCHEMA
-from jobs.report import __main__ as report
 from jobs.report import markdown
+from jobs.report import run as report
 from separation.contract import STEMS
 from tests.bags import write_gain_bag
 from tests.integration.conftest import Run
@@ -95,7 +95,7 @@ def test_what_cannot_be_told_is_refused(arguments: list[str], words: str, tmp_pa
     command = [sys.executable, "-m", "jobs.benchmark", *arguments]
     refused = subprocess.run(command, capture_output=True, text=True)
     assert refused.returncode == 2
-    assert words in refused.stdout
+    assert words in refused.stderr
 
 
 def test_the_driver_keeps_up_with_finished_tracks() -> None:

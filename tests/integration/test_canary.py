@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 import soundfile
 
-from jobs.separate.__main__ import make_job, parser
+from jobs.pipeline import job_request
+from jobs.separate.__main__ import parser
 from separation.store import objects
 from separation.store.filesystems import open_store
 from tests.bags import write_gain_bag
@@ -93,7 +94,7 @@ def test_a_canary_is_found_nowhere(
     assert {"run.json", "report.html", "report.md"} <= {each.uri.rpartition("/")[2] for each in stored}
     assert len(stored) > 8
     assert any("/benchmark/benchmarks/" in each.uri for each in stored)
-    for each in objects:
+    for each in stored:
         assert CANARY not in each.uri
         assert CANARY.encode() not in objects.read_bytes(each.uri), each.uri
     assert "127.0.0.1" in str(objects.read_bytes(f"{output}/report.html"))
@@ -110,10 +111,10 @@ def test_what_travels_with_tasks_has_no_filesystem_in_it(
 
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", CANARY)
     open_store("s3://bucket/key")
-    monkeypatch.setattr(dataset, "cluster_nodes", lambda: [sizing.Node(4, 0, 2e9)])
     models = str(write_gain_bag(tmp_path / "models"))
     words = ["--input", "s3://music/", "--output", "s3://music/out", "--models", models]
-    job = make_job(parser().parse_args([*words, "--cache", str(tmp_path / "cache")]))
+    request = job_request.from_arguments(parser().parse_args([*words, "--cache", str(tmp_path / "cache")]))
+    job = request.job([sizing.Node(4, 0, 2e9)])
     sent = [pickle.dumps(job)]
     steps = [attempts.guarded(step, "step", None) for step in vars_of(dataset.STEPS)]
     actor = dataset._actor("drums", dataset.STEPS.infer, None)

@@ -228,4 +228,4 @@ def test_it_refuses_what_has_no_track_in_common(tmp_path: Path, estimates: str) 
     command = [sys.executable, "-m", "jobs.evaluate", *where]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert done.returncode == 2
-    assert done.stdout.startswith("stopped: ") and "no track" in done.stdout
+    assert done.stderr.startswith("error: ") and "no track" in done.stderr

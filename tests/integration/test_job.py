@@ -116,7 +116,7 @@ def test_two_hundred_tracks_with_five_broken(
 
     other = separate(*arguments, "--format", "flac")
     assert other.returncode == 2
-    assert "holds stems of other options" in other.stdout
+    assert "holds stems of other options" in other.stderr
 
 
 def test_a_killed_driver_loses_and_repeats_nothing(
@@ -240,11 +240,14 @@ def test_a_long_section_stays_one_block(separate: Run, models: str, tmp_path: Pa
 def test_what_cannot_be_is_refused_before_it_starts(
     separate: Run, models: str, tmp_path: Path, arguments: tuple[str, ...], words: str
 ) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    write_track(folder / "a.wav", 1)
     refused = separate(
-        "--input", str(tmp_path), "--output", str(tmp_path / "o"), "--models", models, *arguments
+        "--input", str(folder), "--output", str(tmp_path / "o"), "--models", models, *arguments
     )
     assert refused.returncode == 2
-    assert words in refused.stdout
+    assert words in refused.stderr
     assert not (tmp_path / "o").exists()
 
 
@@ -258,7 +261,7 @@ def test_a_gpu_in_name_is_no_silent_run_on_the_cpu(models: str, tmp_path: Path, 
         stopped = subprocess.run(command, env=cluster.environment, capture_output=True, text=True)
     assert stopped.returncode == 2
     assert "1 actors a specialist, each 0.25 GPU" in stopped.stdout
-    assert "the session runs on CPUExecutionProvider; asked for CUDAExecutionProvider" in stopped.stdout
+    assert "the session runs on CPUExecutionProvider; asked for CUDAExecutionProvider" in stopped.stderr
     assert not read_table(str(tmp_path / "out"), "tracks").num_rows
 
 
@@ -269,13 +272,13 @@ def test_a_damaged_model_is_refused(separate: Run, models: str, tmp_path: Path) 
     (folder / "bass.onnx").write_bytes(data)
     refused = separate("--input", str(tmp_path), "--output", str(tmp_path / "o"), "--models", str(folder))
     assert refused.returncode == 2
-    assert "bass.onnx" in refused.stdout
+    assert "bass.onnx" in refused.stderr
 
 
 def test_a_missing_bucket_is_refused(separate: Run, models: str, bucket: str) -> None:
     refused = separate("--input", "s3://nowhere/x/", "--output", f"{bucket}/o", "--models", models)
     assert refused.returncode == 2
-    assert "s3://nowhere" in refused.stdout
+    assert "s3://nowhere" in refused.stderr
 
 
 def test_the_run_record_tells_what_ran(separate: Run, models: str, tmp_path: Path) -> None:
@@ -309,7 +312,7 @@ def test_a_second_run_at_once_says_what_it_found(
     assert second.returncode == 2
     assert first.poll() is None
     holder = json.loads(objects.read_bytes(locks[0].uri))
-    assert f"in use by run {holder['run_id']} on {holder['host']} (process {first.pid})" in second.stdout
+    assert f"in use by run {holder['run_id']} on {holder['host']} (process {first.pid})" in second.stderr
     log, _ = first.communicate()
     assert first.returncode == 1, log
     check_tables(output, TRACKS // 2)

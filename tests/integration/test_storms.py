@@ -151,7 +151,7 @@ def test_a_storm_changes_nothing_and_an_outage_is_resumed(
     driver = job("outage")
     wait_for(proxy, driver, f"PUT /{bucket[5:]}/outage/stems/")
     proxy.outage = True
-    assert "stopped: s3://" in finished(driver, 2)
+    assert "error: s3://" in finished(driver, 2)
     proxy.outage = False
     assert committed(f"{bucket}/outage") < TRACKS
     finished(job("outage"), 0)

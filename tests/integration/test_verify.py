@@ -95,7 +95,7 @@ def test_each_problem_is_seen_then_swept_then_gone(
 
     young = verify(output, "--sweep", "--sample", "0")
     assert young.returncode == 2
-    assert "nothing was removed" in young.stdout
+    assert "nothing was removed" in young.stderr
     seen = verify(output, "--older-than", "0")
     assert seen.returncode == 1, seen.stdout + seen.stderr
     assert "6 tracks = 4 ok + 1 error + 1 pending" in seen.stdout
@@ -132,7 +132,7 @@ def counts(text: str) -> dict[str, int]:
 def test_what_cannot_run(verify: Verify, tmp_path: Path) -> None:
     nothing = verify(str(tmp_path / "nowhere"))
     assert nothing.returncode == 2
-    assert "--input does" in nothing.stdout
+    assert "--input does" in nothing.stderr
     secret = verify("https://me:hush@127.0.0.1:9/out")
     assert secret.returncode == 2
     assert "a command line can be read by others" in secret.stderr

@@ -7,6 +7,7 @@ from importlib.metadata import version
 from typing import Any
 
 from jobs.pipeline.job import Job
+from jobs.pipeline.job_request import JobRequest
 from jobs.pipeline.sizing import Node
 from separation import __version__
 from separation.errors import UsageError
@@ -16,13 +17,13 @@ from separation.store.redact import without_credentials
 PACKAGES = ("ray", "numpy", "soundfile", "soxr", "pyarrow", "s3fs")
 
 
-def settings(job: Job) -> dict[str, Any]:
+def settings(job: Job | JobRequest) -> dict[str, Any]:
     """What decides the samples at the output: two runs into one output must agree on it."""
     models = {stem: job.bag.specialists[stem].sha256 for stem in job.stems}
     return {"models": models, "precision": job.bag.precision, "options": asdict(job.options)}
 
 
-def refuse_mixture(job: Job) -> None:
+def refuse_mixture(job: Job | JobRequest) -> None:
     """Raises `UsageError` if the output holds stems of other models or settings."""
     try:
         then = json.loads(read_bytes(join(job.output, "run.json")))["settings"]

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from jobs.evaluate import scoring
-from jobs.evaluate.__main__ import named, wanted_stems
 from jobs.evaluate.layout import BASELINE, MISSING, find_tracks, match, pair
+from jobs.evaluate.run import named, wanted_stems
 from separation.contract import STEMS
 from separation.errors import UsageError
 from tests.outputs import finished_rows, write_record, write_tables

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import soundfile
 
-from jobs.report import __main__ as report
+from jobs.report import run as report
 from jobs.report import wording
 from jobs.report.charts import nice_ticks
 from tests.outputs import HOSTILE, Row, finished_rows, write_record, write_tables

@@ -6,8 +6,9 @@ from pathlib import Path
 import fsspec
 import pytest
 
-from jobs.report import __main__ as report
 from jobs.report import markdown, wording
+from jobs.report import run as report
+from jobs.report.__main__ import main
 from separation.store.filesystems import S3_SETTINGS
 from tests.outputs import HOSTILE, Row, finished_rows, write_record, write_tables
 
@@ -17,11 +18,11 @@ def test_the_report_stands_at_the_output_or_where_it_is_sent(
 ) -> None:
     write_tables(tmp_path / "out", "r1", finished_rows(3))
     output = ["--output", f"{tmp_path}/out/"]
-    assert report.main(output) == 0
+    assert main(output) == 0
     assert (tmp_path / "out/report.html").read_text().startswith("<!DOCTYPE html>")
-    assert report.main([*output, "--format", "md"]) == 0
+    assert main([*output, "--format", "md"]) == 0
     assert (tmp_path / "out/report.md").read_text().startswith("# stemfleet")
-    assert report.main([*output, "--to", str(tmp_path / "new/other.html")]) == 0
+    assert main([*output, "--to", str(tmp_path / "new/other.html")]) == 0
     assert (tmp_path / "new/other.html").exists()
     assert f"report: {tmp_path}/new/other.html" in capsys.readouterr().out
 
@@ -30,21 +31,21 @@ def test_an_output_on_s3(bucket: str, tmp_path: Path) -> None:
     write_tables(tmp_path, "r1", finished_rows(12))
     fs = fsspec.filesystem("s3", **S3_SETTINGS)
     fs.put(f"{tmp_path}/", f"{bucket}/out/", recursive=True)
-    assert report.main(["--output", f"{bucket}/out"]) == 0
+    assert main(["--output", f"{bucket}/out"]) == 0
     page = fs.cat_file(f"{bucket}/out/report.html").decode()
     assert "vocals: not at the output" in page
     assert wording.plain(finished_rows(12)[11]["track_id"]) in page
 
 
 def test_a_bucket_that_is_not_there_is_refused(s3_endpoint: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert report.main(["--output", "s3://no-such-bucket/out"]) == 2
-    assert "stopped: s3://no-such-bucket" in capsys.readouterr().out
+    assert main(["--output", "s3://no-such-bucket/out"]) == 2
+    assert "error: s3://no-such-bucket" in capsys.readouterr().err
 
 
 def test_a_broken_run_json_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "run.json").write_text("{")
-    assert report.main(["--output", str(tmp_path)]) == 2
-    assert "run.json: expected" in capsys.readouterr().out
+    assert main(["--output", str(tmp_path)]) == 2
+    assert "run.json: expected" in capsys.readouterr().err
     assert not (tmp_path / "report.html").exists()
 
 
@@ -54,7 +55,7 @@ def test_a_given_price_wins_over_the_record_s(tmp_path: Path) -> None:
     output = ["--output", str(tmp_path), "--format", "md"]
     costs = []
     for price in ([], ["--price", "1000"]):
-        assert report.main([*output, *price]) == 0
+        assert main([*output, *price]) == 0
         costs.append(re.search(r"cost to date: .([\d.]+) for", (tmp_path / "report.md").read_text()))
     cheap, dear = (float(cost[1]) for cost in costs if cost)
     assert dear == pytest.approx(10 * cheap, rel=0.01)

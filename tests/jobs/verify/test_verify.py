@@ -1,6 +1,7 @@
 """The rooms of jobs.verify on a local output, without Ray; integration/test_verify.py has the program."""
 
 import hashlib
+from argparse import ArgumentTypeError
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -9,15 +10,17 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from jobs.pipeline.console import LineConsole
 from jobs.pipeline.output import tables
 from jobs.pipeline.output.lease import Lease, OutputInUse
 from jobs.verify import leftovers, reconcile, stored_stems, sweep
-from jobs.verify.__main__ import mend, parser, sample_of
+from jobs.verify.__main__ import parser
 from jobs.verify.name_hashes import contains, draw, mark, marks
 from jobs.verify.problems import Kind, Problems
 from jobs.verify.reconcile import Accounts, Place
+from jobs.verify.run import mend, sample_of
 from jobs.verify.stored_stems import Sample
+from separation.arguments import share_or_count
+from separation.console import LineConsole
 from separation.errors import UsageError
 from tests.outputs import write_tables
 
@@ -158,12 +161,13 @@ def test_a_sample_is_drawn_by_its_seed() -> None:
     assert drawn(Sample(0, count=37)) == drawn(Sample(0, count=37)) != drawn(Sample(1, count=37))
     assert 80 < len(drawn(Sample(5, rate=0.01))) < 120
     assert len(drawn(Sample(0, rate=1.0))) == len(drawn(Sample(0, count=10**6))) == 10_000
-    assert sample_of("0.25") == Sample(0, rate=0.25)
-    assert sample_of("25") == Sample(0, count=25)
-    assert sample_of("0").limit(names) == 0
+    assert sample_of(share_or_count("0.25"), 0) == Sample(0, rate=0.25)
+    assert sample_of(share_or_count("25"), 0) == Sample(0, count=25)
+    assert sample_of(share_or_count("1"), 0) == Sample(0, count=1)
+    assert sample_of(share_or_count("0"), 0).limit(names) == 0
     for wrong in ("-1", "1.5", "x"):
-        with pytest.raises(ValueError):
-            sample_of(wrong)
+        with pytest.raises(ArgumentTypeError):
+            share_or_count(wrong)
 
 
 def test_marks_find_what_they_mark() -> None:

@@ -1,0 +1,113 @@
+"""The evaluation from its arguments to its scores: tracks paired, scored on the cluster, summarised."""
+
+import argparse
+from collections.abc import Sequence
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import ray
+
+from jobs.evaluate import score_table, scoring
+from jobs.evaluate.layout import BASELINE, find_tracks, pair
+from jobs.pipeline import dataset, ray_session
+from jobs.pipeline.arrow import Row
+from jobs.pipeline.driver import TracksMissing
+from jobs.pipeline.progress import Progress
+from separation.arguments import check_folder
+from separation.console import LineConsole
+from separation.contract import SAMPLE_RATE, STEMS
+from separation.errors import UsageError
+from separation.program import ExitCode
+from separation.store.objects import join, put_bytes
+
+EXAMPLES = 5  # of the stems that could not be scored; scores.parquet has all
+
+
+def evaluate(args: argparse.Namespace, console: LineConsole) -> int:
+    stems = wanted_stems(args.stems)
+    if args.output:
+        check_folder(args.output)
+    sets = {name: find_tracks(uri) for name, uri in named(args.estimates, args.baseline).items()}
+    pairs, found = pair(find_tracks(args.reference), sets, args.baseline)
+    for name, tracks in sets.items():
+        others = len(tracks) - found[name]
+        passed_over = f"; {others} others passed over" if others else ""
+        console.print(f"{name}: {found[name]} of {len(pairs)} tracks{passed_over}")
+    with ray_session.connect():
+        scores = score(pairs, stems, console)
+    names = [estimate["name"] for estimate in pairs[0]["estimates"]]
+    for metric in scoring.METRICS:
+        console.result(
+            score_table.as_table(metric, score_table.summarize(scores, metric, names, stems), len(pairs))
+        )
+    if args.output:
+        target = join(args.output, "scores.parquet")
+        put_table(scores, target)
+        console.result(f"scores: {target}")
+    return ExitCode.SOME_ERRORS if show_errors(scores, console) else ExitCode.DONE
+
+
+def score(pairs: list[Row], stems: Sequence[str], console: LineConsole) -> pa.Table:
+    """`scoring.PAIRS` -> `scoring.SCORES`, a task a track; in the order of tracks and estimates."""
+    dataset.configure()
+    by_track: dict[str, list[Row]] = {}
+    tracks = (
+        ray.data.from_arrow(scoring.as_table(pairs))
+        .repartition(target_num_rows_per_block=1)
+        .map_batches(scoring.score, batch_format="pyarrow", fn_kwargs={"stems": stems}, num_cpus=1)
+    )
+    with Progress(len(pairs), console) as progress:
+        for row in dataset.iterate(tracks):
+            by_track.setdefault(row["track_id"], []).append(row)
+            whole = by_track[row["track_id"]]
+            if len(whole) == len(pairs[0]["estimates"]) * len(stems) * len(scoring.METRICS):
+                progress.add(_as_one(whole))
+    if missing := [pair["track_id"] for pair in pairs if pair["track_id"] not in by_track]:
+        raise TracksMissing(len(missing), missing[0])
+    rows = [row for pair in pairs for row in by_track[pair["track_id"]]]
+    return pa.Table.from_pylist(rows, scoring.SCORES)
+
+
+def _as_one(rows: list[Row]) -> Row:
+    """A track's rows as `Progress` counts them."""
+    length = max(round((row["duration_s"] or 0.0) * SAMPLE_RATE) for row in rows)
+    return {"status": "error" if any(row["status"] == "error" for row in rows) else "ok", "length": length}
+
+
+def show_errors(scores: pa.Table, console: LineConsole) -> int:
+    """How many stems could not be scored; prints a few of them."""
+    errors = scores.filter((pc.field("status") == "error") & (pc.field("metric") == scoring.METRICS[0]))
+    if errors.num_rows:
+        console.result(f"{errors.num_rows} stems could not be scored:")
+    for row in errors.slice(0, EXAMPLES).to_pylist():
+        console.result(f"  {row['estimates']}, {row['track_id']!r}, {row['stem']}: {row['reason']}")
+    if errors.num_rows > EXAMPLES:
+        console.result(f"  and {errors.num_rows - EXAMPLES} more")
+    return errors.num_rows
+
+
+def put_table(table: pa.Table, uri: str) -> None:
+    data = pa.BufferOutputStream()
+    pq.write_table(table, data)
+    put_bytes(data.getvalue().to_pybytes(), uri)
+
+
+def wanted_stems(text: str) -> tuple[str, ...]:
+    stems = tuple(stem for stem in text.split(",") if stem)
+    if unknown := [stem for stem in stems if stem not in STEMS]:
+        raise UsageError(f"--stems: {', '.join(unknown)}; expected some of {', '.join(STEMS)}")
+    return stems or STEMS
+
+
+def named(arguments: Sequence[str], baseline: bool) -> dict[str, str]:
+    """`NAME=URI` or `URI`, which is called by its last step -> name: URI."""
+    sets: dict[str, str] = {}
+    for argument in arguments:
+        name, equals, uri = argument.partition("=")
+        if not equals or "/" in name:  # s3://bucket/rate=44100/ has no name
+            name, uri = argument.rstrip("/").rpartition("/")[2], argument
+        if name in sets or (baseline and name == BASELINE):
+            raise UsageError(f"two estimates are called {name!r}: give another as NAME=URI")
+        sets[name] = uri
+    return sets

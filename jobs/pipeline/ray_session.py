@@ -1,0 +1,46 @@
+"""Connecting to the Ray cluster, and what Ray raises as one sentence."""
+
+import logging
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import ray
+from ray.exceptions import RayError, RayTaskError
+
+from separation.errors import SeparationError
+
+
+class ClusterError(SeparationError):
+    """The cluster does not answer, or stopped the job."""
+
+
+@contextmanager
+def connect() -> Iterator[None]:
+    """Joins the cluster at RAY_ADDRESS, or starts one on this machine; what Ray raises is a `ClusterError`.
+
+    Ray logs from `--verbose` on: with fewer lines than its own default, a job's log stays readable.
+    """
+    level = min(logging.getLogger().level, logging.WARNING)
+    try:
+        ray.init(logging_level=level, log_to_driver=False)
+    except ConnectionError as error:
+        raise ClusterError(f"no Ray cluster answers: {error}") from error
+    try:
+        yield
+    except RayError as error:
+        raise ClusterError(cause(error)) from error
+
+
+def cause(error: Exception) -> str:
+    """The sentence of what a stage raised, without Ray's layers around it; Ray's own text otherwise."""
+    inner: BaseException | None = error
+    while inner is not None:
+        if isinstance(inner, RayTaskError):
+            inner = inner.cause
+        if isinstance(inner, SeparationError):
+            return str(inner)
+        inner = inner.__cause__
+    # An actor that died in its constructor leaves its exception as text alone.
+    ours = re.findall(r"^separation\.errors\.\w+: (.+)$", str(error), re.MULTILINE)
+    return ours[-1] if ours else str(error)

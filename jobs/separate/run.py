@@ -1,0 +1,72 @@
+"""The job from its arguments to its exit code: checks, the cluster, the work, what is printed."""
+
+import argparse
+from dataclasses import asdict
+
+import pyarrow.compute as pc
+
+from jobs.pipeline import catalogue, dataset, job_request, ray_session
+from jobs.pipeline.catalogue import Catalogue
+from jobs.pipeline.cost import estimate
+from jobs.pipeline.driver import run
+from jobs.pipeline.job import Job
+from jobs.pipeline.output import run_record, tables
+from jobs.pipeline.output.lease import Lease
+from jobs.separate.work import find_work, refuse_mixture
+from separation.arguments import check_folder
+from separation.console import LineConsole
+from separation.program import ExitCode
+
+EXAMPLES = 5  # of each kind of error in the summary; the tracks table has all
+
+
+def separate(args: argparse.Namespace, console: LineConsole) -> int:
+    """What needs no cluster is checked before Ray starts, and nothing is written before the plan fits."""
+    request = job_request.from_arguments(args)
+    found = catalogue.read_catalogue(args.input)
+    check_folder(request.output)
+    if not args.force:
+        refuse_mixture(found, request)
+    with ray_session.connect():
+        job = request.job(dataset.cluster_nodes())
+        for line in job.plan.describe():
+            console.print(line)
+        if not args.dry_run:
+            with Lease(job.output, job.run_id, console.print) as lease:
+                return work_through(found, args, job, lease, console)
+        work = find_work(found, job, force=args.force, retry_errors=args.retry_errors)
+        console.result(work.describe())
+        for line in estimate.of_catalogue(job, work.pending.num_rows, args.benchmark):
+            console.result(line)
+        return ExitCode.DONE
+
+
+def work_through(
+    found: Catalogue, args: argparse.Namespace, job: Job, lease: Lease, console: LineConsole
+) -> int:
+    work = find_work(found, job, force=args.force, retry_errors=args.retry_errors)
+    console.print(work.describe())
+    tables.forget(job.output, work.again)
+    tables.drop_uncommitted(job.output)
+    run_record.write(job, vars(args), dataset.cluster_nodes(), work.total)
+    failed = work.failed
+    if work.pending.num_rows:
+        counts = run(work.pending, job, console, check=lease.check)
+        failed += counts.failed
+        # The nodes again: those of a cluster that grows have come meanwhile.
+        run_record.write(job, vars(args), dataset.cluster_nodes(), work.total, asdict(counts))
+    if failed:
+        show_errors(job.output, console)
+    console.result(f"stems and tables: {job.output}")
+    return ExitCode.SOME_ERRORS if failed else ExitCode.DONE
+
+
+def show_errors(output: str, console: LineConsole) -> None:
+    """Prints how many tracks each kind of error has, and a few of them."""
+    columns = ["uri", "status", "error_kind", "error"]
+    errors = tables.read_table(output, "tracks", columns).filter(pc.field("status") == "error")
+    for count in pc.value_counts(errors["error_kind"]).to_pylist():
+        kind = count["values"]
+        console.result(f"{count['counts']} tracks {kind}:")
+        for row in errors.filter(pc.field("error_kind") == kind).slice(0, EXAMPLES).to_pylist():
+            console.result(f"  {row['uri']}: {row['error']}")

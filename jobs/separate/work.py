@@ -1,0 +1,73 @@
+"""What is left of a catalogue: its tracks minus those that the output's tracks table has."""
+
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from jobs.pipeline import catalogue
+from jobs.pipeline.catalogue import Catalogue
+from jobs.pipeline.job import Job
+from jobs.pipeline.job_request import JobRequest
+from jobs.pipeline.output import run_record, tables
+from separation.errors import UsageError
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """How many tracks there are and are done, and those to separate."""
+
+    total: int
+    passed_over: int
+    done: int
+    failed: int  # errors of earlier runs, which stay
+    again: pa.ChunkedArray  # track ids to separate once more, whose rows are removed first
+    pending: pa.Table
+
+    def describe(self) -> str:
+        over = f"; {self.passed_over} files without an audio name passed over" if self.passed_over else ""
+        return (
+            f"catalogue: {self.total} tracks, {self.done} done, {self.failed} failed, "
+            f"{self.pending.num_rows} left{over}"
+        )
+
+
+def find_work(found: Catalogue, job: Job, *, force: bool, retry_errors: bool) -> Work:
+    """The catalogue minus what the tracks table holds; the stems are not listed."""
+    known = known_tracks(found, job.output)
+    if known.num_rows and not force:
+        run_record.refuse_mixture(job)
+    is_error = pc.equal(known["status"], "error")
+    if force:
+        again, kept = known, known.slice(0, 0)
+    elif retry_errors:
+        again, kept = known.filter(is_error), known.filter(pc.invert(is_error))
+    else:
+        again, kept = known.slice(0, 0), known
+    failed = pc.sum(pc.equal(kept["status"], "error")).as_py() or 0
+    return Work(
+        total=found.tracks.num_rows,
+        passed_over=found.passed_over,
+        done=kept.num_rows - failed,
+        failed=failed,
+        again=again["track_id"],
+        pending=catalogue.pending(found.tracks, kept["track_id"]),
+    )
+
+
+def refuse_mixture(found: Catalogue, request: JobRequest) -> None:
+    """Raises `UsageError` if the output holds tracks of the catalogue under other models or settings.
+
+    The tables are read only if the run record differs: those of ten million tracks take minutes.
+    """
+    try:
+        run_record.refuse_mixture(request)
+    except UsageError:
+        if known_tracks(found, request.output).num_rows:
+            raise
+
+
+def known_tracks(found: Catalogue, output: str) -> pa.Table:
+    """Ids and states of the catalogue's tracks that are in the tracks table."""
+    known = tables.read_table(output, "tracks", ["track_id", "status"])
+    return known.filter(pc.is_in(known["track_id"], value_set=found.tracks["track_id"]))
