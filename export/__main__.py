@@ -1,119 +1,136 @@
 """python -m export: checkpoints in, a model folder out, and proof that both compute the same."""
 
 import argparse
-import hashlib
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
-from export.bench import bench
-from export.htdemucs.checkpoints import SpecialistModel
-from export.htdemucs.graph import SpecialistModule, to_onnx
-from export.htdemucs.origin import Request, add_arguments, from_arguments, from_origin
-from export.parity import measure, music_like
-from export.verify import CPU_PROVIDERS, SEGMENT_SEED, verify
-from separation.errors import SeparationError, UsageError
-from separation.models.bag import PRECISIONS, Bag, SpecialistFile, read_bag, write_bag
-from separation.models.specialist import Specialist
+from separation import program
+from separation.arguments import check_folder, positive_int
+from separation.program import COMMON_OPTIONS, ExitCode
+
+PROG = "python -m export"
+CPU_PROVIDERS = ("cpu", "openvino")
 
 
-def export(request: Request, out: Path, stems: list[str] | None, precision: str) -> Bag:
-    """Writes the specialists of `stems` (all of them by default) and then bag.json."""
-    out.mkdir(parents=True, exist_ok=True)
-    files, order = {}, []
-    for specialist in request.specialists():
-        order.append(specialist.stem)
-        if stems is not None and specialist.stem not in stems:
-            continue
-        content = to_onnx(SpecialistModule(specialist.model, specialist.row, precision))
-        path = out / f"{specialist.stem}.onnx"
-        path.write_bytes(content)
-        sha256 = hashlib.sha256(content).hexdigest()
-        snr_db = None if precision == "fp32" else _snr_db(specialist, path)
-        files[specialist.stem] = SpecialistFile(
-            path.name, sha256, len(content), specialist.source, specialist.source_sha256, snr_db
-        )
-        said = "" if snr_db is None else f"{snr_db:.1f} dB  "
-        print(f"{path}  {len(content) / 1e6:.1f} MB  {said}from {specialist.source}", flush=True)
-    if unknown := set(stems or ()) - set(order):
-        raise UsageError(f"{request.bag} has no {', '.join(sorted(unknown))}; it has {', '.join(order)}")
-    kept = tuple(stem for stem in order if stem in files)
-    bag = Bag(str(out), request.name, kept, precision, files, request.origin)
-    write_bag(bag, out)
-    return bag
+def main(arguments: Sequence[str] | None = None, prog: str = PROG) -> int:
+    return program.run(parser, work, with_command(sys.argv[1:] if arguments is None else arguments), prog)
 
 
-def _snr_db(source: SpecialistModel, path: Path) -> float:
-    """What the precision costs, on onnxruntime's CPU: to a tenth, finer is the processor's rounding."""
-    specialist = Specialist(path, source.stem, provider="cpu")
-    return round(measure(source.model, source.row, specialist, music_like(SEGMENT_SEED)).snr_db, 1)
-
-
-def parser_of_export() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m export",
-        description=__doc__,
-        epilog="See also python -m export verify --help and python -m export bench --help.",
+def parser(prog: str = PROG) -> program.Parser:
+    parser = program.Parser(
+        prog=prog,
+        description="Turns checkpoints into a model folder, and proves that both compute the same.",
+        epilog=f"{prog} BAG --out DIR is short for {prog} bag BAG --out DIR. "
+        "Exit codes: 0 done; 1 a stem falls short of its bar; 2 refused or stopped.",
     )
-    words = "a pretrained name, a folder with <name>.yaml, band_ft or random"
-    parser.add_argument("bag", metavar="BAG", help=words)
-    parser.add_argument("--out", type=Path, required=True, help="the model folder to write")
-    parser.add_argument("--stems", nargs="+", help="only these")
-    parser.add_argument("--precision", choices=PRECISIONS, default="fp32")
-    add_arguments(parser)
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for name, (add, summary) in COMMANDS.items():
+        add(commands.add_parser(name, help=summary, description=f"{summary[0].upper()}{summary[1:]}."))
     return parser
 
 
-def parser_of_verify() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m export verify", description="Compares every stem of a model folder with PyTorch."
-    )
-    parser.add_argument("folder", metavar="DIR", type=Path)
-    parser.add_argument("--bag", metavar="BAG", help="the checkpoints; by default those that bag.json names")
+def work(args: argparse.Namespace, quiet: bool) -> int:
+    code: int = args.command(args)
+    return code
+
+
+def with_command(arguments: Sequence[str]) -> list[str]:
+    """`arguments` with `bag` before them if they name no command."""
+    first = next((word for word in arguments if word not in LOUDNESS), "")
+    named = not first or first in COMMANDS or first in COMMON_OPTIONS
+    return [*arguments] if named else ["bag", *arguments]
+
+
+def add_bag(parser: argparse.ArgumentParser) -> None:
+    from export.htdemucs.arguments import BAG_HELP, add_arguments
+    from separation.models.bag import PRECISIONS
+
+    parser.set_defaults(command=export_bag)
+    parser.add_argument("bag", metavar="BAG", help=BAG_HELP)
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the model folder to write")
+    parser.add_argument("--stems", nargs="+", metavar="STEM", help="export only these stems (default: all)")
     parser.add_argument(
-        "--provider", choices=CPU_PROVIDERS, default=CPU_PROVIDERS[0], help="default: %(default)s"
+        "--precision", choices=PRECISIONS, default="fp32", help="of the weights (default: %(default)s)"
+    )
+    add_arguments(parser)
+
+
+def export_bag(args: argparse.Namespace) -> int:
+    check_folder(args.out)
+    from export.htdemucs.export_bag import export
+    from export.htdemucs.origin import from_arguments
+
+    export(from_arguments(args), args.out, args.stems, args.precision)
+    return ExitCode.DONE
+
+
+def add_verify(parser: argparse.ArgumentParser) -> None:
+    from export.htdemucs.arguments import BAG_HELP, add_arguments
+
+    parser.set_defaults(command=verify_folder)
+    parser.add_argument("folder", metavar="DIR", type=Path, help="the model folder")
+    parser.add_argument(
+        "--bag", metavar="BAG", help=f"its checkpoints: {BAG_HELP} (default: those that bag.json names)"
+    )
+    parser.add_argument(
+        "--provider",
+        choices=CPU_PROVIDERS,
+        default=CPU_PROVIDERS[0],
+        help="what runs the models (default: %(default)s)",
     )
     parser.add_argument(
         "--batches",
-        type=int,
+        type=positive_int,
         nargs="+",
         default=[],
         metavar="N",
-        help="and the graph with N segments at once, as a GPU gets them, on onnxruntime",
+        help="compare batches of N segments too, as a GPU gets them, on onnxruntime",
     )
     add_arguments(parser)
-    return parser
 
 
-def parser_of_bench() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m export bench", description="Measures a specialist of the full size beside PyTorch."
+def verify_folder(args: argparse.Namespace) -> int:
+    from separation.models.bag import read_bag
+
+    bag = read_bag(args.folder)
+    from export.htdemucs.origin import from_arguments, from_origin
+    from export.verify import verify
+
+    request = from_arguments(args) if args.bag else from_origin(bag.origin, args.trust_checkpoint)
+    meets = verify(bag, request, args.provider, args.batches)
+    return ExitCode.DONE if meets else ExitCode.SOME_ERRORS
+
+
+def add_bench(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(command=print_bench)
+    parser.add_argument(
+        "--threads",
+        type=positive_int,
+        nargs="+",
+        default=[1, 2],
+        metavar="N",
+        help="numbers of CPU threads, each with a table of its own (default: 1 2)",
     )
     parser.add_argument(
-        "--threads", type=int, nargs="+", default=[1, 2], help="a table for each (default: 1 2)"
+        "--rounds", type=positive_int, default=5, metavar="N", help="timed runs (default: %(default)s)"
     )
-    parser.add_argument("--rounds", type=int, default=5, help="default: %(default)s")
-    return parser
 
 
-def main(words: list[str]) -> int:
-    try:
-        if words[:1] == ["verify"]:
-            args = parser_of_verify().parse_args(words[1:])
-            if any(batch < 1 for batch in args.batches):
-                raise UsageError(f"--batches {min(args.batches)}: expected 1 or more")
-            bag = read_bag(args.folder)
-            request = from_arguments(args) if args.bag else from_origin(bag.origin, args.trust_checkpoint)
-            return 0 if verify(bag, request, args.provider, args.batches) else 1
-        if words[:1] == ["bench"]:
-            print(bench(parser_of_bench().parse_args(words[1:])))
-            return 0
-        args = parser_of_export().parse_args(words)
-        export(from_arguments(args), args.out, args.stems, args.precision)
-        return 0
-    except SeparationError as error:
-        print(f"python -m export: {error}", file=sys.stderr)
-        return 2
+def print_bench(args: argparse.Namespace) -> int:
+    from export.bench import bench
+
+    print(bench(args))
+    return ExitCode.DONE
+
+
+COMMANDS = {
+    "bag": (add_bag, "write a model folder from a bag of htdemucs checkpoints"),
+    "verify": (add_verify, "compare every stem of a model folder with PyTorch"),
+    "bench": (add_bench, "measure a model of full size beside PyTorch"),
+}
+LOUDNESS = ("-q", "--quiet", "-v", "-vv", "--verbose")
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

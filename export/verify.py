@@ -13,7 +13,6 @@ from separation.models.bag import Bag, fetch
 from separation.models.specialist import Specialist
 
 SEGMENT_SEED = 0
-CPU_PROVIDERS = ("cpu", "openvino")
 
 
 def verify(bag: Bag, request: Request, provider: str = "cpu", batches: Sequence[int] = ()) -> bool:

@@ -55,9 +55,12 @@ def non_negative_float(text: str) -> float:
 def seconds_range(text: str) -> tuple[float, float]:
     """`30` or `15-40`: the shortest and the longest track in seconds."""
     first, _, last = text.partition("-")
-    shortest, longest = positive_float(first), positive_float(last or first)
+    try:
+        shortest, longest = positive_float(first), positive_float(last or first)
+    except argparse.ArgumentTypeError:
+        shortest, longest = 1.0, 0.0
     if shortest > longest:
-        raise argparse.ArgumentTypeError(f"{text}: the longest track is shorter than the shortest")
+        raise argparse.ArgumentTypeError(f"{text!r} is no length in seconds, such as 30, nor two: 15-40")
     return shortest, longest
 
 
@@ -97,6 +100,6 @@ def check_folder(folder: str | Path) -> None:
     path = Path(os.path.abspath(folder))
     there = next(each for each in (path, *path.parents) if os.path.lexists(each))
     if not there.is_dir():
-        raise UsageError(f"{folder}: {there} is not a folder")
+        raise UsageError(f"{folder} cannot be a folder: {there} is a file")
     if not os.access(there, os.W_OK | os.X_OK):
         raise UsageError(f"{folder}: no permission to write to {there}")

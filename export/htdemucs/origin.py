@@ -5,8 +5,10 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import NoReturn
 
 import band
+from export.htdemucs.arguments import add_arguments
 from export.htdemucs.checkpoints import SpecialistModel, bag_name, open_bag
 from export.htdemucs.random_bag import RandomBag
 from separation.errors import UsageError
@@ -54,27 +56,9 @@ class Request:
         return open_bag(self._place, self.repo, self.trust)
 
 
-def add_arguments(parser: ArgumentParser) -> None:
-    """The options that go with BAG; the caller adds BAG itself."""
-    parser.add_argument("--repo", type=Path, help="folder of the checkpoints of a pretrained name")
-    parser.add_argument(
-        "--trust-checkpoint",
-        action="store_true",
-        help="open .th files, which are pickles and can run code, whose sha256 is not an official one",
-    )
-    sizes = parser.add_argument_group("random", "weights of the bag called random")
-    sizes.add_argument(
-        "--hot", action="store_true", help="every LayerScale from 0.1 to 0.5, as after training"
-    )
-    for field in fields(RandomBag):
-        if field.name != "hot":
-            sizes.add_argument(
-                _flag(field.name), type=int, default=field.default, help="default: %(default)s"
-            )
-
-
 def from_arguments(args: Namespace) -> Request:
-    sizes = RandomBag(**{field.name: getattr(args, field.name) for field in fields(RandomBag)})
+    given = {field.name: getattr(args, field.name) for field in fields(RandomBag)}
+    sizes = RandomBag(**{name: value for name, value in given.items() if value is not None})
     if args.bag != RANDOM and sizes != DEFAULT_SIZES:
         raise UsageError(f"--seed, --hot and sizes are for the bag called {RANDOM}, not for {args.bag}")
     return Request(args.bag, args.repo, args.trust_checkpoint, sizes)
@@ -82,11 +66,22 @@ def from_arguments(args: Namespace) -> Request:
 
 def from_origin(origin: str, trust: bool) -> Request:
     """The request behind a bag.json's `origin`."""
-    parser = ArgumentParser(prog="origin in bag.json", exit_on_error=False)
-    parser.add_argument("bag")
+    parser = _OriginParser(add_help=False)
+    parser.add_argument("bag", metavar="BAG")
     add_arguments(parser)
-    request = from_arguments(parser.parse_args(shlex.split(origin)))
+    try:
+        arguments = shlex.split(origin)
+    except ValueError as error:  # quotes that do not match
+        parser.error(str(error))
+    request = from_arguments(parser.parse_args(arguments))
     return Request(request.bag, request.repo, trust, request.random)
+
+
+class _OriginParser(ArgumentParser):
+    """A parser of what a file says: its errors are raised."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"origin in bag.json names no checkpoints: {message}")
 
 
 def _flag(name: str) -> str:

@@ -10,15 +10,6 @@ from separation.errors import UsageError
 from separation.store.objects import join, list_files, put_file
 
 
-def seconds_range(text: str) -> tuple[float, float]:
-    """`30` or `15-40`: the shortest and the longest track."""
-    shortest, _, longest = text.partition("-")
-    limits = float(shortest), float(longest or shortest)
-    if not 0 < limits[0] <= limits[1]:
-        raise ValueError(text)
-    return limits
-
-
 def synthesise(args: argparse.Namespace, console: Console) -> str:
     """The URI of `args.tracks` songs below the output, in a folder named for what they are; kept if there."""
     from band.catalogue import draw_specs, write_track

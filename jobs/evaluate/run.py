@@ -84,7 +84,8 @@ def show_errors(scores: pa.Table, console: LineConsole) -> int:
         console.result(f"  {row['estimates']}, {row['track_id']!r}, {row['stem']}: {row['reason']}")
     if errors.num_rows > EXAMPLES:
         console.result(f"  and {errors.num_rows - EXAMPLES} more")
-    return errors.num_rows
+    count: int = errors.num_rows
+    return count
 
 
 def put_table(table: pa.Table, uri: str) -> None:

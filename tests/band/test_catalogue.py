@@ -1,11 +1,12 @@
 import hashlib
+from argparse import ArgumentTypeError
 
 import numpy as np
 import pytest
 import soundfile
 
-from band.__main__ import length_range
 from band.catalogue import KINDS, Spec, draw_specs, resample, write_broken, write_catalogue
+from separation.arguments import seconds_range
 from separation.contract import SAMPLE_RATE
 
 
@@ -50,5 +51,5 @@ def test_resampling_keeps_a_sine():
 
 @pytest.mark.parametrize("text", ["0", "-3", "40-15", "long"])
 def test_an_impossible_length_is_refused(text):
-    with pytest.raises(ValueError):
-        length_range(text)
+    with pytest.raises(ArgumentTypeError):
+        seconds_range(text)

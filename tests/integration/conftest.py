@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from export.__main__ import export
+from export.htdemucs.export_bag import export
 from export.htdemucs.origin import Request
 from export.htdemucs.random_bag import RandomBag
 from tests.bags import write_gain_bag

@@ -12,8 +12,8 @@ import pytest
 
 import band
 from band.musdb import write_split
-from export.__main__ import export
 from export.htdemucs import reference
+from export.htdemucs.export_bag import export
 from export.htdemucs.origin import BAND, from_origin
 from jobs.evaluate.layout import BASELINE
 from separation.contract import STEMS

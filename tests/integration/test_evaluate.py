@@ -13,8 +13,8 @@ import pytest
 import soundfile
 
 from band.musdb import write_split
-from export.__main__ import export
 from export.htdemucs import reference
+from export.htdemucs.export_bag import export
 from export.htdemucs.origin import from_origin
 from jobs.evaluate import scoring
 from jobs.evaluate.layout import find_tracks, pair

@@ -11,7 +11,7 @@ import soundfile
 import torch
 from demucs.apply import BagOfModels, apply_model
 
-from export.__main__ import export
+from export.htdemucs.export_bag import export
 from export.htdemucs.origin import Request
 from export.htdemucs.random_bag import RandomBag
 from export.parity import compare
