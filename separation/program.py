@@ -163,6 +163,7 @@ def set_up_logging(verbosity: int) -> None:
         return
     handler = logging.StreamHandler()
     handler.setFormatter(OneLine("%(levelname)s %(name)s: %(message)s"))
-    logging.basicConfig(level=logging.DEBUG if verbosity > 1 else logging.INFO, handlers=[handler])
+    logging.getLogger().addHandler(handler)
+    logging.getLogger().setLevel(logging.DEBUG if verbosity > 1 else logging.INFO)
     for name in TOO_TALKATIVE:
         logging.getLogger(name).setLevel(logging.INFO)

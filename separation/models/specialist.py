@@ -114,9 +114,9 @@ def _open(graph: bytes, path: Path, provider: str, settings: Settings) -> Sessio
 
         return OnnxRuntimeSession(graph, str(path), ONNXRUNTIME[provider], settings)
     except ModuleNotFoundError as error:
-        extra = "openvino" if provider in OPENVINO else "cpu or gpu"
+        extra = "openvino" if provider in OPENVINO else "cpu"
         raise UsageError(
-            f"provider {provider} needs {error.name}: install stemfleet's extra {extra}"
+            f"provider {provider} needs {error.name}: pip install 'stemfleet[{extra}]'"
         ) from None
 
 
