@@ -27,7 +27,8 @@ from jobs.verify.name_hashes import marks
 from jobs.verify.problems import Kind, Problems
 from jobs.verify.reconcile import Place
 from jobs.verify.stored_stems import Sample
-from separation.errors import NotOffered, SeparationError, UsageError
+from separation.errors import SeparationError, UsageError
+from separation.store.errors import NotOffered
 
 RIGHT, PROBLEMS, STOPPED = 0, 1, 2
 OLDER_THAN_HOURS = 24.0  # no track takes a day from its first byte at the output to its row
