@@ -1,6 +1,6 @@
 """What happens when a store throttles, breaks connections or does not answer: tried again, up to a limit.
 
-Two things lie below and stay as they are: botocore's own three tries of each request (filesystems.py), and
+Two things lie below and stay as they are: botocore's own tries of each request (filesystems.py), and
 the table of errors that says what is worth another try (errors.py).
 """
 

@@ -21,7 +21,7 @@ MOST_PARTS = 10_000  # of an upload
 PARTS_IN_FLIGHT = 2  # held in memory while a large file is put
 PIECE = 1 << 18  # bytes of a body that are read at once
 SLOWEST = 1 << 19  # bytes a second: an upload below has stalled, for which aiohttp has no timeout
-ANSWER_S = 120  # for botocore's three tries of a small request
+ANSWER_S = 120  # for all of botocore's tries of a small request
 
 
 class S3Location(Location):
