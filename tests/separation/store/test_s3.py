@@ -76,14 +76,18 @@ def test_bytes_that_the_store_took_otherwise_are_put_again_and_given_up_in_the_e
         put(at, f"{bucket}/stem", tmp_path / "stem")
 
 
-def test_a_put_that_gets_no_answer_is_tried_again(
+def test_a_put_that_gets_no_answer_is_tried_again_and_given_up_in_the_end(
     at: At, proxy: Proxy, bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(s3, "ANSWER_S", 2)
+    """Its deadline is our own: aiohttp waits for `100 Continue` without one."""
+    monkeypatch.setattr(s3, "ANSWER_S", 1)
     (tmp_path / "stem").write_bytes(b"stem")
     proxy.faults = {"PUT": [silent]}
     put(at, f"{bucket}/stem", tmp_path / "stem")
     assert objects.read_bytes(f"{bucket}/stem") == b"stem"
+    proxy.always = {"PUT": silent}
+    with pytest.raises(StorageError, match=r"stem: FSTimeoutError \(3 tries"):
+        put(at, f"{bucket}/stem", tmp_path / "stem")
 
 
 def test_an_upload_that_fails_leaves_no_parts(
