@@ -26,3 +26,8 @@ def test_a_forked_child_has_a_filesystem_of_its_own() -> None:
 def test_s3fs_adds_no_tries_of_its_own() -> None:
     """They would multiply botocore's, which multiply ours."""
     assert open_store("s3://bucket/a")[0].retries == 1
+
+
+def test_s3fs_remembers_no_listing() -> None:
+    """Other processes write below the same folders."""
+    assert not open_store("s3://bucket/a")[0].dircache.use_listings_cache
