@@ -49,6 +49,12 @@ def with_etag_of(data: bytes) -> Fault:
     return another_etag
 
 
+async def complete_before(exchange: Exchange) -> web.StreamResponse:
+    """As to a second try of what the first one did, whose answer was lost."""
+    await exchange.ask()
+    return await refused(404, "NoSuchUpload")(exchange)
+
+
 async def silent(exchange: Exchange) -> web.StreamResponse:
     """No answer until the client gives up, which cancels this."""
     await asyncio.Event().wait()
@@ -101,11 +107,11 @@ def test_an_upload_that_fails_leaves_no_parts(
         assert list(at(bucket).list_uploads()) == []
 
 
+@pytest.mark.parametrize("fault", [lost_reply, complete_before])
 def test_an_upload_whose_last_answer_was_lost_is_put_again(
-    at: At, proxy: Proxy, bucket: str, small_parts: Path
+    fault: Fault, at: At, proxy: Proxy, bucket: str, small_parts: Path
 ) -> None:
-    """botocore asks again, and hears that there is no such upload: it is complete."""
-    proxy.faults = {"POST": [honest, lost_reply]}
+    proxy.faults = {"POST": [honest, fault]}
     put(at, f"{bucket}/large", small_parts)
     assert objects.read_bytes(f"{bucket}/large") == small_parts.read_bytes()
 
