@@ -3,9 +3,10 @@ import os
 import traceback
 
 import pytest
+from botocore.exceptions import ClientError
 
 from separation.errors import Kind, StorageError, TrackError
-from separation.store.errors import object_errors, store_errors
+from separation.store.errors import Interrupted, NotOffered, object_errors, store_errors
 
 SECRET = "https://me:hush@host/song.wav?X-Amz-Signature=hush"
 
@@ -40,3 +41,24 @@ def test_a_track_s_error_passes_unchanged() -> None:
     with pytest.raises(TrackError) as caught, store_errors("/cache"), object_errors("/cache"):
         raise error
     assert caught.value is error
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "expected"),
+    [
+        (500, "InternalError", Interrupted),
+        (503, "503", Interrupted),  # a load balancer's page, without a code
+        (429, "TooManyRequests", Interrupted),
+        (408, "408", Interrupted),
+        (400, "BadDigest", Interrupted),
+        (409, "ConditionalRequestConflict", Interrupted),
+        (501, "NotImplemented", NotOffered),
+        (400, "ExpiredToken", StorageError),
+        (404, "NoSuchBucket", StorageError),
+    ],
+)
+def test_which_answers_are_worth_another_try(status: int, code: str, expected: type[StorageError]) -> None:
+    answer = {"Error": {"Code": code}, "ResponseMetadata": {"HTTPStatusCode": status}}
+    with pytest.raises(StorageError, match=code) as caught, object_errors("s3://bucket/song"):
+        raise OSError("as s3fs raises it") from ClientError(answer, "GetObject")  # type: ignore[arg-type]
+    assert type(caught.value) is expected
