@@ -96,10 +96,6 @@ class StorageError(LocatedError):
     """A store that does not answer, or refuses."""
 
 
-class NotOffered(StorageError):
-    """S3 in name, but not with this operation: some compatible servers implement only the common ones."""
-
-
 class WrongProvider(SeparationError):
     def __init__(self, stem: str, wanted: str, found: str):
         super().__init__(stem, wanted, found)

@@ -1,4 +1,4 @@
-"""A store that misbehaves: a proxy before a real S3 server, with faults on order and at random."""
+"""A store that misbehaves: a proxy in front of a real S3 server, with faults as told and at random."""
 
 import asyncio
 import os
@@ -30,12 +30,13 @@ class Answer:
 
 
 class Exchange:
-    """A request on its way: a fault asks the real store, or does not, and sends what it likes."""
+    """A request to the proxy: a fault decides whether the real server sees it, and what the client gets."""
 
     def __init__(self, session: aiohttp.ClientSession, upstream: str, request: web.BaseRequest, body: bytes):
         self._session, self._upstream, self._request, self._body = session, upstream, request, body
 
     async def ask(self) -> Answer:
+        """The real server's answer to the request."""
         kept = {n: v for n, v in self._request.headers.items() if n.lower() not in NOT_PASSED_ON}
         target = URL(self._upstream + self._request.raw_path, encoded=True)
         method = self._request.method
@@ -44,7 +45,7 @@ class Exchange:
             return Answer(reply.status, headers, await reply.read())
 
     async def send(self, answer: Answer, stop: int | None = None) -> web.StreamResponse:
-        """The answer, or its head and the body's first `stop` bytes."""
+        """Sends the answer, or its head and the body's first `stop` bytes."""
         response = web.StreamResponse(status=answer.status, headers=answer.headers)
         await response.prepare(self._request)
         if answer.body[:stop]:
@@ -54,7 +55,7 @@ class Exchange:
         return response
 
     def reset(self) -> web.StreamResponse:
-        """The connection breaks, as when a machine of the store dies."""
+        """Breaks the connection, as when a machine of the store dies."""
         transport = self._request.transport
         if transport is not None:
             abrupt = struct.pack("ii", 1, 0)  # RST, not FIN
@@ -67,10 +68,12 @@ Fault = Callable[[Exchange], Awaitable[web.StreamResponse]]
 
 
 async def honest(exchange: Exchange) -> web.StreamResponse:
+    """No fault."""
     return await exchange.send(await exchange.ask())
 
 
 def refused(status: int, code: str) -> Fault:
+    """Answers with an error of S3; the real server never sees the request."""
     body = f"<Error><Code>{code}</Code><Message>told so</Message></Error>".encode()
 
     async def refused(exchange: Exchange) -> web.StreamResponse:
@@ -86,28 +89,31 @@ expired = refused(400, "ExpiredToken")
 
 
 async def balancer_page(exchange: Exchange) -> web.StreamResponse:
+    """An error from a load balancer: HTML, where S3 would send XML."""
     page = b"<html><body><h1>503 Service Unavailable</h1><br></body></html>"
     return await exchange.send(Answer(503, {"Content-Length": str(len(page))}, page))
 
 
 async def reset(exchange: Exchange) -> web.StreamResponse:
+    """The connection breaks before the real server sees the request."""
     return exchange.reset()
 
 
 async def lost_reply(exchange: Exchange) -> web.StreamResponse:
+    """The real server does what is asked, and the connection breaks before the client knows."""
     await exchange.ask()
     return exchange.reset()
 
 
 async def cut(exchange: Exchange) -> web.StreamResponse:
-    """Broken off in the middle of the body."""
+    """The connection breaks in the middle of the body."""
     answer = await exchange.ask()
     await exchange.send(answer, len(answer.body) // 2)
     return exchange.reset()
 
 
 async def shortened(exchange: Exchange) -> web.StreamResponse:
-    """Half the body, with a head that says that it is all."""
+    """Half the body, with a Content-Length that says that it is all."""
     answer = await exchange.ask()
     answer.body = answer.body[: len(answer.body) // 2]
     answer.headers = without_checksums(answer.headers) | {"Content-Length": str(len(answer.body))}
@@ -115,13 +121,14 @@ async def shortened(exchange: Exchange) -> web.StreamResponse:
 
 
 async def flipped(exchange: Exchange) -> web.StreamResponse:
+    """One bit of the body is wrong."""
     answer = await exchange.ask()
     answer.body = answer.body[:-1] + bytes([answer.body[-1] ^ 1]) if answer.body else b""
     return await exchange.send(answer)
 
 
 async def flipped_unchecked(exchange: Exchange) -> web.StreamResponse:
-    """As from a store, or of an object, without checksums: only the ETag can tell."""
+    """One bit is wrong, and the store sends no checksums: only the ETag can tell."""
     answer = await exchange.ask()
     answer.body = answer.body[:-1] + bytes([answer.body[-1] ^ 1]) if answer.body else b""
     answer.headers = without_checksums(answer.headers)
@@ -156,10 +163,11 @@ class Rate:
 
 
 class Proxy:
-    """Passes requests on, or not.
+    """Passes requests on to `upstream`, or lets them meet a fault.
 
-    `faults[method]` are met first, one a request for an object; then `always[method]`; then what `storm`
-    draws, for any request. While `outage` is set there is no answer to anything.
+    A request for an object takes the next one of `faults[method]`, or when there are none left,
+    `always[method]`. Any other request, and those for which neither is set, meets what is drawn from
+    `storm`. While `outage` is set, every connection breaks.
     """
 
     def __init__(self, upstream: str, seed: int = 0):
@@ -167,9 +175,9 @@ class Proxy:
         self.always: dict[str, Fault] = {}
         self.storm: Sequence[Rate] = ()
         self.outage = False
-        self.page_keys: int | None = None  # of a listing; S3 sends 1,000
-        self.seen: list[str] = []  # "GET /bucket/key", of all that were asked for
-        self.met: Counter[str] = Counter()  # names of faults
+        self.page_keys: int | None = None  # of one page of a listing; S3 sends 1,000
+        self.seen: list[str] = []  # all requests, as "GET /bucket/key"
+        self.met: Counter[str] = Counter()  # how often each fault, by its name
         self._upstream, self._random = upstream, random.Random(seed)
         self._loop = asyncio.new_event_loop()
         self._stop = asyncio.Event()
@@ -228,7 +236,7 @@ class Proxy:
         return honest
 
     def run(self, program: str, *arguments: object, **environment: str) -> "subprocess.Popen[str]":
-        """A Python process that knows the store by this proxy only."""
+        """Starts a Python process that reaches the store through this proxy only."""
         command = [sys.executable, "-c", program, *map(str, arguments)]
         known = os.environ | {"AWS_ENDPOINT_URL": self.endpoint} | environment
         return subprocess.Popen(command, cwd=ROOT, env=known, text=True, stdout=subprocess.PIPE)

@@ -2,7 +2,6 @@
 
 import copy
 import math
-import os
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from export.training.loss import error_db
 from export.training.optimizer import Optimizer
 from export.training.songs import draw_batch
 from separation.contract import SAMPLE_RATE, SEGMENT
+from separation.store.atomic_write import atomic_write
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,13 +111,9 @@ class Phase:
 
 
 def save(content: Any, path: Path) -> None:
-    """Whole or not at all: under another name first."""
-    part = path.with_suffix(".part")
-    with part.open("wb") as file:
+    """Whole or not at all."""
+    with atomic_write(path) as temporary, temporary.open("wb") as file:
         torch.save(content, file)
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)
 
 
 def run(

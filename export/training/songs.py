@@ -3,7 +3,6 @@
 A batch depends on the seed, the phase and the step alone, so a resumed run sees what it would have seen.
 """
 
-import os
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import numpy as np
 
 from band.song import song, split
 from separation.contract import STEMS
+from separation.store.atomic_write import atomic_write
 
 SECONDS = 24.0  # of a song: short ones begin anywhere in the form, so timbres change more often
 
@@ -31,12 +31,9 @@ def stored(folder: Path, split_name: str, count: int, processes: int = 2) -> lis
 
 
 def _store(seed: int, path: Path) -> None:
-    """Under its name only when it is whole."""
     sounds = song(seed, SECONDS)
-    part = path.with_suffix(f".{os.getpid()}.part")
-    with part.open("wb") as file:
+    with atomic_write(path) as temporary, temporary.open("wb") as file:
         np.save(file, np.stack([sounds[stem] for stem in STEMS]).astype(np.float16))
-    part.rename(path)
 
 
 def draw_batch(songs: list[np.ndarray], rng: np.random.Generator, size: int, length: int) -> np.ndarray:

@@ -20,8 +20,9 @@ from jobs.verify.reconcile import Place
 from jobs.verify.stored_stems import Sample
 from separation.arguments import absolute
 from separation.console import LineConsole
-from separation.errors import NotOffered, UsageError
+from separation.errors import UsageError
 from separation.program import ExitCode
+from separation.store.errors import NotOffered
 
 
 def verify(args: argparse.Namespace, console: LineConsole) -> int:

@@ -2,10 +2,9 @@
 
 import hashlib
 import json
-import os
 import re
-import uuid
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -13,12 +12,17 @@ from typing import Any
 from separation.contract import SAMPLE_RATE, SEGMENT, STRIDE
 from separation.errors import ModelError
 from separation.store import objects
+from separation.store.atomic_write import atomic_write
 
 BAG_FILE = "bag.json"
 PRECISIONS = ("fp32", "fp16", "int8")
 MOST_BAG_BYTES = 1_000_000  # of bag.json
 MOST_GRAPH_BYTES = 2**31 - 1  # protobuf's own limit on a message
 DOWNLOADS = 2  # a store can hand out right-sized files with wrong bytes once; twice is its content
+
+
+class WrongFile(ModelError):
+    """A store handed out other bytes than the bag states."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +61,8 @@ def write_bag(bag: Bag, folder: Path) -> None:
         "origin": bag.origin,
         "specialists": {stem: asdict(bag.specialists[stem]) for stem in bag.stems},
     }
-    temporary = folder / f".{BAG_FILE}.{uuid.uuid4().hex}"
-    temporary.write_text(json.dumps(content, indent=2) + "\n")
-    os.replace(temporary, folder / BAG_FILE)
+    with atomic_write(folder / BAG_FILE) as temporary:
+        temporary.write_text(json.dumps(content, indent=2) + "\n")
 
 
 def read_bag(uri: str | Path) -> Bag:
@@ -146,34 +149,28 @@ def fetch(bag: Bag, stem: str, cache_dir: Path) -> Path:
             raise ModelError(where, difference)
         return path
     cached = cache_dir / f"{entry.sha256}.onnx"
-    difference = _difference(cached, entry)
-    for _ in range(DOWNLOADS):
-        if not difference:
-            return cached
-        difference = _download(where, cached, entry)
-    if difference:
-        raise ModelError(where, difference)
-    return cached
+    if not _difference(cached, entry):
+        return cached
+    for _ in range(DOWNLOADS - 1):
+        with suppress(WrongFile):
+            return _download(where, cached, entry)
+    return _download(where, cached, entry)
 
 
-def _download(where: str, cached: Path, entry: SpecialistFile) -> str:
-    """Puts the file at `cached` if it is the right one; says what is wrong with it otherwise."""
-    cached.parent.mkdir(parents=True, exist_ok=True)
-    temporary = cached.with_name(f".{cached.name}.{uuid.uuid4().hex}")
+def _download(where: str, cached: Path, entry: SpecialistFile) -> Path:
+    """Puts the file at `cached`; raises WrongFile if it is not what the bag states."""
     try:
         if (size := objects.stat(where).bytes) != entry.bytes:  # before it fills the disk
-            return f"{size} bytes, expected {entry.bytes}"
-        objects.download(where, temporary)
-        difference = _difference(temporary, entry)
-        if not difference:
-            os.replace(temporary, cached)
-        return difference
+            raise WrongFile(where, f"{size} bytes, expected {entry.bytes}")
+        with atomic_write(cached) as temporary:
+            objects.download(where, temporary)
+            if difference := _difference(temporary, entry):
+                raise WrongFile(where, difference)
     except FileNotFoundError:
         raise ModelError(where, f"not found; {BAG_FILE} lists it") from None
     except PermissionError:
         raise ModelError(where, "the store does not let us read it") from None
-    finally:
-        temporary.unlink(missing_ok=True)
+    return cached
 
 
 def _difference(path: Path, entry: SpecialistFile) -> str:

@@ -7,11 +7,11 @@ renamed: a reader sees a whole entry or none, and one that does not check is as 
 
 import hashlib
 import json
-import os
 import platform
-import uuid
 from contextlib import suppress
 from pathlib import Path
+
+from separation.store.atomic_write import atomic_write
 
 DIGEST = 32  # bytes of a sha256
 
@@ -34,16 +34,9 @@ def read(folder: Path, name: str) -> bytes | None:
 
 def write(folder: Path, name: str, content: bytes) -> None:
     """Keeps an entry. A full or closed disk costs the next start its seconds and nothing else."""
-    temporary = folder / f".{name}.{uuid.uuid4().hex}"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as file:
-            file.write(hashlib.sha256(content).digest())
-            file.write(content)
-        os.replace(temporary, folder / name)
-    except OSError:
-        with suppress(OSError):
-            temporary.unlink()
+    with suppress(OSError), atomic_write(folder / name) as temporary, temporary.open("wb") as file:
+        file.write(hashlib.sha256(content).digest())
+        file.write(content)
 
 
 def processor() -> str:

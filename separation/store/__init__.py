@@ -1,1 +1,14 @@
-"""File systems and object stores: whole objects, verified reads, retries; what may be logged."""
+"""File systems and object stores: whole objects, verified reads, retries; what may be logged.
+
+objects.py        `Store`: read, write, list and remove objects at any fsspec URI or plain path
+location.py       the same operations at one URI, through fsspec; overridden by
+local_disk.py     for local files, and by
+s3.py             for S3, whose bodies are compared with their ETags (etags.py)
+retry.py          what happens when a store throttles or does not answer: `RetryPolicy` and `call`
+errors.py         what a store's errors mean: which belong to one track, which are tried again
+filesystems.py    the fsspec filesystem of a URI, and S3's settings
+atomic_write.py   local files that appear whole or not at all
+source_cache.py   a node's cache of the catalogue's files
+track_ids.py      which track ids can be paths below an output
+redact.py         URIs, names and errors as they may be logged
+"""

@@ -1,13 +1,13 @@
-"""What is shown of names and errors: on one line, without credentials, without what steers a terminal.
+"""URIs, names and errors as they may be printed or logged: on one line, without credentials or control codes.
 
-Every name of a catalogue is an enemy's until it has been through `shown`.
+Track names are untrusted: pass them through `shown` before printing.
 """
 
 import re
 import unicodedata
 
 JOINERS = "\u200c\u200d"  # part of how some scripts and emoji are written
-UNSEEN = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")  # Unicode's categories of what has no shape of its own
+INVISIBLE = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")  # Unicode's categories of characters without a glyph
 
 # user:password@ of a URL, and the query of a web address, which may be a signature.
 _USER = re.compile(r"""(?<![\w+.-])([A-Za-z][\w+.-]*://)[^\s/?#]*@""")
@@ -16,28 +16,28 @@ _WHOLE_QUERY = re.compile(r"^(https?://[^?]*)\?.*$", re.IGNORECASE | re.DOTALL)
 
 
 def shown(text: str) -> str:
-    """A URI, a name or a sentence that may hold either, as it may be logged."""
+    """A URI, a name or a sentence with either in it, safe to print: `without_credentials`, then `plain`."""
     return plain(without_credentials(text))
 
 
 def without_credentials(text: str) -> str:
-    """`text` without the users, passwords and signed queries of the addresses in it.
+    """`text` without the users, passwords and signed queries of the URLs in it.
 
-    A query ends where a sentence goes on; that of a whole URI is all of its rest, spaces too.
+    In a sentence, a query ends at a space or a quote; if all of `text` is one URL, at its end.
     """
     return _QUERY.sub(r"\1", _USER.sub(r"\1", _WHOLE_QUERY.sub(r"\1", text)))
 
 
 def plain(text: str) -> str:
-    """`text` on one line without what steers a terminal or the direction of writing.
+    """`text` on one line, with escapes for characters that control a terminal or the direction of writing.
 
-    Such characters stand as their escapes: `a\\nb`, `\\u202e`.
+    As in `a\\nb` and `\\u202e`.
     """
     if text.isprintable():
         return text
     return "".join(
         character.encode("unicode_escape").decode()
-        if unicodedata.category(character) in UNSEEN and character not in JOINERS
+        if unicodedata.category(character) in INVISIBLE and character not in JOINERS
         else character
         for character in text
     )

@@ -1,4 +1,4 @@
-"""Sources on this node's disk: each object fetched once, whole and verified, and shared by all processes."""
+"""The catalogue's files on this node's disk: each fetched once, verified, and shared by all processes."""
 
 import fcntl
 import hashlib
@@ -9,76 +9,74 @@ from pathlib import Path
 from typing import BinaryIO
 
 from separation.errors import Kind, TrackError
-from separation.store import objects
-from separation.store.filesystems import reading, writing
+from separation.store.atomic_write import publish
+from separation.store.errors import Replaced, object_errors, store_errors
+from separation.store.filesystems import is_local, local_path
+from separation.store.local_disk import stat_of
+from separation.store.metadata import Stat
+from separation.store.objects import Store, default_store
 
 
 class SourceCache:
-    """Objects below `folder`, at most `max_bytes` of them, the least recently opened removed first.
+    """Keeps at most `max_bytes` of objects below `folder`; the least recently opened are removed first.
 
-    An object is the file `<sha256 of uri and etag>`, and `<...>.part` while a process fetches it. Whoever
-    fetches holds a lock on the part, so a second process waits for the first one's result, and a part
-    whose process died is free to take over. The file just fetched is never the one removed, so the folder
-    can exceed `max_bytes` by what is in flight; an open file keeps its bytes after its name is gone.
+    An object is the file `<sha256 of URI and ETag>`; while a process fetches it, `<...>.part`. That process
+    holds a lock on the part: a second one waits for the first one's result, and the part of a process that
+    died can be taken over (which is why its name is not a random one). The file just fetched is never the
+    one removed, so the folder can exceed `max_bytes` by what is being fetched; an open file keeps its bytes
+    after its name is gone.
     """
 
-    def __init__(self, folder: Path | str, max_bytes: int):
+    def __init__(self, folder: Path | str, max_bytes: int, store: Store | None = None):
         self._folder, self._max_bytes = Path(folder), max_bytes
+        self._store = store or default_store()
 
-    def stat(self, uri: str) -> objects.Stat:
-        """`storage.stat`, with the errors of `open`."""
-        with _blaming(uri):
-            return objects.stat(uri)
+    def stat(self, uri: str) -> Stat:
+        """`Store.stat`, with the errors of `open`."""
+        with _track_errors(uri):
+            return self._store.stat(uri)
 
     def open(self, uri: str, etag: str) -> BinaryIO:
-        """The object that `storage.stat` reported with this etag; a local path is opened where it is.
+        """The object that `stat` reported with this ETag; a local file is opened where it is.
 
         Raises TrackError if the object is gone, closed to us or no longer the same, and StorageError if the
-        store fails.
+        store or this node's disk fails.
         """
-        if objects.is_local(uri):
-            return self._open_local(uri, etag)
-        with writing(str(self._folder)):
+        if is_local(uri):
+            return _open_local(uri, etag)
+        with store_errors(str(self._folder)):
             return self._open_fetched(uri, etag)
 
-    def _open_local(self, uri: str, etag: str) -> BinaryIO:
-        with _blaming(uri), reading(uri):
-            file = objects.local_path(uri).open("rb")
-        found = objects.stat_of(os.fstat(file.fileno())).etag
-        if found != etag:
-            file.close()
-            raise _changed(uri, etag, found)
-        return file
-
     def _open_fetched(self, uri: str, etag: str) -> BinaryIO:
-        whole = self._folder / hashlib.sha256(f"{uri}\n{etag}".encode()).hexdigest()
-        part = whole.with_suffix(".part")
+        cached = self._folder / hashlib.sha256(f"{uri}\n{etag}".encode()).hexdigest()
+        part = cached.with_suffix(".part")
         self._folder.mkdir(parents=True, exist_ok=True)
         while True:
             with suppress(FileNotFoundError):
-                file = whole.open("rb")
+                file = cached.open("rb")
                 os.utime(file.fileno())  # the time of last use
                 return file
             with part.open("ab") as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX)
-                if not _same_file(lock.fileno(), part):
+                if not _is_same_file(lock.fileno(), part):
                     continue  # another process finished, or gave up, while this one waited
                 try:
-                    if not whole.exists():
+                    if not cached.exists():
                         self._fetch(uri, etag, part)
-                        os.replace(part, whole)
-                        self._make_room(keep=whole)
+                        publish(part, cached)
+                        self._evict(keep=cached)
                 finally:
                     part.unlink(missing_ok=True)
 
     def _fetch(self, uri: str, etag: str, part: Path) -> None:
-        with _blaming(uri):
+        with _track_errors(uri):
             try:
-                objects.download(uri, part, etag)
-            except objects.Replaced as error:
+                self._store.download(uri, part, etag)
+            except Replaced as error:
                 raise _changed(uri, error.asked, error.found) from error
 
-    def _make_room(self, keep: Path) -> None:
+    def _evict(self, keep: Path) -> None:
+        """Removes files, the least recently opened first, until the rest fits."""
         files: list[tuple[float, int, Path]] = []
         for path in self._folder.iterdir():
             with suppress(FileNotFoundError):
@@ -92,9 +90,19 @@ class SourceCache:
                 excess -= size
 
 
+def _open_local(uri: str, etag: str) -> BinaryIO:
+    with _track_errors(uri), object_errors(uri):
+        file = local_path(uri).open("rb")
+    found = stat_of(os.fstat(file.fileno())).etag
+    if found != etag:
+        file.close()
+        raise _changed(uri, etag, found)
+    return file
+
+
 @contextmanager
-def _blaming(uri: str) -> Iterator[None]:
-    """What the store refuses about one object is the track's error."""
+def _track_errors(uri: str) -> Iterator[None]:
+    """A missing or closed object is an error of its track."""
     try:
         yield
     except FileNotFoundError as error:
@@ -104,7 +112,7 @@ def _blaming(uri: str) -> Iterator[None]:
 
 
 def _unlink_unless_locked(path: Path) -> bool:
-    """Whether the file is gone; a part that is being fetched stays, one left by a dead process goes."""
+    """Whether the file is gone: a part that is being fetched stays, one that a dead process left goes."""
     with suppress(FileNotFoundError), path.open("rb") as file:
         if path.suffix == ".part":
             try:
@@ -115,7 +123,7 @@ def _unlink_unless_locked(path: Path) -> bool:
     return True
 
 
-def _same_file(descriptor: int, path: Path) -> bool:
+def _is_same_file(descriptor: int, path: Path) -> bool:
     with suppress(FileNotFoundError):
         return os.path.samestat(os.fstat(descriptor), path.stat())
     return False

@@ -1,21 +1,21 @@
-"""Which track ids can be paths below an output, as they are: nothing is escaped, so nothing has to be undone.
+"""Which track ids can be paths below an output. Ids are used as they are, so no escape has to be undone.
 
-Two ids that differ at all, in case, in Unicode's normal form or in an extension, are two paths. What a
-store or a file system cannot hold under its own name is refused by name, before anything is decoded.
+Two ids that differ at all, in case, in Unicode's normal form or in an extension, are two paths. An id that
+a store or a file system cannot hold is refused, with its reason, before anything is decoded.
 """
 
 from collections.abc import Iterable
 
 from separation.errors import Kind, TrackError
+from separation.store.atomic_write import TEMPORARY_NAME_BYTES
 
 S3_KEY_BYTES = 1_024
 LOCAL_NAME_BYTES = 255
 LOCAL_PATH_BYTES = 4_095
-PART_OF_A_WRITE = 38  # bytes: the name under which a local file is written before it has its own
 
 
 def check_track_id(uri: str, track_id: str) -> None:
-    """Raises `TrackError(BAD_KEY)` for an id that is empty, leaves the output or hides in it."""
+    """Raises `TrackError(BAD_KEY)` for an id that is no path below the output, or no printable text."""
     steps = track_id.split("/")
     if bad := [step for step in steps if step in ("", ".", "..")]:
         raise TrackError(
@@ -34,25 +34,25 @@ def check_track_id(uri: str, track_id: str) -> None:
 
 
 def check_local(uri: str, path: str) -> None:
-    """Raises `TrackError(BAD_KEY)` for an absolute path that no local file system has room for."""
+    """Raises `TrackError(BAD_KEY)` for an absolute path that is too long for a local file system."""
     longest = max((len(step.encode()) for step in path.split("/")), default=0)
     if longest > LOCAL_NAME_BYTES:
         reason = f"a name of {longest} bytes in {path!r}; a local output takes {LOCAL_NAME_BYTES}"
         raise TrackError(uri, Kind.BAD_KEY, reason)
-    if (length := len(path.encode()) + PART_OF_A_WRITE) > LOCAL_PATH_BYTES:
+    if (length := len(path.encode()) + TEMPORARY_NAME_BYTES) > LOCAL_PATH_BYTES:
         reason = f"a path of {length} bytes; a local output takes {LOCAL_PATH_BYTES}"
         raise TrackError(uri, Kind.BAD_KEY, reason)
 
 
 def check_s3(uri: str, key: str) -> None:
-    """Raises `TrackError(BAD_KEY)` for a key that S3 refuses."""
+    """Raises `TrackError(BAD_KEY)` for a key that is too long for S3."""
     if (length := len(key.encode())) > S3_KEY_BYTES:
         reason = f"its output would have a key of {length} bytes; S3 takes {S3_KEY_BYTES}"
         raise TrackError(uri, Kind.BAD_KEY, reason)
 
 
-def check_places(uri: str, outputs: Iterable[str]) -> None:
-    """Raises `TrackError(BAD_KEY)` if one of these URIs cannot be written for its length."""
+def check_output_uris(uri: str, outputs: Iterable[str]) -> None:
+    """Raises `TrackError(BAD_KEY)` if one of these URIs is too long to be written."""
     for output in outputs:
         protocol, found, path = output.partition("://")
         if not found or protocol in ("file", "local"):

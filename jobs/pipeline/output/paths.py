@@ -4,7 +4,7 @@ from jobs.pipeline.arrow import Row
 from jobs.pipeline.job import Job
 from separation.errors import Kind, TrackError
 from separation.store.objects import join
-from separation.store.track_ids import check_places, check_track_id
+from separation.store.track_ids import check_output_uris, check_track_id
 
 MOST_SECTIONS = 999_999
 
@@ -29,4 +29,4 @@ def check_key(track: Row, job: Job) -> None:
         join(job.output, f"stems/{job.options.path(track_id, stem)}")
         for stem in job.options.outputs(job.bag.stems)
     ]
-    check_places(uri, [*stems, part(job, track_id, max(job.stems, key=len), MOST_SECTIONS)])
+    check_output_uris(uri, [*stems, part(job, track_id, max(job.stems, key=len), MOST_SECTIONS)])

@@ -1,45 +1,9 @@
-import errno
 import os
-import traceback
 
 import pytest
 
-from separation.errors import Kind, StorageError, TrackError
-from separation.store.filesystems import open_store, reading, writing
-
-SECRET = "https://me:hush@host/song.wav?X-Amz-Signature=hush"
-
-
-@pytest.mark.parametrize("error", [OSError(f"404 {SECRET}"), FileNotFoundError(SECRET)])
-def test_messages_and_their_causes_carry_no_credentials(error: OSError) -> None:
-    """Ray logs an exception with all its causes."""
-    with pytest.raises((OSError, StorageError)) as caught, reading(SECRET):
-        raise error
-    text = "".join(traceback.format_exception(caught.value))
-    assert "https://host/song.wav" in text
-    assert "hush" not in text
-
-
-def test_a_cause_without_credentials_is_kept() -> None:
-    with pytest.raises(StorageError) as caught, reading("s3://bucket/song"):
-        raise OSError("reset by peer")
-    assert isinstance(caught.value.__cause__, OSError)
-
-
-def test_a_full_disk_is_a_storage_error() -> None:
-    with (
-        pytest.raises(StorageError, match=os.strerror(errno.ENOSPC)),
-        writing("/dev/full"),
-        open("/dev/full", "wb", buffering=0) as file,
-    ):
-        file.write(b"x")
-
-
-def test_a_track_s_error_passes_unchanged() -> None:
-    error = TrackError("s3://bucket/song", Kind.CHANGED, "newer")
-    with pytest.raises(TrackError) as caught, writing("/cache"), reading("/cache"):
-        raise error
-    assert caught.value is error
+from separation.errors import StorageError
+from separation.store.filesystems import open_store
 
 
 def test_a_store_without_its_library_or_name_is_a_storage_error() -> None:
@@ -49,3 +13,21 @@ def test_a_store_without_its_library_or_name_is_a_storage_error() -> None:
 
 def test_one_filesystem_a_process() -> None:
     assert open_store("s3://one/a")[0] is open_store("s3://two/b")[0]
+
+
+def test_a_forked_child_has_a_filesystem_of_its_own() -> None:
+    """s3fs's event loop is a thread, and no thread survives a fork."""
+    before = open_store("s3://bucket/a")[0]
+    if not (child := os.fork()):
+        os._exit(0 if open_store("s3://bucket/a")[0] is not before else 1)
+    assert os.waitpid(child, 0)[1] == 0
+
+
+def test_s3fs_adds_no_tries_of_its_own() -> None:
+    """They would multiply botocore's, which multiply ours."""
+    assert open_store("s3://bucket/a")[0].retries == 1
+
+
+def test_s3fs_remembers_no_listing() -> None:
+    """Other processes write below the same folders."""
+    assert not open_store("s3://bucket/a")[0].dircache.use_listings_cache

@@ -176,9 +176,9 @@ async def head_refused(exchange):
 
 CALL = """
 import sys
-from separation.store import objects as storage
+from separation.store import objects
 try:
-    print(eval(sys.argv[1], {"storage": storage}))
+    print(eval(sys.argv[1], {"objects": objects}))
 except Exception as error:
     print(type(error).__name__, error)
 """
@@ -192,9 +192,9 @@ def outcome(proxy, expression: str, patience: float = 60) -> str:
 def test_an_object_that_is_not_for_us_is_told_from_a_store_that_refuses_us(proxy, bucket: str) -> None:
     objects.put_bytes(b"x", f"{bucket}/song")
     proxy.always = {"HEAD": head_refused, "GET": refused(403, "AccessDenied")}
-    assert outcome(proxy, f"storage.stat('{bucket}/song')").startswith("PermissionError")
+    assert outcome(proxy, f"objects.stat('{bucket}/song')").startswith("PermissionError")
     proxy.always["GET"] = refused(403, "ExpiredToken")
-    assert outcome(proxy, f"storage.stat('{bucket}/song')").startswith(
+    assert outcome(proxy, f"objects.stat('{bucket}/song')").startswith(
         f"StorageError {bucket}/song: ExpiredToken"
     )
 
@@ -216,10 +216,10 @@ def test_the_marker_of_a_folder_is_no_file(bucket: str, s3: str) -> None:
 
 def test_a_put_survives_two_refusals_and_no_more_than_the_tries(proxy, bucket: str) -> None:
     proxy.faults = {"PUT": [refused(503, "SlowDown"), refused(500, "InternalError")]}
-    assert outcome(proxy, f"storage.put_bytes(b'stem', '{bucket}/stem')") == "None"
+    assert outcome(proxy, f"objects.put_bytes(b'stem', '{bucket}/stem')") == "None"
     assert objects.read_bytes(f"{bucket}/stem") == b"stem"
     proxy.always = {"PUT": refused(500, "InternalError")}
-    assert outcome(proxy, f"storage.put_bytes(b'new', '{bucket}/stem')", patience=0).startswith(
+    assert outcome(proxy, f"objects.put_bytes(b'new', '{bucket}/stem')", patience=0).startswith(
         f"StorageError {bucket}/stem: InternalError"
     )
     assert objects.read_bytes(f"{bucket}/stem") == b"stem"
@@ -227,7 +227,7 @@ def test_a_put_survives_two_refusals_and_no_more_than_the_tries(proxy, bucket: s
 
 def test_a_store_that_does_not_answer_is_a_storage_error(bucket: str) -> None:
     environment = os.environ | {"AWS_ENDPOINT_URL": "http://127.0.0.1:9", PATIENCE_VARIABLE: "0"}
-    command = [sys.executable, "-c", CALL, "storage.stat('s3://bucket/song')"]
+    command = [sys.executable, "-c", CALL, "objects.stat('s3://bucket/song')"]
     found = subprocess.run(command, cwd=ROOT, env=environment, text=True, capture_output=True, check=True)
     assert found.stdout.startswith("StorageError s3://bucket/song: Could not connect")
     assert "secret" not in found.stdout

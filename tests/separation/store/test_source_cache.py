@@ -9,7 +9,7 @@ import pytest
 
 from separation.errors import Kind, StorageError, TrackError
 from separation.store import objects
-from separation.store.retry import DAMAGED_TRIES
+from separation.store.retry import RetryPolicy
 from separation.store.source_cache import SourceCache
 from tests.faulty_store import cut, flipped, flipped_unchecked
 
@@ -131,7 +131,7 @@ def test_damaged_bytes_are_fetched_again_and_given_up_in_the_end(
     proxy.always = {"GET": fault}
     failed = fetch(proxy, f"{bucket}/song", etag, tmp_path / "two")
     assert failed.startswith(f"StorageError {bucket}/song: {told}")
-    assert failed.endswith(f"({DAMAGED_TRIES} times)")
+    assert failed.endswith(f"({RetryPolicy().damaged_tries} times)")
     assert names(tmp_path / "two") == []
 
 

@@ -1,7 +1,7 @@
 import pytest
 
 from separation.errors import Kind, TrackError
-from separation.store.track_ids import check_places, check_track_id
+from separation.store.track_ids import check_output_uris, check_track_id
 from tests.keys import BAD, GOOD
 
 
@@ -32,8 +32,8 @@ def test_an_id_that_is_none_is_a_bad_key(track_id: str) -> None:
 )
 def test_a_place_is_no_longer_than_its_store_takes(output: str, fits: bool) -> None:
     if fits:
-        check_places("s3://music/x", [output])
+        check_output_uris("s3://music/x", [output])
         return
     with pytest.raises(TrackError, match="bytes") as caught:
-        check_places("s3://music/x", [output])
+        check_output_uris("s3://music/x", [output])
     assert caught.value.kind == Kind.BAD_KEY

@@ -1,0 +1,62 @@
+"""Local files that appear whole or not at all: written under a temporary name, synced, then renamed."""
+
+import errno
+import os
+import re
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+UNFINISHED = re.compile(r"\.[0-9a-f]{32}\.part")  # the temporary names; a killed writer leaves its file
+TEMPORARY_NAME_BYTES = 38  # of such a name
+NO_SYNC = (errno.EINVAL, errno.ENOTSUP)  # what fsync says on a file system that has none
+
+
+@contextmanager
+def atomic_write(path: Path) -> Iterator[Path]:
+    """Yields a temporary path beside `path`, which gets its name when the block ends.
+
+    If the block raises, the temporary file is removed and `path` stays as it was. The folder is made if it
+    does not exist. The file has the mode that the umask gives.
+    """
+    with _temporary(path) as temporary:
+        yield temporary
+        publish(temporary, path)
+
+
+def atomic_create(path: Path, data: bytes) -> None:
+    """Writes a file unless there is one: of many writers one succeeds, and the others change nothing."""
+    with _temporary(path) as temporary:
+        temporary.write_bytes(data)
+        _sync(temporary)
+        with suppress(FileExistsError):
+            os.link(temporary, path)  # a rename would replace another writer's file
+
+
+def publish(temporary: Path, path: Path) -> None:
+    """Renames a written file; if the machine crashes, `path` is the old file or the whole new one."""
+    _sync(temporary)
+    os.replace(temporary, path)
+
+
+@contextmanager
+def _temporary(path: Path) -> Iterator[Path]:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.parent / f".{uuid.uuid4().hex}.part"
+    try:
+        yield temporary
+    finally:
+        temporary.unlink(missing_ok=True)  # after a rename there is nothing left to remove
+
+
+def _sync(path: Path) -> None:
+    """Without it, a rename can reach the disk before the bytes do."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in NO_SYNC:
+            raise
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,149 @@
+"""What a store's errors mean, which of them belong to one object, and which are tried again.
+
+SeparationError
+├── StorageError          the store refuses or is gone; belongs to no single track, so it stops the job
+│   ├── NotOffered        the server has no such operation
+│   └── Interrupted       it was busy, or the connection broke; `retry.call` waits and tries again
+│       └── DamagedRead   the bytes that arrived are not the object's; `retry.call` tries again at once
+└── Replaced              the object is another version than the one asked for
+
+The first two stand in separation/errors.py, the others here.
+
+    what the store said                     object_errors              store_errors
+    no such object                          FileNotFoundError          StorageError
+    access to this object denied            PermissionError            StorageError
+    busy, broken connection, no answer      Interrupted                Interrupted
+    bytes that fail the store's checksum    DamagedRead                DamagedRead
+    no such operation                       NotOffered                 NotOffered
+    no bucket, bad credentials, other       StorageError               StorageError
+
+`object_errors` is for reading one object, whose track can be at fault; `store_errors` for writing, removing
+and listing.
+"""
+
+import contextlib
+import errno
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import aiohttp
+from botocore import exceptions as botocore
+from botocore.parsers import ResponseParserError
+
+from separation.errors import SeparationError, StorageError
+from separation.store.redact import shown, without_credentials
+
+# A 4xx that says nothing about the request: the same one may succeed.
+TRANSIENT_CODES = {
+    *("BadDigest", "XAmzContentSHA256Mismatch", "IncompleteBody"),  # damaged on its way
+    *("RequestTimeout", "OperationAborted", "ConditionalRequestConflict", "SlowDown", "Throttling"),
+    "NoSuchUpload",  # an upload that is complete already: the answer to that was lost
+}
+# Codes that speak of one object; "" is a local file's error. s3fs raises FileNotFoundError and
+# PermissionError for others too, such as NoSuchBucket and ExpiredToken, which speak of the store.
+OBJECT_CODES = {"", "AccessDenied", "403", "Forbidden", "InvalidObjectState", "NoSuchKey", "404", "NotFound"}
+CONNECTION_ERRORS = (
+    aiohttp.ClientError,
+    botocore.ConnectionError,
+    botocore.CredentialRetrievalError,  # the service that hands out short-lived keys did not answer
+    botocore.HTTPClientError,
+    botocore.IncompleteReadError,
+    ConnectionError,
+    ResponseParserError,  # a proxy's page of HTML
+    TimeoutError,
+)
+
+
+class NotOffered(StorageError):
+    """S3 in name, but not with this operation: some compatible servers implement only the common ones."""
+
+
+class Interrupted(StorageError):
+    """The store was busy or the connection broke; the next try may succeed."""
+
+
+class DamagedRead(Interrupted):
+    """The bytes that arrived are not the object's."""
+
+
+class Replaced(SeparationError):
+    """The object has another ETag than the one that was asked for."""
+
+    def __init__(self, uri: str, asked: str, found: str):
+        super().__init__(uri, asked, found)
+        self.uri, self.asked, self.found = uri, asked, found
+
+    def __str__(self) -> str:
+        return f"{self.uri}: its etag is {self.found} now; it was {self.asked} when it was probed"
+
+
+@contextlib.contextmanager
+def object_errors(uri: str) -> Iterator[None]:
+    """Turns whatever a store raises while the object `uri` is read into the errors of the table above."""
+    try:
+        yield
+    except SeparationError:
+        raise
+    except botocore.FlexibleChecksumError as error:
+        raise DamagedRead(shown(uri), _reason(error)) from harmless(error)
+    except Exception as error:  # stores raise what their client libraries raise
+        if _is_transient(error):
+            raise Interrupted(shown(uri), _reason(error)) from harmless(error)
+        said = error_code(error)
+        if not isinstance(error, FileNotFoundError | PermissionError) or said not in OBJECT_CODES:
+            kind = NotOffered if said == "NotImplemented" else StorageError
+            raise kind(shown(uri), _reason(error)) from harmless(error)
+        number = errno.ENOENT if isinstance(error, FileNotFoundError) else errno.EACCES
+        raise type(error)(number, os.strerror(number), shown(uri)) from harmless(error)
+
+
+@contextlib.contextmanager
+def store_errors(uri: str) -> Iterator[None]:
+    """As `object_errors`, where no single track can be at fault: what is left of OSError is the store's."""
+    try:
+        with object_errors(uri):
+            yield
+    except OSError as error:
+        raise StorageError(shown(uri), _reason(error)) from harmless(error)
+
+
+def error_code(error: BaseException) -> str:
+    """S3's name for the error, or its HTTP status where the answer has no body; empty without an answer."""
+    return str(_response(error).get("Error", {}).get("Code", ""))
+
+
+def _is_transient(error: BaseException) -> bool:
+    status = int(_response(error).get("ResponseMetadata", {}).get("HTTPStatusCode") or 0)
+    return (
+        isinstance(error, CONNECTION_ERRORS)
+        or error_code(error) in TRANSIENT_CODES
+        or status in (408, 429)
+        or (status >= 500 and status != 501)  # not implemented
+    )
+
+
+def _response(error: BaseException) -> dict[str, Any]:
+    """S3's answer behind an error of s3fs or botocore; empty if there was none."""
+    response: dict[str, Any] = (
+        getattr(error, "response", None) or getattr(error.__cause__, "response", None) or {}
+    )
+    return response if isinstance(response, dict) else {}
+
+
+def _reason(error: BaseException) -> str:
+    text = without_credentials(str(error)) or type(error).__name__
+    return f"{error_code(error)}: {text}" if error_code(error) else text
+
+
+def harmless(error: BaseException) -> BaseException | None:
+    """The error, to be another's cause; None if its text or that of one of its causes holds credentials.
+
+    Ray logs an exception with all its causes.
+    """
+    each: BaseException | None = error
+    while each is not None:
+        if without_credentials(str(each)) != str(each):
+            return None
+        each = each.__cause__ or each.__context__
+    return error

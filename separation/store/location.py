@@ -1,0 +1,143 @@
+"""What can be done at one URI of a store, with nothing but fsspec.
+
+Each public method is one operation of `Store`, errors translated and tried again. local_disk.py and s3.py
+override those that their stores can do better.
+"""
+
+import hashlib
+import re
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
+
+from fsspec.utils import glob_translate
+
+from separation.store.errors import DamagedRead, error_code, object_errors, store_errors
+from separation.store.etags import SeekableBytes
+from separation.store.metadata import Listed, Stat, Upload
+from separation.store.redact import shown
+from separation.store.retry import RetryPolicy, call
+
+PIECE = 16 << 20  # bytes of an object that are in memory while it is hashed
+P = ParamSpec("P")
+T = TypeVar("T")
+Found = tuple[str, int, datetime | None]  # path, bytes, when it was written
+
+
+@dataclass(frozen=True)
+class Location:
+    """An object or a folder: `path` in the filesystem `fs`, which its user knows as `uri`."""
+
+    uri: str
+    fs: Any
+    path: str
+    policy: RetryPolicy
+
+    def on_object(self, operation: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Reads this object; if it is missing or closed, that is FileNotFoundError or PermissionError."""
+        return call(self.uri, partial(operation, *args, **kwargs), object_errors, self.policy)
+
+    def on_store(self, operation: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Writes, removes or lists; every failure is the store's."""
+        return call(self.uri, partial(operation, *args, **kwargs), store_errors, self.policy)
+
+    def stat(self) -> Stat:
+        return self.on_object(self._stat)
+
+    def _stat(self) -> Stat:
+        try:
+            info = self.fs.info(self.path)
+        except OSError as error:
+            if not isinstance(error, FileNotFoundError):
+                # HEAD has no body: only GET says what is refused, and why
+                self.fs.cat_file(self.path, start=0, end=1)
+            raise
+        if info["type"] != "file":
+            raise FileNotFoundError(self.uri)
+        etag = info.get("ETag") or info.get("etag") or self.fs.ukey(self.path)
+        return Stat(info["size"], etag.strip('"'))
+
+    def read_bytes(self) -> bytes:
+        data: bytes = self.on_object(self.fs.cat_file, self.path)
+        return data
+
+    def download(self, target: Path, etag: str | None) -> str:
+        """Copies the object to `target`, verified, and returns its ETag.
+
+        If that is not `etag`, the bytes at `target` need not be the object's.
+        """
+        return self.on_object(self._download, target)
+
+    def _download(self, target: Path) -> str:
+        self.fs.get_file(self.path, str(target))
+        now = self.stat()
+        if (size := target.stat().st_size) != now.bytes:
+            raise DamagedRead(shown(self.uri), f"{size} bytes arrived of {now.bytes}")
+        return now.etag
+
+    def digest(self) -> tuple[int, str]:
+        size, sha256, read = self.stat().bytes, hashlib.sha256(), 0
+        while read < size:
+            end = min(read + PIECE, size)
+            piece: bytes = self.on_object(self.fs.cat_file, self.path, start=read, end=end)
+            if not piece:
+                break  # the object is shorter now
+            sha256.update(piece)
+            read += len(piece)
+        return read, sha256.hexdigest()
+
+    def put(self, data: SeekableBytes) -> None:
+        self.on_store(self._put, data)
+
+    def _put(self, data: SeekableBytes) -> None:
+        data.seek(0)
+        self.fs.pipe_file(self.path, data.read())
+
+    def create(self, data: bytes) -> None:
+        """Writes the object unless there is one."""
+        self.on_store(self._create, data)
+
+    def _create(self, data: bytes) -> None:
+        try:
+            self.fs.pipe_file(self.path, data, mode="create")
+        except OSError as error:  # FileExistsError only from stores that name the condition, as AWS does
+            if not (isinstance(error, FileExistsError) or error_code(error) == "PreconditionFailed"):
+                raise
+
+    def remove(self) -> None:
+        self.on_store(self._remove)
+
+    def _remove(self) -> None:
+        with suppress(FileNotFoundError):
+            self.fs.rm_file(self.path)
+
+    def list_files(self) -> Iterator[Listed]:
+        magic = re.search(r"[*?\[]", self.path)
+        if magic is None:
+            found = self._walk(self.path, f"{self.path}/")
+        else:
+            matches = re.compile(glob_translate(self.path)).match
+            literal = self.path[: magic.start()]
+            found = (each for each in self._walk("", literal) if matches(each[0]))
+        for path, size, modified in found:
+            uri = path if "://" not in self.uri else self.fs.unstrip_protocol(path)
+            yield Listed(uri, size, modified)
+
+    def _walk(self, file: str, prefix: str) -> Iterator[Found]:
+        """The file `file`, if there is one, and all whose paths begin with `prefix`, sorted."""
+        found = self.on_store(self.fs.find, file or prefix.rpartition("/")[0], detail=True)
+        for path in sorted(found):
+            modified = found[path].get("mtime")
+            moment = datetime.fromtimestamp(modified, UTC) if isinstance(modified, int | float) else None
+            yield path, found[path]["size"], moment
+
+    def list_uploads(self) -> Iterator[Upload]:
+        return iter(())
+
+    def end_upload(self, upload_id: str) -> None:
+        """Ends an upload without an object; one that has ended meanwhile is no error."""
+        self.remove()

@@ -1,0 +1,64 @@
+import errno
+import os
+import traceback
+
+import pytest
+from botocore.exceptions import ClientError
+
+from separation.errors import Kind, StorageError, TrackError
+from separation.store.errors import Interrupted, NotOffered, object_errors, store_errors
+
+SECRET = "https://me:hush@host/song.wav?X-Amz-Signature=hush"
+
+
+@pytest.mark.parametrize("error", [OSError(f"404 {SECRET}"), FileNotFoundError(SECRET)])
+def test_messages_and_their_causes_carry_no_credentials(error: OSError) -> None:
+    """Ray logs an exception with all its causes."""
+    with pytest.raises((OSError, StorageError)) as caught, object_errors(SECRET):
+        raise error
+    text = "".join(traceback.format_exception(caught.value))
+    assert "https://host/song.wav" in text
+    assert "hush" not in text + repr(caught.value)  # whose arguments are sent to other processes
+
+
+def test_a_cause_without_credentials_is_kept() -> None:
+    with pytest.raises(StorageError) as caught, object_errors("s3://bucket/song"):
+        raise OSError("reset by peer")
+    assert isinstance(caught.value.__cause__, OSError)
+
+
+def test_a_full_disk_is_a_storage_error() -> None:
+    with (
+        pytest.raises(StorageError, match=os.strerror(errno.ENOSPC)),
+        store_errors("/dev/full"),
+        open("/dev/full", "wb", buffering=0) as file,
+    ):
+        file.write(b"x")
+
+
+def test_a_track_s_error_passes_unchanged() -> None:
+    error = TrackError("s3://bucket/song", Kind.CHANGED, "newer")
+    with pytest.raises(TrackError) as caught, store_errors("/cache"), object_errors("/cache"):
+        raise error
+    assert caught.value is error
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "expected"),
+    [
+        (500, "InternalError", Interrupted),
+        (503, "503", Interrupted),  # a load balancer's page, without a code
+        (429, "TooManyRequests", Interrupted),
+        (408, "408", Interrupted),
+        (400, "BadDigest", Interrupted),
+        (409, "ConditionalRequestConflict", Interrupted),
+        (501, "NotImplemented", NotOffered),
+        (400, "ExpiredToken", StorageError),
+        (404, "NoSuchBucket", StorageError),
+    ],
+)
+def test_which_answers_are_worth_another_try(status: int, code: str, expected: type[StorageError]) -> None:
+    answer = {"Error": {"Code": code}, "ResponseMetadata": {"HTTPStatusCode": status}}
+    with pytest.raises(StorageError, match=code) as caught, object_errors("s3://bucket/song"):
+        raise OSError("as s3fs raises it") from ClientError(answer, "GetObject")  # type: ignore[arg-type]
+    assert type(caught.value) is expected
