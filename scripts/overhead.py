@@ -23,6 +23,7 @@ from rich.table import Table
 from band.catalogue import draw_specs, write_catalogue
 from jobs.pipeline.output.tables import read_table
 from separation.audio import limits
+from separation.audio.decoder_process.pool import DecoderPool
 from separation.audio.mixes import read_mix
 from separation.audio.stem_files import deliver
 from separation.contract import SAMPLE_RATE
@@ -64,9 +65,9 @@ def run_bare(tracks: Path, output: Path, models: str, stems: str) -> tuple[float
     loaded before."""
     options = Options(stems=tuple(stems.split(",")) if stems else ())
     separator = LocalSeparator(models, options, "cpu", os.cpu_count() or 1, output / "cache")
-    audio, clock = 0.0, time.perf_counter()
+    audio, pool, clock = 0.0, DecoderPool(), time.perf_counter()
     for path in sorted(path for path in tracks.rglob("*") if path.is_file()):
-        mix, _ = read_mix(str(path), limits.DEFAULTS)
+        mix, _ = read_mix(str(path), limits.DEFAULTS, pool)
         deliver(separator.separate(mix), str(path.relative_to(tracks)), mix.shape[1], options, str(output))
         audio += mix.shape[1] / SAMPLE_RATE
     return audio, time.perf_counter() - clock

@@ -8,6 +8,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from separation import options
 from separation.arguments import check_folder
 from separation.audio import limits
+from separation.audio.decoder_process.pool import DecoderPool
 from separation.audio.limits import Limits
 from separation.audio.mixes import read_mix
 from separation.audio.stem_files import deliver
@@ -27,10 +28,10 @@ def separate_files(args: Namespace, console: LineConsole) -> int:
         raise UsageError(f"tracks of one name would overwrite each other: {', '.join(sorted(double))}")
     check_folder(args.out)
     separator = LocalSeparator(args.models, wanted, args.provider, args.threads, default_cache())
-    failed = 0
+    failed, pool = 0, DecoderPool()
     for uri, name in zip(args.tracks, names, strict=True):
         try:
-            separate_file(uri, name, separator, wanted, most, args.out, console)
+            separate_file(uri, name, separator, wanted, most, pool, args.out, console)
         except TrackError as error:
             failed += 1
             print_error(str(error))
@@ -43,10 +44,11 @@ def separate_file(
     separator: LocalSeparator,
     wanted: Options,
     most: Limits,
+    pool: DecoderPool,
     output: str,
     console: LineConsole,
 ) -> None:
-    mix, warnings = read_mix(uri, most)
+    mix, warnings = read_mix(uri, most, pool)
     for warning in warnings:
         console.print(f"{name}: {warning}", style="yellow")
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn())

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from separation.audio.drm import ASF_OBJECTS
+from separation.audio.headers.drm import ASF_OBJECTS
 from separation.errors import Kind, Warn
 from tests.sounds import encoded, muxed, tone
 

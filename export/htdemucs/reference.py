@@ -20,6 +20,7 @@ from demucs.apply import apply_model
 from export.htdemucs.checkpoints import SpecialistModel
 from export.htdemucs.origin import from_origin
 from separation.audio import limits
+from separation.audio.decoder_process.pool import DecoderPool
 from separation.audio.mixes import read_mix
 from separation.audio.stem_files import deliver
 from separation.contract import SAMPLE_RATE
@@ -53,8 +54,9 @@ def run(spec: dict[str, Any]) -> dict[str, float]:
     request = from_origin(spec["origin"], spec["trust"])
     specialists = [each for each in request.specialists() if each.stem in spec["stems"]]
     load_s, clock, audio_s = time.perf_counter() - clock, time.perf_counter(), 0.0
+    pool = DecoderPool()
     for track_id, uri in spec["tracks"]:
-        mix, _ = read_mix(uri, limits.DEFAULTS)
+        mix, _ = read_mix(uri, limits.DEFAULTS, pool)
         audio_s += mix.shape[1] / SAMPLE_RATE
         stems = separate(mix, specialists, spec["overlap"], spec["device"])
         blocks = {stem: [samples] for stem, samples in stems.items()}

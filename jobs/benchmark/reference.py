@@ -18,6 +18,7 @@ from jobs.benchmark.result import spread
 from jobs.pipeline.job import Job
 from jobs.pipeline.output import tables
 from separation.audio import limits
+from separation.audio.decoder_process.pool import DecoderPool
 from separation.audio.mixes import read_mix
 from separation.errors import SeparationError, UsageError
 from separation.models.specialist import ON_GPU
@@ -80,14 +81,14 @@ def snr_db(job: Job, out: Path) -> dict[str, float]:
     The job's files are decoded, and `clip_factor` undone: 16-bit ones cannot come closer than their
     own rounding, about 98 dB below full scale. `--float32` shows the models alone.
     """
-    rows = done(job)
+    rows, pool = done(job), DecoderPool()
     found = {}
     for stem in job.stems:
         energy = difference = 0.0
         for row in rows:
             path = join(job.output, f"stems/{job.options.path(row['track_id'], stem)}")
-            theirs, _ = read_mix(f"{out}/{row['track_id']}/{stem}.wav", limits.DEFAULTS)
-            ours, _ = read_mix(path, limits.DEFAULTS)
+            theirs, _ = read_mix(f"{out}/{row['track_id']}/{stem}.wav", limits.DEFAULTS, pool)
+            ours, _ = read_mix(path, limits.DEFAULTS, pool)
             theirs = theirs.astype(np.float64)
             energy += float(np.sum(theirs**2))
             difference += float(np.sum((theirs - ours / (row["clip_factor"] or 1.0)) ** 2))

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 import soundfile
 
-from separation.audio import ogg, wav
+from separation.audio import ogg_serial, wav
 from separation.blocks import BLOCK, Reblock
 from separation.contract import CHANNELS, SAMPLE_RATE
 from separation.errors import UsageError
@@ -110,4 +110,4 @@ def _write_compressed(path: Path, blocks: Iterable[np.ndarray], encoding: Encodi
             else:
                 file.write(np.ascontiguousarray(block.T, dtype=np.float32))
     if encoding.format == "ogg":
-        ogg.fix_serial(path)
+        ogg_serial.fix_serial(path)

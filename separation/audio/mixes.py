@@ -10,7 +10,8 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 import numpy.typing as npt
 
-from separation.audio.decoding import open_decoding
+from separation.audio.decoder_process.decoding import open_decoding
+from separation.audio.decoder_process.pool import DecoderPool
 from separation.audio.limits import MOST_CHANNELS, RATES, Limits
 from separation.audio.reading import Reader
 from separation.blocks import BLOCK
@@ -21,7 +22,7 @@ from separation.store.source_cache import SourceCache
 EXPECTED = f"(samples,) or (samples, channels) with 1 to {MOST_CHANNELS} channels, as soundfile.read gives it"
 
 
-def read_mix(uri: str, limits: Limits) -> tuple[np.ndarray, list[str]]:
+def read_mix(uri: str, limits: Limits, pool: DecoderPool) -> tuple[np.ndarray, list[str]]:
     """The track at `uri` as float32 (2, samples) at 44.1 kHz, and the warnings about it.
 
     Raises `TrackError` if the file is missing, unreadable or beyond the limits.
@@ -30,7 +31,7 @@ def read_mix(uri: str, limits: Limits) -> tuple[np.ndarray, list[str]]:
         sources = SourceCache(folder, max_bytes=0)
         found = sources.stat(uri)
         limits.check_size(uri, found.bytes)
-        with sources.open(uri, found.etag) as file, open_decoding(file, uri, limits) as decoding:
+        with sources.open(uri, found.etag) as file, open_decoding(file, uri, pool, limits) as decoding:
             mix = join(decoding.blocks())
             return mix, [*decoding.warnings, *warnings(measure(mix))]
 
@@ -57,10 +58,10 @@ def join(blocks: Iterable[np.ndarray]) -> np.ndarray:
 
 
 class ArrayDecoder:
-    """An array (samples, channels) in place of a file: a `decoders.Decoder`."""
+    """An array (samples, channels) in place of a file: a `Decoder`."""
 
     codec = "array"
-    names: tuple[str, ...] = ()
+    channel_names: tuple[str, ...] = ()
     declared_is_exact = True
 
     def __init__(self, audio: np.ndarray, rate: int):

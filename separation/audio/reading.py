@@ -1,14 +1,16 @@
 """A file -> the mix: float32 (2, samples) at 44.1 kHz, in blocks, of the whole track or a part of it.
 
-This is what a decoder process does (`decoding`); in this process it is for files that we wrote ourselves.
+This is the work of a decoder process (`decoder_process`). Call it directly only for files that we wrote
+ourselves: any other may crash the process that decodes it.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import BinaryIO
 
 import numpy as np
 
-from separation.audio.decoders import Decoder, open_decoder
+from separation.audio.decoders import Decoder, OnProgress, ignore_progress
+from separation.audio.decoders.choose import open_decoder
 from separation.audio.downmix import downmix, gains, layout
 from separation.audio.limits import DEFAULTS, MOST_CHANNELS, RATES, SANE_RATES, Limits
 from separation.audio.resampling import Pieces, resample
@@ -16,17 +18,17 @@ from separation.contract import SAMPLE_RATE
 from separation.errors import Kind, TrackError, Warn
 from separation.level import peak
 
-COMPUTABLE = 1e30  # above, a sum of squares or a stem may leave float32
+LARGEST_SAMPLE = 1e30  # above this, a sum of squares or a stem may overflow float32
 
 
 def open_audio(
-    file: BinaryIO, uri: str, limits: Limits = DEFAULTS, alive: Callable[[], None] = lambda: None
+    file: BinaryIO, uri: str, limits: Limits = DEFAULTS, on_progress: OnProgress = ignore_progress
 ) -> "Reader":
-    """A reader of `file`, which stays the caller's to close; `uri` is what errors call it.
+    """A reader of `file`, which the caller closes; errors name it by `uri`.
 
-    `alive` is called whenever the decoder got on, also through what `blocks` skips.
+    `on_progress` is called after each decoded block, also of those that `blocks` skips.
     """
-    decoder = open_decoder(file, uri, alive)
+    decoder = open_decoder(file, uri, on_progress)
     if decoder.rate not in SANE_RATES:
         raise TrackError(uri, Kind.BAD_HEADER, f"the header declares {decoder.rate} samples a second")
     if decoder.rate not in RATES:
@@ -43,9 +45,9 @@ def open_audio(
 
 
 class Reader:
-    """One track. `sample_rate_hz`, `channels`, `codec` and `duration_s` are the source's own.
+    """One open file. `sample_rate_hz`, `channels`, `codec` and `duration_s` are those of the source file.
 
-    `duration_s` is what the file declares, an estimate for an MP3 without a Xing header, None if unknown.
+    `duration_s` is the declared duration: an estimate for an MP3 without a Xing header, None if unknown.
     """
 
     def __init__(self, decoder: Decoder, uri: str, limits: Limits = DEFAULTS):
@@ -55,11 +57,11 @@ class Reader:
         self.codec = decoder.codec
         declared = decoder.declared_samples
         self.duration_s = None if declared is None else declared / decoder.rate
-        self._layout = layout(decoder.channels, decoder.names) if decoder.channels > 2 else ()
+        self._layout = layout(decoder.channels, decoder.channel_names) if decoder.channels > 2 else ()
 
     @property
     def warnings(self) -> list[str]:
-        """What is unusual about the file: all that there is once `blocks` went to the end."""
+        """What is unusual about the file; complete once `blocks` was read to the end."""
         if not self._layout:
             return self._decoder.warnings
         sentence = f"{self.channels} channels ({' '.join(self._layout)}) mixed to stereo"
@@ -68,20 +70,20 @@ class Reader:
     def blocks(self, start: int = 0, stop: int | None = None) -> Iterator[np.ndarray]:
         """Samples [start, stop) of the 44.1 kHz mix in blocks (2, n); fewer if the track ends before.
 
-        The bits do not depend on the range. Where the file can be entered at a sample and needs no
-        resampling, only the range is decoded. One iteration at a time: they share the file.
+        The bits do not depend on the range. Where the decoder can seek to a sample and nothing is resampled,
+        only the range is decoded. One iteration at a time: all share the file's position.
         """
-        position, most = start, self._limits.hours * 3600 * SAMPLE_RATE
+        position, limit = start, self._limits.hours * 3600 * SAMPLE_RATE
         for block in self._range(start, stop):
-            if not peak(block) <= COMPUTABLE:  # also when it is NaN
-                bad = ~(np.abs(block) <= COMPUTABLE).all(axis=0)
+            if not peak(block) <= LARGEST_SAMPLE:  # also true for NaN
+                bad = ~(np.abs(block) <= LARGEST_SAMPLE).all(axis=0)
                 seconds = (position + int(bad.argmax())) / SAMPLE_RATE
                 raise TrackError(
-                    self._uri, Kind.NONFINITE, f"NaN, infinite or immense samples from {seconds:.2f} s on"
+                    self._uri, Kind.NONFINITE, f"NaN, infinite or too large samples from {seconds:.2f} s on"
                 )
             if block.shape[1]:
                 position += block.shape[1]
-                if position > most:
+                if position > limit:
                     reason = f"more than the limit of {self._limits.hours:g} h can be decoded"
                     raise TrackError(self._uri, Kind.TOO_LONG, reason)
                 yield block if block.shape[0] == 2 else np.repeat(block, 2, axis=0)
@@ -95,7 +97,7 @@ class Reader:
         return resample(self._stereo(pieces.input_start, pieces.input_stop), pieces)
 
     def _stereo(self, start: int, stop: int | None) -> Iterator[np.ndarray]:
-        """The decoder's samples with at most two channels."""
+        """The decoder's samples, mixed to at most two channels."""
         blocks = self._decoder.samples(start, stop)
         if not self._layout:
             return blocks

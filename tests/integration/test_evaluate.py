@@ -20,6 +20,7 @@ from jobs.evaluate import scoring
 from jobs.evaluate.layout import find_tracks, pair
 from separation import overlap_add
 from separation.audio import limits
+from separation.audio.decoder_process.pool import DecoderPool
 from separation.audio.mixes import read_mix
 from separation.audio.stem_files import deliver
 from separation.contract import SAMPLE_RATE, STEMS
@@ -88,7 +89,7 @@ def separated(bench: Bench, out: Path, change: Callable[[dict[str, Infer]], Mapp
     """The song's stems by the core, its specialists as `change` leaves them."""
     bag = read_bag(bench.models)
     specialists = {stem: Specialist(fetch(bag, stem, out), stem, bag.stems, "cpu") for stem in bag.stems}
-    mix, _ = read_mix(str(bench.mixture), limits.DEFAULTS)
+    mix, _ = read_mix(str(bench.mixture), limits.DEFAULTS, DecoderPool())
     stems = separate_mix(mix, change(dict(specialists)))
     options = Options(bits="float", clip_mode="none")
     deliver(stems, f"test/{bench.mixture.parent.name}/mixture.wav", mix.shape[1], options, str(out))

@@ -16,6 +16,7 @@ from export.htdemucs.origin import Request
 from export.htdemucs.random_bag import RandomBag
 from export.parity import compare
 from separation.audio import limits
+from separation.audio.decoder_process.pool import DecoderPool
 from separation.audio.mixes import read_mix
 from separation.contract import MAX_SHIFT, SAMPLE_RATE, SEGMENT, STEMS, STRIDE
 from separation.grid import draw_shifts
@@ -106,7 +107,7 @@ def test_one_shift_is_not_none(sides: Sides) -> None:
 def test_files_of_other_kinds(sides: Sides, tmp_path: Path, rate: int, channels: int) -> None:
     path = tmp_path / "track.wav"
     soundfile.write(path, music(9 * SAMPLE_RATE, channels).T, rate, subtype="FLOAT")
-    mix, _ = read_mix(str(path), limits.DEFAULTS)
+    mix, _ = read_mix(str(path), limits.DEFAULTS, DecoderPool())
     assert mix.shape[0] == 2
     sides.compare(mix)
 

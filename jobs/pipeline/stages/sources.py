@@ -3,20 +3,31 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 
 from jobs.pipeline.job import Job
-from separation.audio.decoding import Decoding, open_decoding
+from separation.audio.decoder_process.decoding import Decoding, open_decoding
+from separation.audio.decoder_process.pool import DecoderPool
 from separation.blocks import reblock
 from separation.store.source_cache import SourceCache
+
+
+@cache
+def decoder_pool() -> DecoderPool:
+    """This worker process's decoder processes: the next task on it reuses them."""
+    return DecoderPool()
 
 
 @contextmanager
 def open_source(uri: str, etag: str, job: Job) -> Iterator[Decoding]:
     """The track from the node's cache of sources, decoded in its own process; it must still have `etag`."""
-    with sources(job).open(uri, etag) as file, open_decoding(file, uri, job.limits) as decoding:
+    with (
+        sources(job).open(uri, etag) as file,
+        open_decoding(file, uri, decoder_pool(), job.limits) as decoding,
+    ):
         yield decoding
 
 

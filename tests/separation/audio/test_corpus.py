@@ -1,11 +1,13 @@
 """Every file of the corpus, through a decoder process, becomes what it should."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from separation.audio.decoding import open_decoding
+from separation.audio.decoder_process.decoding import open_decoding
+from separation.audio.decoder_process.pool import DecoderPool
 from separation.contract import SAMPLE_RATE
 from separation.errors import TrackError
 from separation.level import LevelMeter, warnings
@@ -14,18 +16,24 @@ from tests.corpus import Case, cases
 CASES = cases()
 
 
+@pytest.fixture(scope="module")
+def pool() -> Iterator[DecoderPool]:
+    with DecoderPool() as pool:
+        yield pool
+
+
 def test_the_corpus_is_large() -> None:
     assert len(CASES) >= 100
     assert sum(case.kind is not None for case in CASES) >= 50
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_a_file_becomes_what_it_should(case: Case, tmp_path: Path) -> None:
+def test_a_file_becomes_what_it_should(case: Case, tmp_path: Path, pool: DecoderPool) -> None:
     path = tmp_path / "track"
     path.write_bytes(case.data)
     meter = LevelMeter()
     try:
-        with path.open("rb") as file, open_decoding(file, case.name) as decoding:
+        with path.open("rb") as file, open_decoding(file, case.name, pool) as decoding:
             for block in decoding.blocks():
                 assert np.isfinite(block).all()
                 meter.add(block)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from separation.audio import ogg
+from separation.audio import ogg_serial
 from separation.audio.encoding import ClipMode, Encoding, clip, clip_divisor, write_audio
 from separation.errors import UsageError
 
@@ -85,7 +85,7 @@ def test_mp3_is_320_kilobits_a_second(tmp_path: Path) -> None:
 
 def test_ogg_pages_have_one_serial_and_right_checksums(tmp_path: Path) -> None:
     data = write(tmp_path / "ogg", stem(441_000), Encoding("ogg"))
-    assert data.count(struct.pack("<I", ogg.SERIAL), 0, 18) == 1
+    assert data.count(struct.pack("<I", ogg_serial.SERIAL), 0, 18) == 1
     with av.open(io.BytesIO(data)) as container:  # ffmpeg checks every page's checksum
         decoded = sum(frame.samples for frame in container.decode(audio=0))
     assert decoded == 441_000
@@ -97,7 +97,7 @@ def test_the_checksum_is_ogg_s() -> None:
     first_page = bytearray(file.getvalue()[: 27 + 1 + 30])  # the identification header: one segment of 30
     stated = struct.unpack("<I", first_page[22:26])[0]
     first_page[22:26] = bytes(4)
-    assert ogg.checksum(bytes(first_page)) == stated
+    assert ogg_serial.checksum(bytes(first_page)) == stated
 
 
 @pytest.mark.parametrize("announced", [999, 1_001])

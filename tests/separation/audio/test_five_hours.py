@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from separation.audio.decoding import Pool, open_decoding
+from separation.audio.decoder_process.decoding import open_decoding
+from separation.audio.decoder_process.pool import DecoderPool
 from separation.audio.limits import DEFAULTS
 from separation.errors import Kind, TrackError
 from separation.level import LevelMeter
@@ -45,16 +46,16 @@ def test_five_hours_are_decoded_or_refused_in_bounded_memory(
     if streamed:
         data[21] &= 0xF0
         data[22:26] = bytes(4)
-    path, pool, meter = tmp_path / "x.flac", Pool(), LevelMeter()
+    path, pool, meter = tmp_path / "x.flac", DecoderPool(), LevelMeter()
     path.write_bytes(data)
     with path.open("rb") as file:
-        with open_decoding(file, "x", DEFAULTS, pool) as decoding:
+        with open_decoding(file, "x", pool, DEFAULTS) as decoding:
             for block in decoding.blocks():
                 meter.add(block)
         assert meter.samples == HOURS * 3600 * RATE
         with (
             pytest.raises(TrackError) as caught,
-            open_decoding(file, "x", replace(DEFAULTS, hours=1), pool) as decoding,
+            open_decoding(file, "x", pool, replace(DEFAULTS, hours=1)) as decoding,
         ):
             for _ in decoding.blocks():
                 pass

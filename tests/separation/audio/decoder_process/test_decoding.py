@@ -11,7 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from separation.audio.decoding import COMMAND, DecoderUnusable, Decoding, Pool, open_decoding
+from separation.audio.decoder_process.decoding import Decoding, open_decoding
+from separation.audio.decoder_process.pool import DecoderPool, child_environment
+from separation.audio.decoder_process.process import COMMAND, DecoderUnusable
 from separation.audio.limits import DEFAULTS, Limits
 from separation.audio.reading import open_audio
 from separation.contract import SAMPLE_RATE
@@ -22,11 +24,9 @@ PATIENT = replace(DEFAULTS, silence_s=60)
 
 
 @pytest.fixture
-def pool() -> Iterator[Pool]:
-    pool = Pool()
-    yield pool
-    for child in pool._idle:
-        child.kill()
+def pool() -> Iterator[DecoderPool]:
+    with DecoderPool() as pool:
+        yield pool
 
 
 @pytest.fixture
@@ -37,11 +37,11 @@ def song(tmp_path: Path) -> Path:
     return path
 
 
-def failure(path: Path, pool: Pool, limits: Limits = PATIENT) -> TrackError:
+def failure(path: Path, pool: DecoderPool, limits: Limits = PATIENT) -> TrackError:
     with (
         path.open("rb") as file,
         pytest.raises(TrackError) as caught,
-        open_decoding(file, str(path), limits, pool) as decoding,
+        open_decoding(file, str(path), pool, limits) as decoding,
     ):
         for _ in decoding.blocks():
             pass
@@ -49,13 +49,13 @@ def failure(path: Path, pool: Pool, limits: Limits = PATIENT) -> TrackError:
     return caught.value
 
 
-def pid_of(decoding: Decoding, pool: Pool) -> int:
-    assert decoding._child is not None
-    return decoding._child.pid
+def pid_of(decoding: Decoding) -> int:
+    assert decoding._process is not None
+    return decoding._process.pid
 
 
-def whole(path: Path, pool: Pool) -> np.ndarray:
-    with path.open("rb") as file, open_decoding(file, str(path), PATIENT, pool) as decoding:
+def whole(path: Path, pool: DecoderPool) -> np.ndarray:
+    with path.open("rb") as file, open_decoding(file, str(path), pool, PATIENT) as decoding:
         return np.concatenate(list(decoding.blocks()), axis=1)
 
 
@@ -65,7 +65,7 @@ def in_process(path: Path) -> np.ndarray:
 
 
 @pytest.mark.parametrize("format", ["wav", "flac 48", "mp3", "m4a"])
-def test_the_bits_are_those_of_this_process(tmp_path: Path, pool: Pool, format: str) -> None:
+def test_the_bits_are_those_of_this_process(tmp_path: Path, pool: DecoderPool, format: str) -> None:
     data = {
         "wav": lambda: encoded(noise(SAMPLE_RATE, 300_001), SAMPLE_RATE),
         "flac 48": lambda: encoded(noise(48_000, 600_001, 1), 48_000, "FLAC"),
@@ -75,7 +75,7 @@ def test_the_bits_are_those_of_this_process(tmp_path: Path, pool: Pool, format: 
     path = tmp_path / "song"
     path.write_bytes(data)
     expected = in_process(path)
-    with path.open("rb") as file, open_decoding(file, "x", PATIENT, pool) as decoding:
+    with path.open("rb") as file, open_decoding(file, "x", pool, PATIENT) as decoding:
         reader = open_audio(path.open("rb"), "x")
         for name in ("sample_rate_hz", "channels", "codec", "duration_s"):
             assert getattr(decoding, name) == getattr(reader, name)
@@ -84,7 +84,7 @@ def test_the_bits_are_those_of_this_process(tmp_path: Path, pool: Pool, format: 
         np.testing.assert_array_equal(part, expected[:, 70_000:200_000])
 
 
-def test_one_child_serves_many_files_good_and_bad(song: Path, tmp_path: Path, pool: Pool) -> None:
+def test_one_child_serves_many_files_good_and_bad(song: Path, tmp_path: Path, pool: DecoderPool) -> None:
     bad = tmp_path / "bad.wav"
     bad.write_bytes(song.read_bytes()[:9_000])
     expected = in_process(song)
@@ -97,20 +97,20 @@ def test_one_child_serves_many_files_good_and_bad(song: Path, tmp_path: Path, po
     assert len(pids) == 1
 
 
-def test_a_segfault_in_between_costs_nothing_but_a_child(song: Path, pool: Pool) -> None:
-    with song.open("rb") as file, open_decoding(file, "x", PATIENT, pool) as decoding:
-        pid, got = pid_of(decoding, pool), []
+def test_a_segfault_in_between_costs_nothing_but_a_child(song: Path, pool: DecoderPool) -> None:
+    with song.open("rb") as file, open_decoding(file, "x", pool, PATIENT) as decoding:
+        pid, got = pid_of(decoding), []
         for block in decoding.blocks():
             if len(got) == 2:
                 os.kill(pid, signal.SIGSEGV)
             got.append(block)
-        assert pid_of(decoding, pool) != pid
+        assert pid_of(decoding) != pid
     np.testing.assert_array_equal(np.concatenate(got, axis=1), in_process(song))
 
 
 CRASHING = """
 import ctypes, sys
-import separation.audio.decoding_process as process
+import separation.audio.decoder_process.server as process
 process.open_audio = lambda *arguments: ctypes.string_at(0)
 """
 
@@ -123,29 +123,29 @@ def crashing(tmp_path: Path, code: str) -> tuple[str, ...]:
 
 
 def test_a_decoder_that_segfaults_each_time_is_the_tracks_error(song: Path, tmp_path: Path) -> None:
-    error = failure(song, Pool(crashing(tmp_path, CRASHING)))
+    error = failure(song, DecoderPool(crashing(tmp_path, CRASHING)))
     assert error.kind == Kind.CRASHED
-    assert error.reason == "its decoder died of SIGSEGV, 3 times"
+    assert error.reason == "its decoder was killed by SIGSEGV, 3 times"
 
 
 def test_a_decoder_that_ends_itself_says_its_last_words(song: Path, tmp_path: Path) -> None:
     code = CRASHING.replace("ctypes.string_at(0)", "sys.exit('out of luck')")
-    error = failure(song, Pool(crashing(tmp_path, code)))
+    error = failure(song, DecoderPool(crashing(tmp_path, code)))
     assert (error.kind, error.reason) == (
         Kind.CRASHED,
-        "its decoder ended with code 1: out of luck, 3 times",
+        "its decoder exited with code 1: out of luck, 3 times",
     )
 
 
-def test_a_decoder_that_hangs_is_the_tracks_error(song: Path, pool: Pool) -> None:
-    with song.open("rb") as file, open_decoding(file, "x", replace(DEFAULTS, silence_s=1), pool) as decoding:
-        pid = pid_of(decoding, pool)
+def test_a_decoder_that_hangs_is_the_tracks_error(song: Path, pool: DecoderPool) -> None:
+    with song.open("rb") as file, open_decoding(file, "x", pool, replace(DEFAULTS, silence_s=1)) as decoding:
+        pid = pid_of(decoding)
         os.kill(pid, signal.SIGSTOP)
         with pytest.raises(TrackError) as caught:
             list(decoding.blocks())
     assert (caught.value.kind, caught.value.reason) == (
         Kind.CRASHED,
-        "its decoder hangs: no samples for 1 s",
+        "its decoder stalled: no samples for 1 s",
     )
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
@@ -156,18 +156,18 @@ def test_an_error_of_a_hang_is_there_within_a_minute() -> None:
     assert DEFAULTS.silence_s < 60
 
 
-def test_a_decoder_that_skips_much_is_alive(tmp_path: Path, pool: Pool) -> None:
+def test_a_decoder_that_skips_much_is_alive(tmp_path: Path, pool: DecoderPool) -> None:
     """An MP3 is decoded from its beginning: five hours of it give no block, only signs of life."""
     path = tmp_path / "long.mp3"
     minute = encoded(np.zeros((60 * 8_000, 1), np.float32), 8_000, "MP3", "MPEG_LAYER_III")
     path.write_bytes(minute * 300)
     begin = 299 * 60 * SAMPLE_RATE
     limits = replace(DEFAULTS, silence_s=1.5)
-    with path.open("rb") as file, open_decoding(file, "x", limits, pool) as decoding:
+    with path.open("rb") as file, open_decoding(file, "x", pool, limits) as decoding:
         assert sum(block.shape[1] for block in decoding.blocks(begin, begin + 1_000)) == 1_000
 
 
-def test_a_file_that_makes_its_decoder_swallow_memory_is_too_large(tmp_path: Path, pool: Pool) -> None:
+def test_a_file_that_makes_its_decoder_swallow_memory_is_too_large(tmp_path: Path, pool: DecoderPool) -> None:
     """An MP4 whose codec's description says to be 900 MB: ffmpeg takes the memory before it reads."""
     data = bytearray(muxed(tone(SAMPLE_RATE, 50_000), SAMPLE_RATE, "mp4", "alac", movflags="faststart"))
     path, size = tmp_path / "bomb.m4a", 900_000_000
@@ -188,17 +188,17 @@ def test_a_file_that_makes_its_decoder_swallow_memory_is_too_large(tmp_path: Pat
 
 
 def test_a_child_can_open_nothing_and_knows_no_secret(
-    song: Path, pool: Pool, monkeypatch: pytest.MonkeyPatch
+    song: Path, pool: DecoderPool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "canary")
-    with song.open("rb") as file, open_decoding(file, "x", PATIENT, pool) as decoding:
-        pid = pid_of(decoding, pool)
+    with song.open("rb") as file, open_decoding(file, "x", pool, PATIENT) as decoding:
+        pid = pid_of(decoding)
         files = len(os.listdir(f"/proc/{pid}/fd"))
         assert resource.prlimit(pid, resource.RLIMIT_NOFILE) == (files, files)
         assert b"canary" not in Path(f"/proc/{pid}/environ").read_bytes()
 
 
-def test_a_child_without_work_or_parent_ends(song: Path, pool: Pool) -> None:
+def test_a_child_without_work_or_parent_ends(song: Path, pool: DecoderPool) -> None:
     whole(song, pool)
     (child,) = pool._idle
     child._socket.close()
@@ -211,14 +211,37 @@ def test_an_installation_without_decoders_stops_everything(song: Path) -> None:
     with (
         song.open("rb") as file,
         pytest.raises(DecoderUnusable, match="No module named"),
-        open_decoding(file, "x", PATIENT, Pool(broken)),
+        open_decoding(file, "x", DecoderPool(broken), PATIENT),
     ):
         pass
 
 
-def test_an_abandoned_iteration_harms_no_other(song: Path, pool: Pool) -> None:
-    with song.open("rb") as file, open_decoding(file, "x", PATIENT, pool) as decoding:
+def test_an_abandoned_iteration_harms_no_other(song: Path, pool: DecoderPool) -> None:
+    with song.open("rb") as file, open_decoding(file, "x", pool, PATIENT) as decoding:
         blocks = decoding.blocks()
         next(blocks)
         blocks.close()
         np.testing.assert_array_equal(np.concatenate(list(decoding.blocks()), 1), in_process(song))
+
+
+def test_a_closed_pool_leaves_no_process(song: Path) -> None:
+    pool = DecoderPool()
+    whole(song, pool)
+    (idle,) = pool._idle
+    with song.open("rb") as file, open_decoding(file, "x", pool, PATIENT) as decoding:
+        busy = pid_of(decoding)
+        assert busy == idle.pid
+        whole(song, pool)
+        (idle,) = pool._idle
+        pool.close()
+        assert not idle.is_running()
+    with pytest.raises(ProcessLookupError):
+        os.kill(busy, 0)
+
+
+def test_a_child_gets_the_environment_that_the_pool_is_given(song: Path) -> None:
+    given = {**child_environment(os.environ), "SET_BY": "the test"}
+    with DecoderPool(environment=given) as pool:
+        whole(song, pool)
+        (child,) = pool._idle
+        assert b"SET_BY=the test" in Path(f"/proc/{child.pid}/environ").read_bytes()

@@ -1,16 +1,16 @@
-"""Whether a shop or a player encrypted a file: told by its header, so that it is not called corrupt.
+"""Encrypted files (DRM), recognised by their headers so that they are not reported as corrupt.
 
 ffmpeg opens such files and decodes noise, or nothing.
 """
 
 import struct
-from collections.abc import Iterator
 from typing import BinaryIO
 from uuid import UUID
 
+from separation.audio.headers.mp4 import boxes, inside
 from separation.errors import Kind, TrackError
 
-MP4_ENTRIES = {b"drms": "FairPlay", b"enca": "Common Encryption", b"aavd": "Audible"}  # in place of mp4a
+MP4_ENTRIES = {b"drms": "FairPlay", b"enca": "Common Encryption", b"aavd": "Audible"}  # instead of mp4a
 MP4_PATH = (b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stsd")
 ASF_HEADER = UUID("75b22630-668e-11cf-a6d9-00aa0062ce6c").bytes_le
 ASF_OBJECTS = {
@@ -21,7 +21,7 @@ ASF_OBJECTS = {
 
 
 def refuse_encrypted(file: BinaryIO, uri: str) -> None:
-    """Raises `TrackError(DRM)` for MP4 and ASF files that say so."""
+    """Raises `TrackError(DRM)` for MP4 and ASF files whose headers declare encryption."""
     file.seek(0)
     magic = file.read(16)
     scheme = None
@@ -35,40 +35,11 @@ def refuse_encrypted(file: BinaryIO, uri: str) -> None:
 
 def _mp4_scheme(file: BinaryIO) -> str | None:
     file.seek(0, 2)
-    for begin, end in _descend(file, 0, file.tell(), MP4_PATH):
+    for begin, end in inside(file, 0, file.tell(), MP4_PATH):
         for name, _, _ in boxes(file, begin + 8, end):  # after version, flags and count
             if name in MP4_ENTRIES:
                 return MP4_ENTRIES[name]
     return None
-
-
-def _descend(file: BinaryIO, begin: int, end: int, path: tuple[bytes, ...]) -> Iterator[tuple[int, int]]:
-    """The insides of all boxes at `path`."""
-    if not path:
-        yield begin, end
-        return
-    for name, inside, after in boxes(file, begin, end):
-        if name == path[0]:
-            yield from _descend(file, inside, min(after, end), path[1:])
-
-
-def boxes(file: BinaryIO, begin: int, end: int) -> Iterator[tuple[bytes, int, int]]:
-    """The boxes of an MP4 from `begin` to `end`: name, where the inside begins, and where it says it ends."""
-    while begin + 8 <= end:
-        file.seek(begin)
-        header = file.read(16)
-        if len(header) < 8:
-            return
-        size, name = struct.unpack(">I4s", header[:8])
-        inside = begin + 8
-        if size == 1 and len(header) == 16:
-            size, inside = struct.unpack(">Q", header[8:])[0], begin + 16
-        elif size == 0:
-            size = end - begin
-        if begin + size < inside:
-            return
-        yield name, inside, begin + size
-        begin += size
 
 
 def _asf_scheme(file: BinaryIO) -> str | None:

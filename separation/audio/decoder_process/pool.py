@@ -1,0 +1,70 @@
+"""Idle decoder processes, kept for the next file."""
+
+import os
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+
+from separation.audio.decoder_process.process import COMMAND, DecoderProcess
+
+ROOT = Path(__file__).resolve().parents[3]  # the folder that holds the package `separation`
+
+
+def child_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    """What a decoder process gets of this process's `environment`: enough to import, and no credentials."""
+    paths = [str(ROOT), *filter(None, environment.get("PYTHONPATH", "").split(os.pathsep))]
+    kept = {name: environment[name] for name in ("PATH", "LD_LIBRARY_PATH", "HOME") if name in environment}
+    one_thread = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}  # each would take address space
+    return {**kept, **one_thread, "PYTHONPATH": os.pathsep.join(paths), "LC_ALL": "C.UTF-8"}
+
+
+class DecoderPool:
+    """Starts decoder processes as needed and reuses them. Threads may share a pool; a fork gets its own.
+
+    One pool per program is enough. Closing it kills the idle processes; without that they end by themselves
+    after a minute without work, or when this process does. `environment` is the whole environment of the
+    processes, by default `child_environment(os.environ)`.
+    """
+
+    def __init__(self, command: Sequence[str] = COMMAND, environment: Mapping[str, str] | None = None):
+        self._command = command
+        self._environment = child_environment(os.environ) if environment is None else environment
+        self._idle: list[DecoderProcess] = []
+        self._lock = threading.Lock()
+        self._pid = os.getpid()
+        self._closed = False
+
+    def __enter__(self) -> "DecoderPool":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def take(self) -> DecoderProcess:
+        """An idle process, or a new one; the caller gives it back or kills it."""
+        with self._lock:
+            if self._pid != os.getpid():  # after a fork, the idle processes are the parent's
+                self._idle, self._pid = [], os.getpid()
+            while self._idle:
+                process = self._idle.pop()
+                if process.is_running():
+                    return process
+                process.kill()
+        return DecoderProcess(self._command, self._environment)
+
+    def give_back(self, process: DecoderProcess) -> None:
+        with self._lock:
+            if not self._closed:
+                self._idle.append(process)
+                return
+        process.kill()
+
+    def close(self) -> None:
+        with self._lock:
+            self._closed = True
+            idle, self._idle = self._idle, []
+        for process in idle:
+            process.kill()

@@ -1,0 +1,66 @@
+"""Chooses the library that decodes a file, after refusing what its headers alone show to be unusable.
+
+libsndfile reads uncompressed audio, where it can seek to the exact sample, and FLAC, whose damage it reports.
+ffmpeg reads everything else. libsndfile also knows MP3 and Ogg, but silently drops a third of a VBR MP3
+without a Xing header, and all streams but the first of a file with several joined MP3 or Ogg streams.
+"""
+
+import os
+from typing import BinaryIO
+
+import soundfile
+
+from separation.audio.decoders import Decoder, OnProgress, ignore_progress
+from separation.audio.decoders.ffmpeg import FfmpegDecoder
+from separation.audio.decoders.ffmpeg_container import declared_channel_names
+from separation.audio.decoders.libsndfile import LibsndfileDecoder, can_seek_exactly, has_signature
+from separation.audio.headers import drm, mp3, ogg, riff
+from separation.errors import Kind, TrackError, Warn
+
+
+def open_decoder(file: BinaryIO, uri: str, on_progress: OnProgress = ignore_progress) -> Decoder:
+    """The decoder for this file; raises `TrackError` if no library reads it."""
+    size = file.seek(0, os.SEEK_END)
+    if size == 0:
+        raise TrackError(uri, Kind.EMPTY, "an object of 0 bytes")
+    mp3.refuse_lone_tag(file, uri, size)
+    drm.refuse_encrypted(file, uri)
+    end = riff.declared_end(file)
+    if end is not None and end > size:
+        raise TrackError(uri, Kind.TRUNCATED, f"the header declares {end} bytes; the object has {size}")
+    ogg.refuse_truncated(file, uri, size)
+    second = riff.second_file(file, end) if end is not None else None
+    decoder = _decoder(file, uri, on_progress)
+    if second is not None:
+        decoder.warnings.append(
+            Warn.LENGTH.of(f"a second file begins at byte {second} of {size} and is left out")
+        )
+    return decoder
+
+
+def _decoder(file: BinaryIO, uri: str, on_progress: OnProgress) -> Decoder:
+    sound = _open_libsndfile(file, uri)
+    if sound is None or not can_seek_exactly(sound):
+        return FfmpegDecoder(file, uri, on_progress)
+    names = declared_channel_names(file, uri) if sound.channels > 2 else ()
+    return LibsndfileDecoder(sound, names, uri, on_progress)
+
+
+def _open_libsndfile(file: BinaryIO, uri: str) -> soundfile.SoundFile | None:
+    """The file as libsndfile opens it; None if it is for ffmpeg to try."""
+    if not has_signature(file):
+        return None
+    file.seek(0)
+    try:
+        return soundfile.SoundFile(file)
+    except TypeError:  # the file's name ends in .raw, for which soundfile expects headerless data
+        return None
+    except soundfile.LibsndfileError as error:
+        try:
+            FfmpegDecoder(file, uri)  # it knows more codecs inside WAV, and MP3 behind an ID3 tag
+        except TrackError as other:
+            if other.kind in (Kind.UNSUPPORTED, Kind.EMPTY):
+                raise
+            reason = f"libsndfile: {error.error_string or 'damaged header'}"
+            raise TrackError(uri, Kind.BAD_HEADER, reason) from error
+        return None

@@ -1,0 +1,161 @@
+"""ffmpeg, through PyAV: every compressed format but FLAC, and what libsndfile cannot read exactly."""
+
+from collections.abc import Iterator
+from typing import Any, BinaryIO
+
+import av
+import numpy as np
+from av.error import FFmpegError
+
+from separation.audio.decoders import OnProgress, ignore_progress
+from separation.audio.decoders.damage import LOSS_ALLOWED, Damage
+from separation.audio.decoders.ffmpeg_container import (
+    LOSSLESS,
+    format_name,
+    open_container,
+    raise_if_out_of_memory,
+)
+from separation.audio.headers.mp3 import mp3_frames
+from separation.errors import Kind, TrackError, Warn
+
+# Formats whose header counts the samples; others guess from the bit rate.
+COUNTING = {
+    "mov",
+    "asf",
+    "wv",
+    "tta",
+    "ape",
+    "flac",
+    "mpc",
+    "mpc8",
+    "tak",
+    "matroska",
+    "aiff",
+    "caf",
+    "wav",
+    "ogg",
+}
+UNTIMED = {"wav", "w64", "aiff", "au"}  # ffmpeg derives their timestamps from sizes, for ADPCM wrongly
+GAP_S = 0.02  # of timestamps: some containers round them to a millisecond; a lost packet is longer
+
+
+class FfmpegDecoder:
+    """Decodes from the first packet every time: no lossy codec can start at an arbitrary sample.
+
+    Encoder delay and padding are removed by ffmpeg. Rate and channels are those of the first decoded frame:
+    the header of an HE-AAC file states half of each.
+    """
+
+    def __init__(self, file: BinaryIO, uri: str, on_progress: OnProgress = ignore_progress):
+        self._file, self._uri, self._on_progress = file, uri, on_progress
+        self.warnings: list[str] = []
+        with open_container(file, uri) as container:
+            stream = container.streams.audio[0]
+            self.codec: str = stream.codec_context.name
+            damage = Damage()
+            first = next(self._frames(container, damage), None)
+            if first is None and damage.bad_packets:
+                raise TrackError(uri, Kind.CORRUPT, f"none of {damage.packets} packets can be decoded")
+            if first is None:
+                raise TrackError(uri, Kind.EMPTY, f"a file of {format_name(container)} without one sample")
+            self.rate: int = first.sample_rate
+            self.channels: int = first.layout.nb_channels
+            self.channel_names = tuple(channel.name for channel in first.layout.channels)
+            self._end_is_checked = format_name(container) == "ogg"  # headers.ogg has seen its last page
+            self.declared_samples, self.declared_is_exact = self._declared(container)
+
+    def _declared(self, container: "av.container.InputContainer") -> tuple[int | None, bool]:
+        stream, name = container.streams.audio[0], format_name(container)
+        if name == "mp3" and (frames := mp3_frames(self._file)):
+            return frames * (1152 if self.rate >= 32_000 else 576), True
+        seconds = float(stream.duration * stream.time_base) if stream.duration and stream.time_base else None
+        if seconds is None and container.duration and len(container.streams) == 1:
+            seconds = container.duration / av.time_base
+        return None if seconds is None else round(seconds * self.rate), name in COUNTING
+
+    def samples(self, start: int, stop: int | None) -> Iterator[np.ndarray]:
+        position, damage = 0, Damage()
+        with open_container(self._file, self._uri) as container:
+            for frame in self._frames(container, damage):
+                if (frame.sample_rate, frame.layout.nb_channels) != (self.rate, self.channels):
+                    raise TrackError(
+                        self._uri,
+                        Kind.UNSUPPORTED,
+                        f"{self.rate} Hz, {self.channels} channels become {frame.sample_rate} Hz,"
+                        f" {frame.layout.nb_channels} channels at sample {position}",
+                    )
+                self._on_progress()
+                first, position = position, position + frame.samples
+                if position > start:
+                    last = None if stop is None else stop - first
+                    yield planar(frame)[:, max(0, start - first) : last]
+                if stop is not None and position >= stop:
+                    return
+        found = [
+            *damage.warnings(position, self.rate, self.codec, self.codec in LOSSLESS, self._uri),
+            *self._length_warnings(position),
+        ]
+        self.warnings += [warning for warning in found if warning not in self.warnings]
+
+    def _length_warnings(self, samples: int) -> list[str]:
+        """The warning if a whole pass gave more than declared; raises `TrackError` if it gave less."""
+        declared = self.declared_samples if self.declared_is_exact else None
+        if not declared:
+            return []
+        tolerance = declared * LOSS_ALLOWED + self.rate / 10
+        if samples < declared - tolerance:
+            reason = f"the header declares {declared} samples; {samples} can be decoded"
+            raise TrackError(self._uri, Kind.CORRUPT if self._end_is_checked else Kind.TRUNCATED, reason)
+        if samples > declared + tolerance:
+            sentence = (
+                f"the header declares {declared / self.rate:.1f} s; {samples / self.rate:.1f} s decoded"
+            )
+            return [Warn.LENGTH.of(sentence)]
+        return []
+
+    def _frames(self, container: "av.container.InputContainer", damage: Damage) -> Iterator[av.AudioFrame]:
+        expected: float | None = None  # seconds at which the next frame begins
+        stream, timed = container.streams.audio[0], format_name(container) not in UNTIMED
+        for packet in self._packets(container):
+            damage.packets += 1
+            damage.bytes += packet.size
+            try:
+                frames = packet.decode()
+            except FFmpegError as error:
+                raise_if_out_of_memory(error)
+                damage.bad_packets += 1
+                damage.bad_bytes += packet.size
+                continue
+            for frame in frames:
+                if timed and frame.pts is not None and stream.time_base:
+                    begin = float(frame.pts * (frame.time_base or stream.time_base))
+                    if expected is not None and begin - expected > GAP_S:
+                        damage.missing += round((begin - expected) * frame.sample_rate)
+                    expected = begin + frame.samples / frame.sample_rate
+                yield frame
+
+    def _packets(self, container: "av.container.InputContainer") -> Iterator[Any]:
+        try:
+            yield from container.demux(container.streams.audio[0])
+        except FFmpegError as error:
+            raise_if_out_of_memory(error)
+            raise TrackError(
+                self._uri, Kind.CORRUPT, f"damaged {self.codec} data: {_message(error)}"
+            ) from error
+
+
+def _message(error: FFmpegError) -> str:
+    return str(error.strerror or type(error).__name__).lower()
+
+
+def planar(frame: av.AudioFrame) -> np.ndarray:
+    """A frame's samples as (channels, samples) float32; integers are scaled to [-1, 1)."""
+    data = frame.to_ndarray()
+    if not frame.format.is_planar:
+        data = data.reshape(-1, frame.layout.nb_channels).T
+    if data.dtype == np.uint8:
+        data = data.astype(np.int16) - 128
+        return np.asarray(data / np.float32(128), dtype=np.float32)
+    if data.dtype.kind == "i":
+        return np.asarray(data / np.float64(2 ** (8 * data.dtype.itemsize - 1)), dtype=np.float32)
+    return np.asarray(data, dtype=np.float32)

@@ -1,0 +1,23 @@
+"""Ogg: whether the last page is complete. No other header of the format shows that an upload broke off."""
+
+from typing import BinaryIO
+
+from separation.errors import Kind, TrackError
+
+PAGE_HEADER = 27  # bytes; the last one counts the page's segments, whose sizes follow
+PAGE_MOST = 65_307  # bytes of the largest page
+
+
+def refuse_truncated(file: BinaryIO, uri: str, size: int) -> None:
+    """Raises `TrackError(TRUNCATED)` for an Ogg file that ends within a page."""
+    file.seek(0)
+    if file.read(4) != b"OggS":
+        return
+    file.seek(max(0, size - PAGE_MOST))
+    tail = file.read(PAGE_MOST)
+    page = tail[max(0, tail.rfind(b"OggS\0")) :]
+    segments = page[PAGE_HEADER : PAGE_HEADER + page[26]] if len(page) >= PAGE_HEADER else b""
+    declared = PAGE_HEADER + len(segments) + sum(segments)
+    if len(page) < declared:
+        reason = f"its last page declares {declared} bytes; {len(page)} are there"
+        raise TrackError(uri, Kind.TRUNCATED, reason)

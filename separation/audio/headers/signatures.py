@@ -1,0 +1,47 @@
+"""Why no decoder opens a file, judged by its first bytes."""
+
+from typing import BinaryIO
+
+from separation.audio.headers.mp4 import boxes
+from separation.errors import Kind
+
+# Offset, bytes, name. A file that begins like a supported format is damaged; any other is not audio.
+SIGNATURES = (
+    (0, b"OggS", "Ogg"),
+    (0, b"\x1aE\xdf\xa3", "Matroska"),
+    (0, b"0&\xb2u\x8ef\xcf\x11", "ASF"),
+    (0, b"fLaC", "FLAC"),
+    (8, b"WAVE", "WAVE"),
+    (0, b"wvpk", "WavPack"),
+    (0, b"MAC ", "Monkey's Audio"),
+    (0, b"TTA1", "TTA"),
+    (8, b"AIFF", "AIFF"),
+    (8, b"AIFC", "AIFF"),
+    (0, b"caff", "CAF"),
+    (0, b".snd", "AU"),
+    (0, b"ID3", "an ID3 tag"),
+    (0, b"DSD ", "DSF"),
+    (0, b"#!AMR", "AMR"),
+    (0, b"tBaK", "TAK"),
+)
+
+
+def why_unreadable(file: BinaryIO) -> tuple[Kind, str]:
+    """The kind of error, and a sentence, for a file that no decoder opens."""
+    size = file.seek(0, 2)
+    file.seek(0)
+    magic = file.read(16)
+    if magic[4:8] == b"ftyp":
+        names = set()
+        for name, _, end in boxes(file, 0, size):
+            if end > size:
+                reason = f"its box {name.decode('latin-1')} ends at byte {end}; the object has {size}"
+                return Kind.TRUNCATED, reason
+            names.add(name)
+        if b"moov" not in names:
+            return Kind.TRUNCATED, "an MP4 without the index (moov) that is written last"
+        return Kind.BAD_HEADER, "an MP4 whose index no decoder understands"
+    for offset, signature, format_name in SIGNATURES:
+        if magic[offset : offset + len(signature)] == signature:
+            return Kind.BAD_HEADER, f"it begins as {format_name}, but no decoder understands its header"
+    return Kind.NOT_AUDIO, "no decoder knows these bytes"
