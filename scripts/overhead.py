@@ -25,7 +25,7 @@ from jobs.pipeline.output.tables import read_table
 from separation.audio import limits
 from separation.audio.decoder_process.pool import DecoderPool
 from separation.audio.mixes import read_mix
-from separation.audio.stem_files import deliver
+from separation.audio.stem_files import write_stems
 from separation.contract import SAMPLE_RATE
 from separation.local import LocalSeparator
 from separation.options import Options
@@ -68,7 +68,9 @@ def run_bare(tracks: Path, output: Path, models: str, stems: str) -> tuple[float
     audio, pool, clock = 0.0, DecoderPool(), time.perf_counter()
     for path in sorted(path for path in tracks.rglob("*") if path.is_file()):
         mix, _ = read_mix(str(path), limits.DEFAULTS, pool)
-        deliver(separator.separate(mix), str(path.relative_to(tracks)), mix.shape[1], options, str(output))
+        write_stems(
+            separator.separate(mix), str(path.relative_to(tracks)), mix.shape[1], options, str(output)
+        )
         audio += mix.shape[1] / SAMPLE_RATE
     return audio, time.perf_counter() - clock
 

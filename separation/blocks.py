@@ -7,7 +7,7 @@ import numpy as np
 BLOCK = 65_536  # samples: the size in which stitched and measured audio moves on
 
 
-class Reblock:
+class BlockBuffer:
     """Blocks (channels, n) of any size in, blocks (channels, size) out, and one shorter rest.
 
     What sums or encodes block by block gives the same bits only for the same blocks.
@@ -38,7 +38,7 @@ class Reblock:
 
 def reblock(blocks: Iterable[np.ndarray], size: int = BLOCK) -> Iterator[np.ndarray]:
     """The same samples in blocks of `size`, the last one shorter."""
-    blocker = Reblock(size)
+    blocker = BlockBuffer(size)
     for block in blocks:
         yield from blocker.add(block)
     yield from blocker.rest()

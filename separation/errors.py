@@ -18,12 +18,12 @@ from enum import StrEnum
 from separation.store.redact import plain, shown, without_credentials
 
 
-class Kind(StrEnum):
+class ErrorKind(StrEnum):
     """Why a track could not be done; the `error_kind` of the tracks table. README has the same table."""
 
     meaning: str
 
-    def __new__(cls, value: str, meaning: str = "") -> "Kind":
+    def __new__(cls, value: str, meaning: str = "") -> "ErrorKind":
         member = str.__new__(cls, value)
         member._value_, member.meaning = value, meaning
         return member
@@ -46,12 +46,12 @@ class Kind(StrEnum):
     CRASHED = "crashed", "A process died on it, three times, or its decoder gave no samples for 45 s."
 
 
-class Warn(StrEnum):
+class WarningKind(StrEnum):
     """What was unusual about a track that was done; the first word of each of its row's `warnings`."""
 
     meaning: str
 
-    def __new__(cls, value: str, meaning: str = "") -> "Warn":
+    def __new__(cls, value: str, meaning: str = "") -> "WarningKind":
         member = str.__new__(cls, value)
         member._value_, member.meaning = value, meaning
         return member
@@ -61,9 +61,9 @@ class Warn(StrEnum):
     LENGTH = "length", "The decoded length is not the declared one, or bytes follow that are not audio."
     RECOVERED = "recovered", "Damaged places, under 1 % of a lossy file, were left out."
 
-    def of(self, sentence: str) -> str:
+    def warning(self, detail: str) -> str:
         """As it stands in the row."""
-        return f"{self}: {plain(sentence)}"
+        return f"{self}: {plain(detail)}"
 
 
 class SeparationError(Exception):
@@ -71,7 +71,7 @@ class SeparationError(Exception):
 
 
 class TrackError(SeparationError):
-    def __init__(self, uri: str, kind: Kind, reason: str):
+    def __init__(self, uri: str, kind: ErrorKind, reason: str):
         super().__init__(uri, kind, reason)
         self.uri, self.kind, self.reason = uri, kind, reason
 

@@ -11,7 +11,7 @@ from separation.audio import limits
 from separation.audio.decoder_process.pool import DecoderPool
 from separation.audio.limits import Limits
 from separation.audio.mixes import read_mix
-from separation.audio.stem_files import deliver
+from separation.audio.stem_files import write_stems
 from separation.console import LineConsole
 from separation.errors import TrackError, UsageError
 from separation.local import LocalSeparator, default_cache
@@ -55,7 +55,7 @@ def separate_file(
     with Progress(*columns, TimeRemainingColumn(), console=console) as progress:
         task = progress.add_task(shown(name), total=separator.chunks(mix.shape[1]))
         stems = separator.separate(mix, on_chunk=lambda stem: progress.advance(task))
-    files, factor = deliver(stems, name, mix.shape[1], wanted, output)
+    files, factor = write_stems(stems, name, mix.shape[1], wanted, output)
     for file in files:
         console.result(f"{file.uri}  peak {file.peak:.3f}")
     if factor != 1:

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from separation.blocks import BLOCK, Reblock
-from separation.errors import Warn
+from separation.blocks import BLOCK, BlockBuffer
+from separation.errors import WarningKind
 
 EPSILON = 1e-8  # demucs's; keeps the division finite where the two channels cancel
 
@@ -41,7 +41,7 @@ class LevelMeter:
     """
 
     def __init__(self) -> None:
-        self._blocks = Reblock(BLOCK)
+        self._blocks = BlockBuffer(BLOCK)
         self._count = 0
         self._mean = 0.0
         self._squares = 0.0  # sum of (sample - mean)^2 of the mono mix
@@ -86,14 +86,14 @@ def peak(block: np.ndarray) -> float:
     return float(max(block.max(), -block.min())) if block.size else 0.0
 
 
-def flatten(mix: np.ndarray, level: Level) -> np.ndarray:
+def normalize(mix: np.ndarray, level: Level) -> np.ndarray:
     """The mix as the model wants it: (..., samples) float32 of mean 0 and deviation 1."""
     flat: np.ndarray = (mix - np.float32(level.mean)) / level.scale
     return flat
 
 
 def restore(stem: np.ndarray, level: Level) -> np.ndarray:
-    """A stem at the track's own loudness: the inverse of `flatten`, float32.
+    """A stem at the track's own loudness: the inverse of `normalize`, float32.
 
     The stems of a silent track are exactly silent, whatever the model made of it.
     """
@@ -110,9 +110,9 @@ FAINT = 1e-4  # -80 dB: three of sixteen bits
 def warnings(level: Level) -> list[str]:
     """What is unusual about a track's loudness."""
     if level.peak == 0:
-        return [Warn.LEVEL.of("digital silence")]
+        return [WarningKind.LEVEL.warning("digital silence")]
     if level.std <= FAINT * level.peak:
-        return [Warn.LEVEL.of("the mono mix is nothing: the channels cancel, or hold a constant")]
+        return [WarningKind.LEVEL.warning("the mono mix is nothing: the channels cancel, or hold a constant")]
     if not FAINT <= level.peak <= LOUD:
-        return [Warn.LEVEL.of(f"a peak of {level.peak:.3g} of full scale")]
+        return [WarningKind.LEVEL.warning(f"a peak of {level.peak:.3g} of full scale")]
     return []

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import numpy as np
 
-from separation.audio.stem_files import Blocks, Complement
+from separation.audio.stem_files import Blocks, MixMinus
 from separation.blocks import reblock
 from separation.grid import plan_chunks, stride_of
 from separation.models.bag import Bag, fetch, read_bag
 from separation.models.specialist import Specialist
 from separation.options import Options
-from separation.separator import separate, side_by_side
+from separation.separator import parallel_specialists, separate
 
 
 def default_cache() -> Path:
@@ -26,7 +26,7 @@ def default_cache() -> Path:
 
 def load(bag: Bag, stems: Sequence[str], provider: str, threads: int, cache: Path) -> dict[str, Specialist]:
     """A session per stem; those that run in parallel share the CPU `threads`."""
-    each = threads // side_by_side(threads, len(stems))
+    each = threads // parallel_specialists(threads, len(stems))
     return {
         stem: Specialist(
             fetch(bag, stem, cache / "models"),
@@ -51,7 +51,7 @@ class LocalSeparator:
         bag = read_bag(models)
         inferred = options.specialists(bag.stems)
         self._options = options
-        self._at_once = side_by_side(threads, len(inferred))
+        self._parallel = parallel_specialists(threads, len(inferred))
         self.stems = options.outputs(bag.stems)
         self.specialists = load(bag, inferred, provider, threads, cache)
 
@@ -73,10 +73,10 @@ class LocalSeparator:
             self.specialists,
             overlap=self._options.overlap,
             shifts=self._options.grid_shifts,
-            at_once=self._at_once,
+            parallel=self._parallel,
             on_chunk=on_chunk,
         )
         stems: dict[str, Blocks] = dict(stitched)
         if kept := self._options.two_stems:
-            stems[f"no_{kept}"] = Complement(list(reblock([mix])), stitched[kept])
+            stems[f"no_{kept}"] = MixMinus(list(reblock([mix])), stitched[kept])
         return {stem: stems[stem] for stem in self.stems}

@@ -8,7 +8,7 @@ import numpy as np
 
 from separation.contract import OVERLAP
 from separation.grid import Section, cut, plan_sections
-from separation.level import flatten, measure
+from separation.level import measure, normalize
 from separation.overlap_add import StitchedStem, overlap_add
 
 Segments = np.ndarray  # float32 (batch, channels, SEGMENT)
@@ -20,18 +20,18 @@ def separate(
     *,
     overlap: float = OVERLAP,
     shifts: tuple[int, ...] = (0,),
-    at_once: int = 1,
+    parallel: int = 1,
     on_chunk: Callable[[str], None] = lambda stem: None,
 ) -> dict[str, StitchedStem]:
     """Separates `mix`, float32 (channels, samples) at 44.1 kHz, into a stem a specialist.
 
     Gives what `demucs.apply.apply_model` gives for the same models between demucs's own
     normalisation and its undoing (demucs/api.py). `shifts` are those of `draw_shifts`.
-    `at_once` specialists run side by side, each in a thread; `on_chunk` hears the stem's name after each
+    `parallel` specialists run side by side, each in a thread; `on_chunk` hears the stem's name after each
     chunk, from that thread. The first error stops them all after their chunk. A stem is iterated in blocks.
     """
     level = measure(mix)
-    flat = flatten(mix, level)
+    flat = normalize(mix, level)
     whole = mix.shape[1] + max(shifts)  # more chunks than any grid has
     sections = plan_sections(mix.shape[1], whole, overlap, shifts)
     stopped = Event()
@@ -47,7 +47,7 @@ def separate(
         totals = [overlap_add(section, outputs(stem, section)) for section in sections]
         return StitchedStem(sections, totals.__getitem__, level)
 
-    with ThreadPoolExecutor(at_once) as pool:
+    with ThreadPoolExecutor(parallel) as pool:
         futures = {stem: pool.submit(stitched, stem) for stem in specialists}
         try:
             for future in as_completed(futures.values()):
@@ -58,8 +58,8 @@ def separate(
     return {stem: future.result() for stem, future in futures.items()}
 
 
-def side_by_side(threads: int, specialists: int) -> int:
-    """How many specialists to run `at_once`, each with its share of `threads`: a session of many threads
+def parallel_specialists(threads: int, specialists: int) -> int:
+    """How many specialists to run `parallel`, each with its share of `threads`: a session of many threads
     waits for the slowest after every operation."""
     return max(1, min(threads, specialists))
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from separation.audio.headers.drm import ASF_OBJECTS
-from separation.errors import Kind, Warn
+from separation.errors import ErrorKind, WarningKind
 from tests.sounds import encoded, muxed, tone
 
 SECONDS = 2.0
@@ -22,9 +22,9 @@ RATE = 44_100
 class Case:
     name: str
     data: bytes
-    kind: Kind | None = None  # of the error, None if the track is done
+    kind: ErrorKind | None = None  # of the error, None if the track is done
     seconds: float = SECONDS
-    warnings: tuple[Warn, ...] = ()
+    warnings: tuple[WarningKind, ...] = ()
 
 
 def cases() -> list[Case]:
@@ -74,17 +74,21 @@ def whole() -> Iterator[Case]:
 def rates_and_channels() -> Iterator[Case]:
     for rate in (8_000, 11_025, 22_050, 32_000, 44_099, 88_200, 176_400, 192_000):
         yield Case(f"rates/{rate}.flac", encoded(music(rate), rate, "FLAC"))
-    for rate, kind in ((1, Kind.BAD_HEADER), (4_000, Kind.UNSUPPORTED), (384_000, Kind.UNSUPPORTED)):
+    for rate, kind in (
+        (1, ErrorKind.BAD_HEADER),
+        (4_000, ErrorKind.UNSUPPORTED),
+        (384_000, ErrorKind.UNSUPPORTED),
+    ):
         data = encoded(music(), RATE)
         yield Case(f"rates/{rate}.wav", data[:24] + struct.pack("<I", rate) + data[28:], kind)
     for channels in (1, 3, 4, 5, 6, 7, 8, 16):
-        mixed = (Warn.DOWNMIX,) if channels > 2 else ()
+        mixed = (WarningKind.DOWNMIX,) if channels > 2 else ()
         yield Case(f"channels/{channels}.wav", encoded(music(RATE, channels), RATE), warnings=mixed)
         if channels <= 8:
             yield Case(
                 f"channels/{channels}.flac", encoded(music(RATE, channels), RATE, "FLAC"), warnings=mixed
             )
-    yield Case("channels/17.wav", encoded(music(RATE, 17), RATE), Kind.UNSUPPORTED)
+    yield Case("channels/17.wav", encoded(music(RATE, 17), RATE), ErrorKind.UNSUPPORTED)
 
 
 def mp3(samples: np.ndarray | None = None, **more: object) -> bytes:
@@ -101,9 +105,9 @@ def tags() -> Iterator[Case]:
     yield Case("tags/ape behind.mp3", mp3() + b"APETAGEX" + bytes(9_000))
     yield Case("tags/before flac.flac", id3(5_000) + encoded(music(), RATE, "FLAC"))
     yield Case("tags/latin.mp3", mp3() + b"TAGcaf\xe9" + bytes(121))
-    yield Case("tags/alone.mp3", id3(50_000), Kind.NO_AUDIO_STREAM)
-    yield Case("tags/alone with its end.mp3", id3(50_000) + b"TAG" + bytes(125), Kind.NO_AUDIO_STREAM)
-    yield Case("tags/cut.mp3", id3(50_000)[:30_000], Kind.TRUNCATED)
+    yield Case("tags/alone.mp3", id3(50_000), ErrorKind.NO_AUDIO_STREAM)
+    yield Case("tags/alone with its end.mp3", id3(50_000) + b"TAG" + bytes(125), ErrorKind.NO_AUDIO_STREAM)
+    yield Case("tags/cut.mp3", id3(50_000)[:30_000], ErrorKind.TRUNCATED)
     wave = encoded(music(), RATE)
     yield Case("tags/a chunk behind.wav", wave + b"id3 " + struct.pack("<I", 40_000) + bytes(40_000))
 
@@ -112,11 +116,11 @@ def unusual() -> Iterator[Case]:
     loud_and_soft = np.concatenate([music() / 1_000, music()])
     blind = mp3(loud_and_soft, bitrate_mode="VARIABLE").replace(b"Xing", bytes(4))
     yield Case("unusual/vbr without header.mp3", blind, seconds=4)
-    yield Case("unusual/joined.mp3", mp3() * 3, seconds=6.14, warnings=(Warn.LENGTH,))
+    yield Case("unusual/joined.mp3", mp3() * 3, seconds=6.14, warnings=(WarningKind.LENGTH,))
     vorbis = encoded(music(), RATE, "OGG", "VORBIS")
-    yield Case("unusual/chained.ogg", vorbis * 2, seconds=4, warnings=(Warn.LENGTH,))
+    yield Case("unusual/chained.ogg", vorbis * 2, seconds=4, warnings=(WarningKind.LENGTH,))
     wave = encoded(music(), RATE)
-    yield Case("unusual/joined.wav", wave * 2, warnings=(Warn.LENGTH,))
+    yield Case("unusual/joined.wav", wave * 2, warnings=(WarningKind.LENGTH,))
     at = wave.index(b"data") + 4
     for name, size in (("0", bytes(4)), ("most", b"\xff" * 4)):
         yield Case(f"unusual/streamed {name}.wav", wave[:at] + size + wave[at + 4 :])
@@ -124,59 +128,63 @@ def unusual() -> Iterator[Case]:
     flac[21] &= 0xF0
     flac[22:26] = bytes(4)
     yield Case("unusual/streamed.flac", bytes(flac))
-    yield Case("unusual/silent.wav", encoded(music() * 0, RATE), warnings=(Warn.LEVEL,))
+    yield Case("unusual/silent.wav", encoded(music() * 0, RATE), warnings=(WarningKind.LEVEL,))
     yield Case(
         "unusual/cancelling.wav",
         encoded(music()[:, :1] * [1, -1], RATE, "WAV", "FLOAT"),
-        warnings=(Warn.LEVEL,),
+        warnings=(WarningKind.LEVEL,),
     )
     for level in (1e30, 1e4, 1e-6):
         samples = music() * np.float32(level)
         yield Case(
-            f"unusual/peak {level:g}.wav", encoded(samples, RATE, "WAV", "FLOAT"), warnings=(Warn.LEVEL,)
+            f"unusual/peak {level:g}.wav",
+            encoded(samples, RATE, "WAV", "FLOAT"),
+            warnings=(WarningKind.LEVEL,),
         )
     for value in (np.nan, np.inf, -np.inf, 3e38):
         samples = music()
         samples[50_000, 1] = value
-        yield Case(f"unusual/{value}.wav", encoded(samples, RATE, "WAV", "FLOAT"), Kind.NONFINITE)
+        yield Case(f"unusual/{value}.wav", encoded(samples, RATE, "WAV", "FLOAT"), ErrorKind.NONFINITE)
     yield Case("unusual/a wav called.mp3", encoded(music(), RATE))
     yield Case("unusual/an mp3 called.wav", mp3())
-    yield Case("unusual/one sample.wav", encoded(music()[:1], RATE), seconds=0, warnings=(Warn.LEVEL,))
+    yield Case("unusual/one sample.wav", encoded(music()[:1], RATE), seconds=0, warnings=(WarningKind.LEVEL,))
 
 
 def cut() -> Iterator[Case]:
     """Uploads that broke off."""
     for form in ("WAV", "RF64", "W64", "AIFF", "CAF"):
         data = encoded(music(), RATE, form)
-        yield Case(f"cut/{form}.{form.lower()}", data[: len(data) * 2 // 3], Kind.TRUNCATED)
+        yield Case(f"cut/{form}.{form.lower()}", data[: len(data) * 2 // 3], ErrorKind.TRUNCATED)
     flac = encoded(music(), RATE, "FLAC")
-    yield Case("cut/flac.flac", flac[: len(flac) * 2 // 3], Kind.CORRUPT)
-    yield Case("cut/mp3.mp3", mp3()[: len(mp3()) * 2 // 3], Kind.TRUNCATED)
+    yield Case("cut/flac.flac", flac[: len(flac) * 2 // 3], ErrorKind.CORRUPT)
+    yield Case("cut/mp3.mp3", mp3()[: len(mp3()) * 2 // 3], ErrorKind.TRUNCATED)
     for form, codec, kind in (
-        ("mp4", "aac", Kind.TRUNCATED),
-        ("mp4", "alac", Kind.TRUNCATED),
-        ("wv", "wavpack", Kind.CORRUPT),
-        ("tta", "tta", Kind.CORRUPT),
-        ("asf", "wmav2", Kind.TRUNCATED),
-        ("ogg", "libopus", Kind.TRUNCATED),
-        ("matroska", "flac", Kind.TRUNCATED),
+        ("mp4", "aac", ErrorKind.TRUNCATED),
+        ("mp4", "alac", ErrorKind.TRUNCATED),
+        ("wv", "wavpack", ErrorKind.CORRUPT),
+        ("tta", "tta", ErrorKind.CORRUPT),
+        ("asf", "wmav2", ErrorKind.TRUNCATED),
+        ("ogg", "libopus", ErrorKind.TRUNCATED),
+        ("matroska", "flac", ErrorKind.TRUNCATED),
     ):
         rate = 48_000 if codec == "libopus" else RATE
         data = muxed(music(rate), rate, form, codec)
         yield Case(f"cut/{form} {codec}.{form}", data[: len(data) * 2 // 3], kind)
     faststart = muxed(music(), RATE, "mp4", "aac", movflags="faststart")
-    yield Case("cut/index first.m4a", faststart[: len(faststart) * 2 // 3], Kind.TRUNCATED)
+    yield Case("cut/index first.m4a", faststart[: len(faststart) * 2 // 3], ErrorKind.TRUNCATED)
     for name, data in (
         ("wav", encoded(music(), RATE)),
         ("flac", flac),
         ("ogg", encoded(music(), RATE, "OGG", "VORBIS")),
     ):
         yield Case(
-            f"cut/header alone.{name}", data[:20], Kind.TRUNCATED if name == "ogg" else Kind.BAD_HEADER
+            f"cut/header alone.{name}",
+            data[:20],
+            ErrorKind.TRUNCATED if name == "ogg" else ErrorKind.BAD_HEADER,
         )
-    yield Case("cut/nothing.flac", b"", Kind.EMPTY)
-    yield Case("cut/no sample.wav", encoded(music()[:0], RATE), Kind.EMPTY)
-    yield Case("cut/no sample.aiff", encoded(music()[:0], RATE, "AIFF"), Kind.EMPTY)
+    yield Case("cut/nothing.flac", b"", ErrorKind.EMPTY)
+    yield Case("cut/no sample.wav", encoded(music()[:0], RATE), ErrorKind.EMPTY)
+    yield Case("cut/no sample.aiff", encoded(music()[:0], RATE, "AIFF"), ErrorKind.EMPTY)
 
 
 def hit(data: bytes, places: int, size: int) -> bytes:
@@ -189,7 +197,7 @@ def hit(data: bytes, places: int, size: int) -> bytes:
 
 
 def damaged() -> Iterator[Case]:
-    yield Case("damaged/flac.flac", hit(encoded(music(), RATE, "FLAC"), 1, 100), Kind.CORRUPT)
+    yield Case("damaged/flac.flac", hit(encoded(music(), RATE, "FLAC"), 1, 100), ErrorKind.CORRUPT)
     for form, codec in (
         ("mp4", "alac"),
         ("wv", "wavpack"),
@@ -203,15 +211,17 @@ def damaged() -> Iterator[Case]:
     ):
         rate = 48_000 if codec == "libopus" else RATE
         data = hit(muxed(music(rate), rate, form, codec), 3, 3_000)
-        kind = Kind.TRUNCATED if form == "webm" else Kind.CORRUPT  # ffmpeg finds no way back into WebM
+        kind = (
+            ErrorKind.TRUNCATED if form == "webm" else ErrorKind.CORRUPT
+        )  # ffmpeg finds no way back into WebM
         yield Case(f"damaged/{form} {codec}.{form}", data, kind)
     long = tone(RATE, 20 * RATE)
-    yield Case("damaged/mp3.mp3", hit(mp3(long), 5, 5_000), Kind.CORRUPT)
+    yield Case("damaged/mp3.mp3", hit(mp3(long), 5, 5_000), ErrorKind.CORRUPT)
     little = muxed(long, RATE, "mp3", "libmp3lame")
-    yield Case("damaged/a little.mp3", hit(little, 1, 600), seconds=20, warnings=(Warn.RECOVERED,))
+    yield Case("damaged/a little.mp3", hit(little, 1, 600), seconds=20, warnings=(WarningKind.RECOVERED,))
     wave = bytearray(encoded(music(), RATE))
     wave[12:16] = b"xxxx"
-    yield Case("damaged/header.wav", bytes(wave), Kind.BAD_HEADER)
+    yield Case("damaged/header.wav", bytes(wave), ErrorKind.BAD_HEADER)
 
 
 def foreign() -> Iterator[Case]:
@@ -227,9 +237,9 @@ def foreign() -> Iterator[Case]:
         ("playlist.mp3", b"ffconcat version 1.0\nfile '/etc/passwd'\n"),
         ("stream.aac", b"#EXTM3U\n#EXTINF:9\nfile:///etc/passwd\n"),
     ):
-        yield Case(f"foreign/{name}", data, Kind.NOT_AUDIO)
-    yield Case("foreign/video.mp4", video("mp4"), Kind.NO_AUDIO_STREAM)
-    yield Case("foreign/video.mkv", video("matroska"), Kind.NO_AUDIO_STREAM)
+        yield Case(f"foreign/{name}", data, ErrorKind.NOT_AUDIO)
+    yield Case("foreign/video.mp4", video("mp4"), ErrorKind.NO_AUDIO_STREAM)
+    yield Case("foreign/video.mkv", video("matroska"), ErrorKind.NO_AUDIO_STREAM)
 
 
 def video(form: str) -> bytes:
@@ -252,27 +262,27 @@ def video(form: str) -> bytes:
 def encrypted() -> Iterator[Case]:
     m4a = muxed(music(), RATE, "mp4", "aac")
     for entry in (b"drms", b"enca"):
-        yield Case(f"encrypted/{entry.decode()}.m4p", m4a.replace(b"mp4a", entry), Kind.DRM)
-    yield Case("encrypted/book.aax", m4a.replace(b"ftypisom", b"ftypaax "), Kind.DRM)
+        yield Case(f"encrypted/{entry.decode()}.m4p", m4a.replace(b"mp4a", entry), ErrorKind.DRM)
+    yield Case("encrypted/book.aax", m4a.replace(b"ftypisom", b"ftypaax "), ErrorKind.DRM)
     wma = muxed(music(), RATE, "asf", "wmav2")
     size, objects = struct.unpack("<QI", wma[16:28])
     lock = next(iter(ASF_OBJECTS)) + struct.pack("<Q", 24)
     header = wma[:16] + struct.pack("<QI", size + 24, objects + 1) + wma[28:30]
-    yield Case("encrypted/licensed.wma", header + lock + wma[30:], Kind.DRM)
+    yield Case("encrypted/licensed.wma", header + lock + wma[30:], ErrorKind.DRM)
 
 
 def bombs() -> Iterator[Case]:
     """Little files that would become much: each is stopped before it does, or is harmless."""
     wave = encoded(music(), RATE)
-    yield Case("bombs/65535 channels.wav", wave[:22] + b"\xff\xff" + wave[24:], Kind.BAD_HEADER)
-    yield Case("bombs/no channels.wav", wave[:22] + bytes(2) + wave[24:], Kind.BAD_HEADER)
+    yield Case("bombs/65535 channels.wav", wave[:22] + b"\xff\xff" + wave[24:], ErrorKind.BAD_HEADER)
+    yield Case("bombs/no channels.wav", wave[:22] + bytes(2) + wave[24:], ErrorKind.BAD_HEADER)
     at = wave.index(b"data") + 4
     yield Case(
         "bombs/2 GB declared.wav",
         wave[:at] + struct.pack("<I", 2**31 - 9_000) + wave[at + 4 :],
-        Kind.TRUNCATED,
+        ErrorKind.TRUNCATED,
     )
     flac = bytearray(encoded(music(), RATE, "FLAC"))
     flac[21] = flac[21] & 0xF0 | 0x0F
     flac[22:26] = b"\xff" * 4  # 2**36 - 1 samples: eighteen days
-    yield Case("bombs/days declared.flac", bytes(flac), Kind.TOO_LONG)
+    yield Case("bombs/days declared.flac", bytes(flac), ErrorKind.TOO_LONG)

@@ -13,7 +13,7 @@ import jobs.verify.__main__
 import separation.__main__
 from jobs.pipeline import schema
 from jobs.verify.problems import Kind as Problem
-from separation.errors import Kind, Warn
+from separation.errors import ErrorKind, WarningKind
 from separation.program import COMMON_OPTIONS
 
 README = Path("README.md").read_text()
@@ -65,7 +65,7 @@ def test_every_column_is_documented(table: str, columns) -> None:  # type: ignor
     assert set(columns.names) == set(re.findall(r"`([a-z0-9_]+)`", " ".join(first_cells)))
 
 
-@pytest.mark.parametrize(("column", "kinds"), [("error_kind", Kind), ("warnings", Warn)])
+@pytest.mark.parametrize(("column", "kinds"), [("error_kind", ErrorKind), ("warnings", WarningKind)])
 def test_the_table_of_kinds_is_the_code_s(column: str, kinds) -> None:  # type: ignore[no-untyped-def]
     table = README.partition(f"| `{column}` | |\n|---|---|\n")[2].partition("\n\n")[0]
     assert table.splitlines() == [f"| `{kind}` | {kind.meaning} |" for kind in kinds]

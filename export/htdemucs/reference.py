@@ -22,7 +22,7 @@ from export.htdemucs.origin import from_origin
 from separation.audio import limits
 from separation.audio.decoder_process.pool import DecoderPool
 from separation.audio.mixes import read_mix
-from separation.audio.stem_files import deliver
+from separation.audio.stem_files import write_stems
 from separation.contract import SAMPLE_RATE
 from separation.options import Options
 
@@ -60,7 +60,7 @@ def run(spec: dict[str, Any]) -> dict[str, float]:
         audio_s += mix.shape[1] / SAMPLE_RATE
         stems = separate(mix, specialists, spec["overlap"], spec["device"])
         blocks = {stem: [samples] for stem, samples in stems.items()}
-        deliver(blocks, track_id, mix.shape[1], OPTIONS, spec["out"])
+        write_stems(blocks, track_id, mix.shape[1], OPTIONS, spec["out"])
     return {"load_s": load_s, "work_s": time.perf_counter() - clock, "audio_s": audio_s}
 
 

@@ -23,7 +23,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from jobs.pipeline.arrow import Row, failed
 from jobs.pipeline.job import Job
-from separation.errors import Kind, ModelError, TrackError
+from separation.errors import ErrorKind, ModelError, TrackError
 from separation.store.objects import join
 
 TRIES = 3
@@ -156,7 +156,9 @@ def in_error(part: pa.Table, stage: str, died: int) -> pa.Table:
 
 def crashed(uri: str, stage: str, died: int) -> Row:
     """The columns of a row whose track killed `died` processes."""
-    return failed(TrackError(uri, Kind.CRASHED, f"the process died {died} times: at each try to {stage} it"))
+    return failed(
+        TrackError(uri, ErrorKind.CRASHED, f"the process died {died} times: at each try to {stage} it")
+    )
 
 
 def finish(step: Callable[[list[Row], Job], Row], rows: list[Row], job: Job, attempts: Remote) -> Row:

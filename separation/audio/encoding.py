@@ -10,7 +10,7 @@ import numpy as np
 import soundfile
 
 from separation.audio import ogg_serial, wav
-from separation.blocks import BLOCK, Reblock
+from separation.blocks import BLOCK, BlockBuffer
 from separation.contract import CHANNELS, SAMPLE_RATE
 from separation.errors import UsageError
 
@@ -80,7 +80,7 @@ def clip(block: np.ndarray, mode: ClipMode, divisor: float) -> np.ndarray:
 
 
 def _reblocked(blocks: Iterable[np.ndarray], frames: int, path: Path) -> Iterator[np.ndarray]:
-    fixed, seen = Reblock(BLOCK), 0
+    fixed, seen = BlockBuffer(BLOCK), 0
     for block in blocks:
         seen += block.shape[1]
         yield from fixed.add(block)

@@ -8,7 +8,7 @@ import argparse
 from dataclasses import dataclass
 
 from separation.arguments import positive_float
-from separation.errors import Kind, TrackError, UsageError
+from separation.errors import ErrorKind, TrackError, UsageError
 
 RATES = range(8_000, 192_001)  # Hz
 SANE_RATES = range(1_000, 1_000_001)  # a header of 1 Hz makes a billion samples out of a few bytes
@@ -37,7 +37,7 @@ class Limits:
         """Raises `TrackError(TOO_LARGE)` for an object that is not even to be fetched."""
         if size > self.source_bytes:
             reason = f"an object of {size / 1e9:.2f} GB; the limit is {self.source_bytes / 1e9:g} GB"
-            raise TrackError(uri, Kind.TOO_LARGE, reason)
+            raise TrackError(uri, ErrorKind.TOO_LARGE, reason)
 
 
 DEFAULTS = Limits()

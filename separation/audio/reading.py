@@ -15,7 +15,7 @@ from separation.audio.downmix import downmix, gains, layout
 from separation.audio.limits import DEFAULTS, MOST_CHANNELS, RATES, SANE_RATES, Limits
 from separation.audio.resampling import Pieces, resample
 from separation.contract import SAMPLE_RATE
-from separation.errors import Kind, TrackError, Warn
+from separation.errors import ErrorKind, TrackError, WarningKind
 from separation.level import peak
 
 LARGEST_SAMPLE = 1e30  # above this, a sum of squares or a stem may overflow float32
@@ -30,17 +30,17 @@ def open_audio(
     """
     decoder = open_decoder(file, uri, on_progress)
     if decoder.rate not in SANE_RATES:
-        raise TrackError(uri, Kind.BAD_HEADER, f"the header declares {decoder.rate} samples a second")
+        raise TrackError(uri, ErrorKind.BAD_HEADER, f"the header declares {decoder.rate} samples a second")
     if decoder.rate not in RATES:
         reason = f"{decoder.rate} Hz; from {RATES[0]} to {RATES[-1]} Hz can be separated"
-        raise TrackError(uri, Kind.UNSUPPORTED, reason)
+        raise TrackError(uri, ErrorKind.UNSUPPORTED, reason)
     if decoder.channels > MOST_CHANNELS:
         reason = f"{decoder.channels} channels; 1 to {MOST_CHANNELS} can be separated"
-        raise TrackError(uri, Kind.UNSUPPORTED, reason)
+        raise TrackError(uri, ErrorKind.UNSUPPORTED, reason)
     reader = Reader(decoder, uri, limits)
     if decoder.declared_is_exact and reader.duration_s and reader.duration_s > limits.hours * 3600:
         reason = f"the header declares {reader.duration_s / 3600:.2f} h; the limit is {limits.hours:g} h"
-        raise TrackError(uri, Kind.TOO_LONG, reason)
+        raise TrackError(uri, ErrorKind.TOO_LONG, reason)
     return reader
 
 
@@ -65,7 +65,7 @@ class Reader:
         if not self._layout:
             return self._decoder.warnings
         sentence = f"{self.channels} channels ({' '.join(self._layout)}) mixed to stereo"
-        return [Warn.DOWNMIX.of(sentence), *self._decoder.warnings]
+        return [WarningKind.DOWNMIX.warning(sentence), *self._decoder.warnings]
 
     def blocks(self, start: int = 0, stop: int | None = None) -> Iterator[np.ndarray]:
         """Samples [start, stop) of the 44.1 kHz mix in blocks (2, n); fewer if the track ends before.
@@ -79,16 +79,18 @@ class Reader:
                 bad = ~(np.abs(block) <= LARGEST_SAMPLE).all(axis=0)
                 seconds = (position + int(bad.argmax())) / SAMPLE_RATE
                 raise TrackError(
-                    self._uri, Kind.NONFINITE, f"NaN, infinite or too large samples from {seconds:.2f} s on"
+                    self._uri,
+                    ErrorKind.NONFINITE,
+                    f"NaN, infinite or too large samples from {seconds:.2f} s on",
                 )
             if block.shape[1]:
                 position += block.shape[1]
                 if position > limit:
                     reason = f"more than the limit of {self._limits.hours:g} h can be decoded"
-                    raise TrackError(self._uri, Kind.TOO_LONG, reason)
+                    raise TrackError(self._uri, ErrorKind.TOO_LONG, reason)
                 yield block if block.shape[0] == 2 else np.repeat(block, 2, axis=0)
         if position == 0 and stop != 0:
-            raise TrackError(self._uri, Kind.EMPTY, "no samples")
+            raise TrackError(self._uri, ErrorKind.EMPTY, "no samples")
 
     def _range(self, start: int, stop: int | None) -> Iterator[np.ndarray]:
         if self.sample_rate_hz == SAMPLE_RATE:

@@ -35,7 +35,7 @@ class StemFile:
 
 
 @dataclass(frozen=True)
-class Complement:
+class MixMinus:
     """mix minus stem, block by block: what `--two-stems` writes beside the stem."""
 
     mix: Blocks
@@ -46,7 +46,7 @@ class Complement:
             yield mix - stem
 
 
-def deliver(
+def write_stems(
     stems: Mapping[str, Blocks],
     track_id: str,
     length: int,

@@ -60,8 +60,8 @@ class Specialist:
         if wanted and self.provider != wanted:
             raise WrongProvider(stem, wanted, self.provider)
         self._row = _check(str(path), self._session, stem, row_stems)
-        self._one_at_a_time = self._session.on_cpu or self._session.inputs[0].shape[0] == 1
-        self.device = _device(self._session.on_cpu)
+        self._one_at_a_time = self._session.runs_on_cpu or self._session.inputs[0].shape[0] == 1
+        self.device = _device(self._session.runs_on_cpu)
         self.load_s = time.perf_counter() - started
 
     def __call__(self, segments: np.ndarray) -> np.ndarray:
@@ -148,9 +148,9 @@ def _check(uri: str, session: Session, stem: str, row_stems: tuple[str, ...]) ->
     return None
 
 
-def _device(on_cpu: bool) -> str:
+def _device(runs_on_cpu: bool) -> str:
     """The name of the processor or GPU, for the cost tables: "AMD EPYC 9R14", "NVIDIA L4"."""
-    if on_cpu:
+    if runs_on_cpu:
         try:
             lines = Path("/proc/cpuinfo").read_text().splitlines()
         except OSError:

@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from separation.errors import Kind, TrackError
+from separation.errors import ErrorKind, TrackError
 from separation.store.atomic_write import publish
 from separation.store.errors import Replaced, object_errors, store_errors
 from separation.store.filesystems import is_local, local_path
@@ -106,9 +106,9 @@ def _track_errors(uri: str) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError as error:
-        raise TrackError(uri, Kind.MISSING, "no such object") from error
+        raise TrackError(uri, ErrorKind.MISSING, "no such object") from error
     except PermissionError as error:
-        raise TrackError(uri, Kind.DENIED, "the store does not let us read it") from error
+        raise TrackError(uri, ErrorKind.DENIED, "the store does not let us read it") from error
 
 
 def _unlink_unless_locked(path: Path) -> bool:
@@ -130,4 +130,4 @@ def _is_same_file(descriptor: int, path: Path) -> bool:
 
 
 def _changed(uri: str, asked: str, found: str) -> TrackError:
-    return TrackError(uri, Kind.CHANGED, f"its etag is {found} now; it was {asked} when it was probed")
+    return TrackError(uri, ErrorKind.CHANGED, f"its etag is {found} now; it was {asked} when it was probed")

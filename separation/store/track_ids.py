@@ -6,7 +6,7 @@ a store or a file system cannot hold is refused, with its reason, before anythin
 
 from collections.abc import Iterable
 
-from separation.errors import Kind, TrackError
+from separation.errors import ErrorKind, TrackError
 from separation.store.atomic_write import TEMPORARY_NAME_BYTES
 
 S3_KEY_BYTES = 1_024
@@ -19,18 +19,20 @@ def check_track_id(uri: str, track_id: str) -> None:
     steps = track_id.split("/")
     if bad := [step for step in steps if step in ("", ".", "..")]:
         raise TrackError(
-            uri, Kind.BAD_KEY, f"{track_id!r} has the step {bad[0]!r}, which is no folder's name"
+            uri, ErrorKind.BAD_KEY, f"{track_id!r} has the step {bad[0]!r}, which is no folder's name"
         )
     if any(ord(character) < 32 or character == "\x7f" for character in track_id):
-        raise TrackError(uri, Kind.BAD_KEY, f"{track_id!r} holds a control character")
+        raise TrackError(uri, ErrorKind.BAD_KEY, f"{track_id!r} holds a control character")
     if not track_id.isascii():
         try:
             track_id.encode()
         except UnicodeEncodeError as error:
-            raise TrackError(uri, Kind.BAD_KEY, f"{track_id!r} is not Unicode") from error
+            raise TrackError(uri, ErrorKind.BAD_KEY, f"{track_id!r} is not Unicode") from error
     for text in (uri, track_id):
         if "?versionId=" in text:  # s3fs takes it for a version, and the key for what stands before it
-            raise TrackError(uri, Kind.BAD_KEY, f"{text!r} holds ?versionId=, which is no part of a name")
+            raise TrackError(
+                uri, ErrorKind.BAD_KEY, f"{text!r} holds ?versionId=, which is no part of a name"
+            )
 
 
 def check_local(uri: str, path: str) -> None:
@@ -38,17 +40,17 @@ def check_local(uri: str, path: str) -> None:
     longest = max((len(step.encode()) for step in path.split("/")), default=0)
     if longest > LOCAL_NAME_BYTES:
         reason = f"a name of {longest} bytes in {path!r}; a local output takes {LOCAL_NAME_BYTES}"
-        raise TrackError(uri, Kind.BAD_KEY, reason)
+        raise TrackError(uri, ErrorKind.BAD_KEY, reason)
     if (length := len(path.encode()) + TEMPORARY_NAME_BYTES) > LOCAL_PATH_BYTES:
         reason = f"a path of {length} bytes; a local output takes {LOCAL_PATH_BYTES}"
-        raise TrackError(uri, Kind.BAD_KEY, reason)
+        raise TrackError(uri, ErrorKind.BAD_KEY, reason)
 
 
 def check_s3(uri: str, key: str) -> None:
     """Raises `TrackError(BAD_KEY)` for a key that is too long for S3."""
     if (length := len(key.encode())) > S3_KEY_BYTES:
         reason = f"its output would have a key of {length} bytes; S3 takes {S3_KEY_BYTES}"
-        raise TrackError(uri, Kind.BAD_KEY, reason)
+        raise TrackError(uri, ErrorKind.BAD_KEY, reason)
 
 
 def check_output_uris(uri: str, outputs: Iterable[str]) -> None:

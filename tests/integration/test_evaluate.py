@@ -22,7 +22,7 @@ from separation import overlap_add
 from separation.audio import limits
 from separation.audio.decoder_process.pool import DecoderPool
 from separation.audio.mixes import read_mix
-from separation.audio.stem_files import deliver
+from separation.audio.stem_files import write_stems
 from separation.contract import SAMPLE_RATE, STEMS
 from separation.models.bag import fetch, read_bag
 from separation.models.specialist import Specialist
@@ -92,7 +92,7 @@ def separated(bench: Bench, out: Path, change: Callable[[dict[str, Infer]], Mapp
     mix, _ = read_mix(str(bench.mixture), limits.DEFAULTS, DecoderPool())
     stems = separate_mix(mix, change(dict(specialists)))
     options = Options(bits="float", clip_mode="none")
-    deliver(stems, f"test/{bench.mixture.parent.name}/mixture.wav", mix.shape[1], options, str(out))
+    write_stems(stems, f"test/{bench.mixture.parent.name}/mixture.wav", mix.shape[1], options, str(out))
     return out
 
 

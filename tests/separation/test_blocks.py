@@ -1,13 +1,13 @@
 import numpy as np
 import pytest
 
-from separation.blocks import Reblock
+from separation.blocks import BlockBuffer
 
 
 @pytest.mark.parametrize("sizes", [[1] * 25, [25], [10, 10, 5], [0, 3, 22], [9, 11, 5]])
 def test_blocks_come_out_full_and_in_order(sizes: list[int]) -> None:
     audio = np.arange(50, dtype=np.float32).reshape(2, 25)
-    reblock, out, start = Reblock(10), [], 0
+    reblock, out, start = BlockBuffer(10), [], 0
     for size in sizes:
         out += list(reblock.add(audio[:, start : start + size]))
         start += size
@@ -17,6 +17,6 @@ def test_blocks_come_out_full_and_in_order(sizes: list[int]) -> None:
 
 
 def test_no_rest_after_full_blocks() -> None:
-    reblock = Reblock(5)
+    reblock = BlockBuffer(5)
     assert len(list(reblock.add(np.zeros((2, 10), np.float32)))) == 2
     assert list(reblock.rest()) == []

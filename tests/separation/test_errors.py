@@ -3,10 +3,10 @@ import pickle
 import pytest
 
 from separation import errors
-from separation.errors import Kind
+from separation.errors import ErrorKind
 
 EXAMPLES = [
-    errors.TrackError("s3://b/a.mp3", Kind.CORRUPT, "why"),
+    errors.TrackError("s3://b/a.mp3", ErrorKind.CORRUPT, "why"),
     errors.ModelError("models/bag.json", "why"),
     errors.StorageError("s3://b/x", "why"),
     errors.WrongProvider("bass", "CUDA", "CPU"),

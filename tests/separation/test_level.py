@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from separation.level import Level, LevelMeter, flatten, peak, restore
+from separation.level import Level, LevelMeter, normalize, peak, restore
 
 
 def level_of(mix: np.ndarray, block: int | None = None) -> Level:
@@ -42,7 +42,7 @@ def test_a_large_offset_does_not_swallow_a_quiet_signal() -> None:
 def test_restore_is_the_inverse_of_flatten() -> None:
     mix = noise(10_000, offset=0.1)
     level = level_of(mix)
-    flat = flatten(mix, level)
+    flat = normalize(mix, level)
     assert flat.dtype == np.float32
     assert flat.mean() == pytest.approx(0, abs=1e-6)
     assert flat.mean(axis=0).std(ddof=1) == pytest.approx(1, rel=1e-5)
@@ -54,7 +54,7 @@ def test_restore_is_the_inverse_of_flatten() -> None:
 def test_silence_comes_out_silent_whatever_the_model_says() -> None:
     level = level_of(np.zeros((2, 100_000), np.float32))
     assert level == Level(0.0, 0.0, 0.0)
-    assert not flatten(np.zeros((2, 10), np.float32), level).any()
+    assert not normalize(np.zeros((2, 10), np.float32), level).any()
     assert not restore(noise(10), level).any()
 
 
@@ -63,15 +63,15 @@ def test_channels_that_cancel_are_not_taken_for_silence() -> None:
     mix = np.concatenate([left, -left])
     level = level_of(mix)
     assert (level.mean, level.std) == (0.0, 0.0)
-    np.testing.assert_allclose(restore(flatten(mix, level), level), mix, rtol=1e-6)
+    np.testing.assert_allclose(restore(normalize(mix, level), level), mix, rtol=1e-6)
 
 
 def test_one_sample_stays_finite() -> None:
     mix = np.float32([[0.5], [0.25]])
     level = level_of(mix)
     assert level.std == 0.0
-    assert np.isfinite(flatten(mix, level)).all()
-    np.testing.assert_allclose(restore(flatten(mix, level), level), mix)
+    assert np.isfinite(normalize(mix, level)).all()
+    np.testing.assert_allclose(restore(normalize(mix, level), level), mix)
 
 
 def test_an_empty_meter_reads_zero() -> None:

@@ -3,7 +3,7 @@ import pytest
 
 from separation.contract import SEGMENT, STRIDE
 from separation.grid import cut, plan_sections
-from separation.level import flatten, measure
+from separation.level import measure, normalize
 from separation.overlap_add import StitchedStem, overlap_add, window
 from separation.separator import collect, separate
 
@@ -35,7 +35,7 @@ def test_sections_do_not_change_the_bits(overlap: float, shifts: tuple[int, ...]
     mix = noise(1_500_001)
     whole = collect(separate(mix, {"vocals": bend}, overlap=overlap, shifts=shifts)["vocals"])
     level = measure(mix)
-    flat = flatten(mix, level)
+    flat = normalize(mix, level)
     for chunks_per_section in (1, 2, 5):
         sections = plan_sections(mix.shape[1], chunks_per_section, overlap, shifts)
         totals = [overlap_add(s, (bend(cut(flat, chunk)) for chunk in s.chunks)) for s in sections]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from separation.contract import STEMS, STRIDE
-from separation.separator import collect, separate, side_by_side
+from separation.separator import collect, parallel_specialists, separate
 
 MIX = 0.1 * np.random.default_rng(0).standard_normal((2, 3 * STRIDE), dtype=np.float32)
 
@@ -23,8 +23,8 @@ def test_two_at_once_give_the_same_stems() -> None:
         return specialist
 
     alone, beside = (
-        separate(MIX, {stem: of(gain, at_once > 1) for gain, stem in enumerate(STEMS)}, at_once=at_once)
-        for at_once in (1, 2)
+        separate(MIX, {stem: of(gain, parallel > 1) for gain, stem in enumerate(STEMS)}, parallel=parallel)
+        for parallel in (1, 2)
     )
     assert list(alone) == list(beside) == list(STEMS)
     for stem in STEMS:
@@ -44,7 +44,7 @@ def test_the_first_error_is_the_one_that_is_raised_and_ends_the_others() -> None
 
     long = np.zeros((2, 100 * STRIDE), np.float32)
     with pytest.raises(FloatingPointError, match="bass"):
-        separate(long, {"drums": drums, "bass": bass, "other": drums}, at_once=2, on_chunk=heard.append)
+        separate(long, {"drums": drums, "bass": bass, "other": drums}, parallel=2, on_chunk=heard.append)
     assert len(heard) < 100
 
 
@@ -52,4 +52,4 @@ def test_the_first_error_is_the_one_that_is_raised_and_ends_the_others() -> None
     ("threads", "specialists", "expected"), [(1, 4, 1), (2, 4, 2), (8, 4, 4), (8, 1, 1), (0, 4, 1)]
 )
 def test_no_more_run_side_by_side_than_there_are_threads(threads, specialists, expected) -> None:
-    assert side_by_side(threads, specialists) == expected
+    assert parallel_specialists(threads, specialists) == expected

@@ -2,7 +2,7 @@
 
 from jobs.pipeline.arrow import Row
 from jobs.pipeline.job import Job
-from separation.errors import Kind, TrackError
+from separation.errors import ErrorKind, TrackError
 from separation.store.objects import join
 from separation.store.track_ids import check_output_uris, check_track_id
 
@@ -23,7 +23,7 @@ def check_key(track: Row, job: Job) -> None:
     """Raises `TrackError(BAD_KEY)` for a track that the catalogue refused, or whose id is no path."""
     uri, track_id = track["uri"], track["track_id"]
     if track.get("error"):
-        raise TrackError(uri, Kind.BAD_KEY, track["error"])
+        raise TrackError(uri, ErrorKind.BAD_KEY, track["error"])
     check_track_id(uri, track_id)
     stems = [
         join(job.output, f"stems/{job.options.path(track_id, stem)}")

@@ -20,7 +20,7 @@ from jobs.pipeline.stages.slots import Gate
 from jobs.pipeline.stages.sources import open_source, sources
 from separation.errors import TrackError
 from separation.grid import context, cut
-from separation.level import LevelMeter, flatten, warnings
+from separation.level import LevelMeter, normalize, warnings
 from separation.models.bag import fetch
 from separation.models.specialist import Specialist
 
@@ -87,7 +87,7 @@ def _segments(row: Row, job: Job) -> list[np.ndarray]:
     start, stop = context(section.chunks, row["length"])
     with open_source(row["uri"], row["source_etag"], job) as reader:
         mix = np.concatenate(list(reader.blocks(start, stop)), axis=1)
-    flat = flatten(mix, level_of(row))
+    flat = normalize(mix, level_of(row))
     return [cut(flat, chunk, start) for chunk in section.chunks]
 
 

@@ -16,8 +16,8 @@ from jobs.pipeline.arrow import Row, failed, level_of, sections_of, unpack
 from jobs.pipeline.job import Job
 from jobs.pipeline.output.paths import part
 from jobs.pipeline.stages.sources import SourceMix
-from separation.audio.stem_files import Blocks, Complement, deliver
-from separation.errors import Kind, StorageError, TrackError
+from separation.audio.stem_files import Blocks, MixMinus, write_stems
+from separation.errors import ErrorKind, StorageError, TrackError
 from separation.overlap_add import StitchedStem, overlap_add
 from separation.store.objects import join, put_bytes, read_bytes, remove
 
@@ -108,9 +108,9 @@ def _write(row: Row, load: Load, job: Job) -> Row:
 
     blocks: dict[str, Blocks] = {stem: stitched(stem) for stem in job.stems}
     if two := job.options.two_stems:
-        blocks[f"no_{two}"] = Complement(SourceMix(row["uri"], row["source_etag"], job), blocks[two])
+        blocks[f"no_{two}"] = MixMinus(SourceMix(row["uri"], row["source_etag"], job), blocks[two])
     try:
-        files, factor = deliver(
+        files, factor = write_stems(
             blocks,
             row["track_id"],
             row["length"],
@@ -124,7 +124,7 @@ def _write(row: Row, load: Load, job: Job) -> Row:
         if not isinstance(error.__cause__, NotADirectoryError | IsADirectoryError | FileExistsError):
             raise
         reason = "on this output, another track's file and this one's folder have the same path"
-        return row | failed(TrackError(row["uri"], Kind.BAD_KEY, reason))
+        return row | failed(TrackError(row["uri"], ErrorKind.BAD_KEY, reason))
     runs = {run["stem"]: run for run in row["stems"]}
     written = [
         {

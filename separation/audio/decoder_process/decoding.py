@@ -12,7 +12,7 @@ from separation.audio.decoder_process.pool import DecoderPool
 from separation.audio.decoder_process.process import DecoderProcess, ProcessDied, ProcessStalled
 from separation.audio.limits import DEFAULTS, Limits
 from separation.contract import CHANNELS
-from separation.errors import Kind, TrackError
+from separation.errors import ErrorKind, TrackError
 
 TRIES = 3  # deaths in a row, without a sample between them, until a track is given up
 
@@ -94,22 +94,22 @@ class Decoding:
         kind, payload = process.answer(self._limits.silence_s)
         if kind == Answer.ERROR:
             error, reason = json.loads(payload)
-            raise TrackError(self._uri, Kind(error), reason)
+            raise TrackError(self._uri, ErrorKind(error), reason)
         assert kind in (Answer.OPENED, Answer.BLOCK, Answer.END)
         return kind, payload
 
     def _raise_unless_retryable(self, error: ProcessDied | ProcessStalled) -> None:
         """Counts a death; raises `TrackError(CRASHED)` for a stall and for the last of TRIES deaths."""
         if isinstance(error, ProcessStalled):
-            raise TrackError(self._uri, Kind.CRASHED, f"its decoder stalled: {error}") from error
+            raise TrackError(self._uri, ErrorKind.CRASHED, f"its decoder stalled: {error}") from error
         self._deaths += 1
         if self._deaths == TRIES:
-            raise TrackError(self._uri, Kind.CRASHED, f"{error}, {TRIES} times") from error
+            raise TrackError(self._uri, ErrorKind.CRASHED, f"{error}, {TRIES} times") from error
 
 
 def _is_reusable(process: DecoderProcess, error: BaseException) -> bool:
     """Whether the process can take another request after `error`; kills it otherwise."""
-    if isinstance(error, TrackError) and error.kind != Kind.TOO_LARGE:
+    if isinstance(error, TrackError) and error.kind != ErrorKind.TOO_LARGE:
         return True  # the process reported this error itself, and waits
     process.kill()
     return False

@@ -35,7 +35,7 @@ from separation.audio.decoder_process.messages import (
 )
 from separation.audio.reading import Reader, open_audio
 from separation.blocks import reblock
-from separation.errors import Kind, TrackError
+from separation.errors import ErrorKind, TrackError
 from separation.store.redact import plain
 
 IDLE_S = 60.0  # without a request, after which the process ends
@@ -124,14 +124,14 @@ class Server:
         except MemoryError:
             self._close()
             limit = resource.getrlimit(resource.RLIMIT_AS)[0]
-            self._fail(Kind.TOO_LARGE, f"decoding it takes more than {limit / 1e9:g} GB of memory")
+            self._fail(ErrorKind.TOO_LARGE, f"decoding it takes more than {limit / 1e9:g} GB of memory")
             raise
         except TrackError as error:
             self._fail(error.kind, error.reason)
         except ConnectionError:
             raise
         except Exception as error:  # a library raised something undocumented
-            self._fail(Kind.CORRUPT, f"its decoder stopped: {type(error).__name__}: {error}")
+            self._fail(ErrorKind.CORRUPT, f"its decoder stopped: {type(error).__name__}: {error}")
 
     def _open(self, request: Open) -> Opened:
         assert self._file is not None
@@ -147,7 +147,7 @@ class Server:
         # ffmpeg gives 20 ms at a time; a message for each would cost more
         return reblock(self._reader.blocks(request.start, request.stop))
 
-    def _fail(self, kind: Kind, reason: str) -> None:
+    def _fail(self, kind: ErrorKind, reason: str) -> None:
         if self._reader is None:
             self._close()  # the file was not opened: the next request is the next file
         self.send(Answer.ERROR, json.dumps([kind, plain(reason)]).encode())

@@ -15,25 +15,25 @@ from separation.audio.decoders.ffmpeg import FfmpegDecoder
 from separation.audio.decoders.ffmpeg_container import declared_channel_names
 from separation.audio.decoders.libsndfile import LibsndfileDecoder, can_seek_exactly, has_signature
 from separation.audio.headers import drm, mp3, ogg, riff
-from separation.errors import Kind, TrackError, Warn
+from separation.errors import ErrorKind, TrackError, WarningKind
 
 
 def open_decoder(file: BinaryIO, uri: str, on_progress: OnProgress = ignore_progress) -> Decoder:
     """The decoder for this file; raises `TrackError` if no library reads it."""
     size = file.seek(0, os.SEEK_END)
     if size == 0:
-        raise TrackError(uri, Kind.EMPTY, "an object of 0 bytes")
+        raise TrackError(uri, ErrorKind.EMPTY, "an object of 0 bytes")
     mp3.refuse_lone_tag(file, uri, size)
     drm.refuse_encrypted(file, uri)
     end = riff.declared_end(file)
     if end is not None and end > size:
-        raise TrackError(uri, Kind.TRUNCATED, f"the header declares {end} bytes; the object has {size}")
+        raise TrackError(uri, ErrorKind.TRUNCATED, f"the header declares {end} bytes; the object has {size}")
     ogg.refuse_truncated(file, uri, size)
     second = riff.second_file(file, end) if end is not None else None
     decoder = _decoder(file, uri, on_progress)
     if second is not None:
         decoder.warnings.append(
-            Warn.LENGTH.of(f"a second file begins at byte {second} of {size} and is left out")
+            WarningKind.LENGTH.warning(f"a second file begins at byte {second} of {size} and is left out")
         )
     return decoder
 
@@ -59,8 +59,8 @@ def _open_libsndfile(file: BinaryIO, uri: str) -> soundfile.SoundFile | None:
         try:
             FfmpegDecoder(file, uri)  # it knows more codecs inside WAV, and MP3 behind an ID3 tag
         except TrackError as other:
-            if other.kind in (Kind.UNSUPPORTED, Kind.EMPTY):
+            if other.kind in (ErrorKind.UNSUPPORTED, ErrorKind.EMPTY):
                 raise
             reason = f"libsndfile: {error.error_string or 'damaged header'}"
-            raise TrackError(uri, Kind.BAD_HEADER, reason) from error
+            raise TrackError(uri, ErrorKind.BAD_HEADER, reason) from error
         return None

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from separation.errors import Kind, TrackError, Warn
+from separation.errors import ErrorKind, TrackError, WarningKind
 
 # Share of a lossy file that may be damaged: 1 % passes, e.g. a tag mistaken for the last packet.
 LOSS_ALLOWED = 0.01
@@ -31,5 +31,5 @@ class Damage:
         )
         allowed = 0.0 if is_lossless else LOSS_ALLOWED
         if share > allowed and (self.missing or self.bad_packets > 1 or is_lossless):
-            raise TrackError(uri, Kind.CORRUPT, f"damaged {codec} data: {found}")
-        return [Warn.RECOVERED.of(f"{found} and left out")] if share else []
+            raise TrackError(uri, ErrorKind.CORRUPT, f"damaged {codec} data: {found}")
+        return [WarningKind.RECOVERED.warning(f"{found} and left out")] if share else []

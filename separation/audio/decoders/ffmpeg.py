@@ -16,7 +16,7 @@ from separation.audio.decoders.ffmpeg_container import (
     raise_if_out_of_memory,
 )
 from separation.audio.headers.mp3 import mp3_frames
-from separation.errors import Kind, TrackError, Warn
+from separation.errors import ErrorKind, TrackError, WarningKind
 
 # Formats whose header counts the samples; others guess from the bit rate.
 COUNTING = {
@@ -55,9 +55,11 @@ class FfmpegDecoder:
             damage = Damage()
             first = next(self._frames(container, damage), None)
             if first is None and damage.bad_packets:
-                raise TrackError(uri, Kind.CORRUPT, f"none of {damage.packets} packets can be decoded")
+                raise TrackError(uri, ErrorKind.CORRUPT, f"none of {damage.packets} packets can be decoded")
             if first is None:
-                raise TrackError(uri, Kind.EMPTY, f"a file of {format_name(container)} without one sample")
+                raise TrackError(
+                    uri, ErrorKind.EMPTY, f"a file of {format_name(container)} without one sample"
+                )
             self.rate: int = first.sample_rate
             self.channels: int = first.layout.nb_channels
             self.channel_names = tuple(channel.name for channel in first.layout.channels)
@@ -80,7 +82,7 @@ class FfmpegDecoder:
                 if (frame.sample_rate, frame.layout.nb_channels) != (self.rate, self.channels):
                     raise TrackError(
                         self._uri,
-                        Kind.UNSUPPORTED,
+                        ErrorKind.UNSUPPORTED,
                         f"{self.rate} Hz, {self.channels} channels become {frame.sample_rate} Hz,"
                         f" {frame.layout.nb_channels} channels at sample {position}",
                     )
@@ -105,12 +107,14 @@ class FfmpegDecoder:
         tolerance = declared * LOSS_ALLOWED + self.rate / 10
         if samples < declared - tolerance:
             reason = f"the header declares {declared} samples; {samples} can be decoded"
-            raise TrackError(self._uri, Kind.CORRUPT if self._end_is_checked else Kind.TRUNCATED, reason)
+            raise TrackError(
+                self._uri, ErrorKind.CORRUPT if self._end_is_checked else ErrorKind.TRUNCATED, reason
+            )
         if samples > declared + tolerance:
             sentence = (
                 f"the header declares {declared / self.rate:.1f} s; {samples / self.rate:.1f} s decoded"
             )
-            return [Warn.LENGTH.of(sentence)]
+            return [WarningKind.LENGTH.warning(sentence)]
         return []
 
     def _frames(self, container: "av.container.InputContainer", damage: Damage) -> Iterator[av.AudioFrame]:
@@ -140,7 +144,7 @@ class FfmpegDecoder:
         except FFmpegError as error:
             raise_if_out_of_memory(error)
             raise TrackError(
-                self._uri, Kind.CORRUPT, f"damaged {self.codec} data: {_message(error)}"
+                self._uri, ErrorKind.CORRUPT, f"damaged {self.codec} data: {_message(error)}"
             ) from error
 
 

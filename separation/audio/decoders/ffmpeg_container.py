@@ -11,7 +11,7 @@ import av
 from av.error import FFmpegError
 
 from separation.audio.headers.signatures import why_unreadable
-from separation.errors import Kind, TrackError
+from separation.errors import ErrorKind, TrackError
 
 FORMATS = (
     "aac,ac3,aiff,amr,ape,asf,au,caf,dsf,dts,eac3,flac,iff,matroska,mov,mp3,mpc,mpc8,ogg,tak,tta,w64,wav,wv"
@@ -43,9 +43,9 @@ def open_container(file: BinaryIO, uri: str) -> "av.container.InputContainer":
         name = format_name(container)
         container.close()
         if not streams:
-            raise TrackError(uri, Kind.NO_AUDIO_STREAM, f"{name} without an audio stream")
+            raise TrackError(uri, ErrorKind.NO_AUDIO_STREAM, f"{name} without an audio stream")
         codec = context.name if context is not None else "unknown"
-        raise TrackError(uri, Kind.UNSUPPORTED, f"{name} with the unsupported codec {codec}")
+        raise TrackError(uri, ErrorKind.UNSUPPORTED, f"{name} with the unsupported codec {codec}")
     context.thread_count = 1
     if context.name in LOSSLESS:
         context.options = {"err_detect": "crccheck+explode"}  # else ffmpeg silently drops a damaged frame

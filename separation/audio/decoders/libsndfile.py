@@ -7,7 +7,7 @@ import numpy as np
 import soundfile
 
 from separation.audio.decoders import OnProgress
-from separation.errors import Kind, TrackError
+from separation.errors import ErrorKind, TrackError
 
 READ_SAMPLES = 65_536
 SEEKABLE_SUBTYPES = {
@@ -65,7 +65,7 @@ class LibsndfileDecoder:
                 if not len(block):
                     raise TrackError(
                         self._uri,
-                        Kind.TRUNCATED,
+                        ErrorKind.TRUNCATED,
                         f"the data ends at sample {position}; the header declares {self._sound.frames}",
                     )
                 position += len(block)
@@ -74,6 +74,6 @@ class LibsndfileDecoder:
         except soundfile.LibsndfileError as error:
             raise TrackError(
                 self._uri,
-                Kind.CORRUPT,
+                ErrorKind.CORRUPT,
                 f"damaged {self.codec} data after sample {position} of {self._sound.frames}",
             ) from error

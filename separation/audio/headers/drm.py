@@ -8,7 +8,7 @@ from typing import BinaryIO
 from uuid import UUID
 
 from separation.audio.headers.mp4 import boxes, inside
-from separation.errors import Kind, TrackError
+from separation.errors import ErrorKind, TrackError
 
 MP4_ENTRIES = {b"drms": "FairPlay", b"enca": "Common Encryption", b"aavd": "Audible"}  # instead of mp4a
 MP4_PATH = (b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stsd")
@@ -30,7 +30,7 @@ def refuse_encrypted(file: BinaryIO, uri: str) -> None:
     elif magic == ASF_HEADER:
         scheme = _asf_scheme(file)
     if scheme:
-        raise TrackError(uri, Kind.DRM, f"encrypted ({scheme})")
+        raise TrackError(uri, ErrorKind.DRM, f"encrypted ({scheme})")
 
 
 def _mp4_scheme(file: BinaryIO) -> str | None:

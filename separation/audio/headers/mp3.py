@@ -3,7 +3,7 @@
 import re
 from typing import BinaryIO
 
-from separation.errors import Kind, TrackError
+from separation.errors import ErrorKind, TrackError
 
 ID3V1_BYTES = 128
 
@@ -35,6 +35,6 @@ def refuse_lone_tag(file: BinaryIO, uri: str, size: int) -> None:
     """Raises `TrackError` for a file that is only a tag (often a cover picture) with no audio after it."""
     end = id3_end(file)
     if end > size:
-        raise TrackError(uri, Kind.TRUNCATED, f"its tag declares {end} bytes; the object has {size}")
+        raise TrackError(uri, ErrorKind.TRUNCATED, f"its tag declares {end} bytes; the object has {size}")
     if end and size - end <= ID3V1_BYTES:
-        raise TrackError(uri, Kind.NO_AUDIO_STREAM, f"a tag of {end} bytes and no audio after it")
+        raise TrackError(uri, ErrorKind.NO_AUDIO_STREAM, f"a tag of {end} bytes and no audio after it")

@@ -2,7 +2,7 @@
 
 from typing import BinaryIO
 
-from separation.errors import Kind, TrackError
+from separation.errors import ErrorKind, TrackError
 
 PAGE_HEADER = 27  # bytes; the last one counts the page's segments, whose sizes follow
 PAGE_MOST = 65_307  # bytes of the largest page
@@ -20,4 +20,4 @@ def refuse_truncated(file: BinaryIO, uri: str, size: int) -> None:
     declared = PAGE_HEADER + len(segments) + sum(segments)
     if len(page) < declared:
         reason = f"its last page declares {declared} bytes; {len(page)} are there"
-        raise TrackError(uri, Kind.TRUNCATED, reason)
+        raise TrackError(uri, ErrorKind.TRUNCATED, reason)

@@ -3,7 +3,7 @@
 from typing import BinaryIO
 
 from separation.audio.headers.mp4 import boxes
-from separation.errors import Kind
+from separation.errors import ErrorKind
 
 # Offset, bytes, name. A file that begins like a supported format is damaged; any other is not audio.
 SIGNATURES = (
@@ -26,7 +26,7 @@ SIGNATURES = (
 )
 
 
-def why_unreadable(file: BinaryIO) -> tuple[Kind, str]:
+def why_unreadable(file: BinaryIO) -> tuple[ErrorKind, str]:
     """The kind of error, and a sentence, for a file that no decoder opens."""
     size = file.seek(0, 2)
     file.seek(0)
@@ -36,12 +36,12 @@ def why_unreadable(file: BinaryIO) -> tuple[Kind, str]:
         for name, _, end in boxes(file, 0, size):
             if end > size:
                 reason = f"its box {name.decode('latin-1')} ends at byte {end}; the object has {size}"
-                return Kind.TRUNCATED, reason
+                return ErrorKind.TRUNCATED, reason
             names.add(name)
         if b"moov" not in names:
-            return Kind.TRUNCATED, "an MP4 without the index (moov) that is written last"
-        return Kind.BAD_HEADER, "an MP4 whose index no decoder understands"
+            return ErrorKind.TRUNCATED, "an MP4 without the index (moov) that is written last"
+        return ErrorKind.BAD_HEADER, "an MP4 whose index no decoder understands"
     for offset, signature, format_name in SIGNATURES:
         if magic[offset : offset + len(signature)] == signature:
-            return Kind.BAD_HEADER, f"it begins as {format_name}, but no decoder understands its header"
-    return Kind.NOT_AUDIO, "no decoder knows these bytes"
+            return ErrorKind.BAD_HEADER, f"it begins as {format_name}, but no decoder understands its header"
+    return ErrorKind.NOT_AUDIO, "no decoder knows these bytes"

@@ -10,7 +10,7 @@ FLOAT32 = "float32"
 
 
 @dataclass(frozen=True, slots=True)
-class Value:
+class TensorSpec:
     """A graph's input or output; an axis of free size is its name, or "?" where it has none."""
 
     name: str
@@ -36,12 +36,12 @@ class Settings:
 
 
 class Session(Protocol):
-    """A loaded graph; `provider` and `on_cpu` are read back from the engine, not what was asked for."""
+    """A loaded graph; `provider` and `runs_on_cpu` are read back from the engine, not what was asked for."""
 
     provider: str
-    on_cpu: bool
-    inputs: list[Value]
-    outputs: list[Value]
+    runs_on_cpu: bool
+    inputs: list[TensorSpec]
+    outputs: list[TensorSpec]
 
     def run(self, segments: np.ndarray) -> np.ndarray:
         """The first output for the first input; the array is the caller's own."""

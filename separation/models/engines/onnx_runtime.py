@@ -9,7 +9,7 @@ import onnxruntime
 
 from separation.errors import ModelError
 from separation.models import graph_cache
-from separation.models.engines import FLOAT32, Settings, Value
+from separation.models.engines import FLOAT32, Settings, TensorSpec
 
 CPU, CUDA, TENSORRT = "CPUExecutionProvider", "CUDAExecutionProvider", "TensorrtExecutionProvider"
 KINDS = {"tensor(float)": FLOAT32}
@@ -33,7 +33,7 @@ class OnnxRuntimeSession:
         except Exception as error:  # onnxruntime's exceptions share no base and do not pickle
             raise ModelError(uri, f"onnxruntime refuses it: {error}") from None
         self.provider: str = self._session.get_providers()[0]
-        self.on_cpu = self.provider == CPU
+        self.runs_on_cpu = self.provider == CPU
         self.inputs = [_value(each) for each in self._session.get_inputs()]
         self.outputs = [_value(each) for each in self._session.get_outputs()]
 
@@ -91,6 +91,6 @@ def _options(providers: list[str], settings: Settings, form: str = "ONNX") -> An
     return options
 
 
-def _value(value: Any) -> Value:
+def _value(value: Any) -> TensorSpec:
     shape = tuple("?" if size is None else size for size in value.shape)
-    return Value(value.name, KINDS.get(value.type, value.type), shape)
+    return TensorSpec(value.name, KINDS.get(value.type, value.type), shape)

@@ -8,7 +8,7 @@ import openvino
 
 from separation.errors import ModelError, UsageError
 from separation.models import graph_cache
-from separation.models.engines import FLOAT32, Settings, Value
+from separation.models.engines import FLOAT32, Settings, TensorSpec
 
 CPU = "CPU"
 FREE = "?"
@@ -19,7 +19,7 @@ AMX = "amx_bf16"  # as Linux writes the instruction set among a processor's flag
 class OpenVinoSession:
     """`precision` is that of the arithmetic, "f32" or "bf16"; bf16 needs a processor with AMX."""
 
-    on_cpu = True
+    runs_on_cpu = True
 
     def __init__(self, graph: bytes, uri: str, precision: str, settings: Settings):
         if precision == "bf16" and AMX not in graph_cache.processor().split():
@@ -72,7 +72,7 @@ def _compile(core: Any, graph: bytes, precision: str, settings: Settings) -> Any
     return compiled
 
 
-def _value(value: Any) -> Value:
+def _value(value: Any) -> TensorSpec:
     sizes = [FREE if size.is_dynamic else size.get_length() for size in value.partial_shape]
     kind = value.element_type.get_type_name()
-    return Value(value.any_name, FLOAT32 if kind == "f32" else kind, tuple(sizes))
+    return TensorSpec(value.any_name, FLOAT32 if kind == "f32" else kind, tuple(sizes))

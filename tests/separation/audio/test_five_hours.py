@@ -11,7 +11,7 @@ import soundfile
 from separation.audio.decoder_process.decoding import open_decoding
 from separation.audio.decoder_process.pool import DecoderPool
 from separation.audio.limits import DEFAULTS
-from separation.errors import Kind, TrackError
+from separation.errors import ErrorKind, TrackError
 from separation.level import LevelMeter
 
 HOURS = 5
@@ -59,7 +59,7 @@ def test_five_hours_are_decoded_or_refused_in_bounded_memory(
         ):
             for _ in decoding.blocks():
                 pass
-        assert caught.value.kind == Kind.TOO_LONG
+        assert caught.value.kind == ErrorKind.TOO_LONG
     (child,) = pool._idle
     assert peak_bytes(child.pid) < PEAK_BYTES
     child.kill()

@@ -11,7 +11,7 @@ import pytest
 from separation.audio.limits import Limits
 from separation.audio.reading import open_audio
 from separation.contract import SAMPLE_RATE
-from separation.errors import Kind, TrackError, UsageError
+from separation.errors import ErrorKind, TrackError, UsageError
 from tests.sounds import URI, encoded, muxed, noise, read, tone
 
 
@@ -29,16 +29,16 @@ def test_a_local_file_called_raw_is_judged_by_its_bytes(tmp_path: Path) -> None:
     path.write_bytes(b"no header" * 1_000)
     with path.open("rb") as file, pytest.raises(TrackError) as caught:
         open_audio(file, URI)
-    assert caught.value.kind == Kind.NOT_AUDIO
+    assert caught.value.kind == ErrorKind.NOT_AUDIO
 
 
 def test_an_object_of_no_bytes_is_empty() -> None:
-    assert failure(b"").kind == Kind.EMPTY
+    assert failure(b"").kind == ErrorKind.EMPTY
 
 
 @pytest.mark.parametrize("format", ["WAV", "AIFF"])
 def test_a_header_without_samples_is_empty(format: str) -> None:
-    assert failure(encoded(noise(SAMPLE_RATE, 0), SAMPLE_RATE, format)).kind == Kind.EMPTY
+    assert failure(encoded(noise(SAMPLE_RATE, 0), SAMPLE_RATE, format)).kind == ErrorKind.EMPTY
 
 
 @pytest.mark.parametrize(
@@ -53,7 +53,7 @@ def test_a_header_without_samples_is_empty(format: str) -> None:
     ids=["text", "zeros", "jpeg", "webp", "pdf"],
 )
 def test_other_files_are_not_audio(data: bytes) -> None:
-    assert failure(data).kind == Kind.NOT_AUDIO
+    assert failure(data).kind == ErrorKind.NOT_AUDIO
 
 
 def test_a_playlist_opens_no_other_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -62,25 +62,25 @@ def test_a_playlist_opens_no_other_file(tmp_path: Path, monkeypatch: pytest.Monk
     playlist = b"ffconcat version 1.0\nfile 'secret.wav'\n"
     with av.open(io.BytesIO(playlist)) as container:  # what ffmpeg does when it is let
         assert sum(frame.samples for frame in container.decode(audio=0)) == 1_000
-    assert failure(playlist).kind == Kind.NOT_AUDIO
-    assert failure(b"#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9\nsecret.wav\n").kind == Kind.NOT_AUDIO
+    assert failure(playlist).kind == ErrorKind.NOT_AUDIO
+    assert failure(b"#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9\nsecret.wav\n").kind == ErrorKind.NOT_AUDIO
 
 
 @pytest.mark.parametrize("format", ["WAV", "RF64", "W64", "AIFF", "CAF"])
 def test_an_upload_that_broke_off_is_truncated(format: str) -> None:
     error = failure(encoded(noise(SAMPLE_RATE, 70_000), SAMPLE_RATE, format)[:-5_000])
-    assert error.kind == Kind.TRUNCATED
+    assert error.kind == ErrorKind.TRUNCATED
     assert "declares" in error.reason
 
 
 def test_a_counted_mp3_that_broke_off_is_truncated() -> None:
     data = encoded(tone(SAMPLE_RATE, 300_000), SAMPLE_RATE, "MP3", "MPEG_LAYER_III")
-    assert failure(data[: len(data) * 2 // 3]).kind == Kind.TRUNCATED
+    assert failure(data[: len(data) * 2 // 3]).kind == ErrorKind.TRUNCATED
 
 
 def test_an_m4a_that_broke_off_is_truncated() -> None:
     data = muxed(tone(SAMPLE_RATE, 300_000), SAMPLE_RATE, "mp4", "aac", movflags="faststart")
-    assert failure(data[: len(data) * 2 // 3]).kind == Kind.TRUNCATED
+    assert failure(data[: len(data) * 2 // 3]).kind == ErrorKind.TRUNCATED
 
 
 @pytest.mark.parametrize("damage", ["cut", "overwritten"])
@@ -90,7 +90,7 @@ def test_a_damaged_flac_is_corrupt(damage: str) -> None:
         del data[len(data) // 2 :]
     else:
         data[len(data) // 2 : len(data) // 2 + 100] = bytes(100)
-    assert failure(bytes(data)).kind == Kind.CORRUPT
+    assert failure(bytes(data)).kind == ErrorKind.CORRUPT
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
@@ -99,22 +99,27 @@ def test_samples_that_are_no_numbers_are_named_with_their_place(value: float, ra
     samples = noise(rate, 3 * rate)
     samples[2 * rate, 1] = value
     error = failure(encoded(samples, rate, subtype="FLOAT"))
-    assert error.kind == Kind.NONFINITE
+    assert error.kind == ErrorKind.NONFINITE
     assert float(error.reason.split()[-3]) == pytest.approx(2, abs=1)
 
 
 @pytest.mark.parametrize(
     ("rate", "kind"),
-    [(0, Kind.BAD_HEADER), (1, Kind.BAD_HEADER), (4_000, Kind.UNSUPPORTED), (384_000, Kind.UNSUPPORTED)],
+    [
+        (0, ErrorKind.BAD_HEADER),
+        (1, ErrorKind.BAD_HEADER),
+        (4_000, ErrorKind.UNSUPPORTED),
+        (384_000, ErrorKind.UNSUPPORTED),
+    ],
 )
-def test_a_rate_that_no_music_has(rate: int, kind: Kind) -> None:
+def test_a_rate_that_no_music_has(rate: int, kind: ErrorKind) -> None:
     data = encoded(noise(SAMPLE_RATE, 1_000), SAMPLE_RATE)
     assert failure(data[:24] + rate.to_bytes(4, "little") + data[28:]).kind == kind
 
 
 def test_more_than_sixteen_channels_are_unsupported() -> None:
     error = failure(encoded(noise(SAMPLE_RATE, 1_000, 17), SAMPLE_RATE))
-    assert error.kind == Kind.UNSUPPORTED
+    assert error.kind == ErrorKind.UNSUPPORTED
     assert "17 channels" in error.reason
 
 
@@ -122,7 +127,7 @@ def test_a_header_longer_than_the_limit_is_refused_before_anything_is_decoded() 
     data = encoded(noise(8_000, 8_000), 8_000)
     with pytest.raises(TrackError, match=r"declares 0\.00 h; the limit is 0\.0001 h") as caught:
         open_audio(io.BytesIO(data), URI, Limits(hours=1e-4))
-    assert caught.value.kind == Kind.TOO_LONG
+    assert caught.value.kind == ErrorKind.TOO_LONG
 
 
 def test_what_declares_no_length_is_stopped_at_the_limit() -> None:
@@ -130,7 +135,7 @@ def test_what_declares_no_length_is_stopped_at_the_limit() -> None:
     streamed = data[:21] + bytes([data[21] & 0xF0]) + bytes(4) + data[26:]
     with pytest.raises(TrackError, match=r"more than the limit of 0\.001 h") as caught:
         list(open_audio(io.BytesIO(streamed), URI, Limits(hours=1e-3)).blocks())
-    assert caught.value.kind == Kind.TOO_LONG
+    assert caught.value.kind == ErrorKind.TOO_LONG
 
 
 def test_a_source_over_the_limit_is_not_fetched() -> None:
@@ -138,7 +143,7 @@ def test_a_source_over_the_limit_is_not_fetched() -> None:
     limits.check_size(URI, 1_000)
     with pytest.raises(TrackError) as caught:
         limits.check_size(URI, 1_001)
-    assert caught.value.kind == Kind.TOO_LARGE
+    assert caught.value.kind == ErrorKind.TOO_LARGE
 
 
 @pytest.mark.parametrize("limits", [{"hours": 0}, {"source_bytes": -1}, {"hours": float("nan")}])

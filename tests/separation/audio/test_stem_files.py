@@ -6,7 +6,7 @@ import pytest
 import soundfile
 from aiohttp import web
 
-from separation.audio.stem_files import Complement, deliver, is_drawn
+from separation.audio.stem_files import MixMinus, is_drawn, write_stems
 from separation.options import Options
 from separation.store.objects import read_bytes
 from tests.faulty_store import Exchange, Proxy
@@ -16,7 +16,7 @@ LOUD = np.array([[2.0, -0.5], [0.0, 1.0]], np.float32)
 
 def write(folder: Path, options: Options) -> tuple[dict[str, np.ndarray], float]:
     stems = {"drums": [LOUD], "bass": [LOUD / 4]}
-    files, factor = deliver(stems, "a.wav", 2, options, str(folder))
+    files, factor = write_stems(stems, "a.wav", 2, options, str(folder))
     return {file.stem: soundfile.read(file.uri, dtype="float32")[0].T for file in files}, factor
 
 
@@ -47,23 +47,25 @@ def test_a_failing_stem_leaves_no_file(tmp_path: Path) -> None:
             raise OSError("the source went away")
 
     with pytest.raises(OSError, match="went away"):
-        deliver({"drums": Broken()}, "a.wav", 4, Options(), str(tmp_path))
+        write_stems({"drums": Broken()}, "a.wav", 4, Options(), str(tmp_path))
     assert not list(tmp_path.rglob("*"))
 
 
 def test_stem_and_complement_add_up_to_the_mix() -> None:
     mix = np.ones((2, 10), np.float32)
-    (rest,) = Complement([mix], [mix * 0.25])
+    (rest,) = MixMinus([mix], [mix * 0.25])
     np.testing.assert_array_equal(rest, np.full((2, 10), 0.75, np.float32))
 
 
 def deliver_verified(proxy: Proxy, bucket: str, rate: float) -> str:
     program = (
         "import sys, numpy as np\n"
-        "from separation.audio.stem_files import deliver\n"
+        "from separation.audio.stem_files import write_stems\n"
         "from separation.options import Options\n"
         "stems = {'bass': [np.ones((2, 100), np.float32) / 2]}\n"
-        "try: print(deliver(stems, 'a.wav', 100, Options(), sys.argv[1], float(sys.argv[2]))[0][0].sha256)\n"
+        "try:\n"
+        "    files, _ = write_stems(stems, 'a.wav', 100, Options(), sys.argv[1], float(sys.argv[2]))\n"
+        "    print(files[0].sha256)\n"
         "except Exception as error: print(type(error).__name__, error)\n"
     )
     return proxy.run(program, bucket, rate).communicate()[0].strip()

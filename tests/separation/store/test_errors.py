@@ -5,7 +5,7 @@ import traceback
 import pytest
 from botocore.exceptions import ClientError
 
-from separation.errors import Kind, StorageError, TrackError
+from separation.errors import ErrorKind, StorageError, TrackError
 from separation.store.errors import Interrupted, NotOffered, object_errors, store_errors
 
 SECRET = "https://me:hush@host/song.wav?X-Amz-Signature=hush"
@@ -37,7 +37,7 @@ def test_a_full_disk_is_a_storage_error() -> None:
 
 
 def test_a_track_s_error_passes_unchanged() -> None:
-    error = TrackError("s3://bucket/song", Kind.CHANGED, "newer")
+    error = TrackError("s3://bucket/song", ErrorKind.CHANGED, "newer")
     with pytest.raises(TrackError) as caught, store_errors("/cache"), object_errors("/cache"):
         raise error
     assert caught.value is error

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from separation.errors import Kind, StorageError, TrackError
+from separation.errors import ErrorKind, StorageError, TrackError
 from separation.store import objects
 from separation.store.retry import RetryPolicy
 from separation.store.source_cache import SourceCache
@@ -80,7 +80,7 @@ def test_an_object_replaced_since_the_probe_has_changed(store: str, bucket: str,
     with pytest.raises(TrackError) as caught:
         SourceCache(tmp_path / "cache", 10**6).open(uri, etag)
     error = pickle.loads(pickle.dumps(caught.value))
-    assert (error.uri, error.kind) == (uri, Kind.CHANGED)
+    assert (error.uri, error.kind) == (uri, ErrorKind.CHANGED)
     assert etag in error.reason
     assert store == "local" or names(tmp_path / "cache") == []
 
@@ -103,7 +103,7 @@ def test_an_object_that_is_gone_is_missing(store: str, bucket: str, tmp_path: Pa
     uri = f"{bucket}/song" if store == "s3" else str(tmp_path / "song")
     with pytest.raises(TrackError) as caught:
         SourceCache(tmp_path / "cache", 10**6).open(uri, "0" * 32)
-    assert caught.value.kind == Kind.MISSING
+    assert caught.value.kind == ErrorKind.MISSING
 
 
 def test_a_missing_bucket_is_no_fault_of_the_track(s3_endpoint: str, tmp_path: Path) -> None:

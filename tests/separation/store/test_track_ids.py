@@ -1,6 +1,6 @@
 import pytest
 
-from separation.errors import Kind, TrackError
+from separation.errors import ErrorKind, TrackError
 from separation.store.track_ids import check_output_uris, check_track_id
 from tests.keys import BAD, GOOD
 
@@ -14,7 +14,7 @@ def test_an_id_that_is_a_path_is_one(track_id: str) -> None:
 def test_an_id_that_is_none_is_a_bad_key(track_id: str) -> None:
     with pytest.raises(TrackError) as caught:
         check_track_id(f"s3://music/{track_id}", track_id)
-    assert caught.value.kind == Kind.BAD_KEY
+    assert caught.value.kind == ErrorKind.BAD_KEY
     assert "\n" not in str(caught.value)
 
 
@@ -36,4 +36,4 @@ def test_a_place_is_no_longer_than_its_store_takes(output: str, fits: bool) -> N
         return
     with pytest.raises(TrackError, match="bytes") as caught:
         check_output_uris("s3://music/x", [output])
-    assert caught.value.kind == Kind.BAD_KEY
+    assert caught.value.kind == ErrorKind.BAD_KEY

@@ -17,7 +17,7 @@ from separation.audio.decoder_process.process import COMMAND, DecoderUnusable
 from separation.audio.limits import DEFAULTS, Limits
 from separation.audio.reading import open_audio
 from separation.contract import SAMPLE_RATE
-from separation.errors import Kind, TrackError
+from separation.errors import ErrorKind, TrackError
 from tests.sounds import encoded, muxed, noise, tone
 
 PATIENT = replace(DEFAULTS, silence_s=60)
@@ -91,7 +91,7 @@ def test_one_child_serves_many_files_good_and_bad(song: Path, tmp_path: Path, po
     pids = set()
     for _ in range(3):
         np.testing.assert_array_equal(whole(song, pool), expected)
-        assert failure(bad, pool).kind in (Kind.CORRUPT, Kind.TRUNCATED)
+        assert failure(bad, pool).kind in (ErrorKind.CORRUPT, ErrorKind.TRUNCATED)
         (child,) = pool._idle
         pids.add(child.pid)
     assert len(pids) == 1
@@ -124,7 +124,7 @@ def crashing(tmp_path: Path, code: str) -> tuple[str, ...]:
 
 def test_a_decoder_that_segfaults_each_time_is_the_tracks_error(song: Path, tmp_path: Path) -> None:
     error = failure(song, DecoderPool(crashing(tmp_path, CRASHING)))
-    assert error.kind == Kind.CRASHED
+    assert error.kind == ErrorKind.CRASHED
     assert error.reason == "its decoder was killed by SIGSEGV, 3 times"
 
 
@@ -132,7 +132,7 @@ def test_a_decoder_that_ends_itself_says_its_last_words(song: Path, tmp_path: Pa
     code = CRASHING.replace("ctypes.string_at(0)", "sys.exit('out of luck')")
     error = failure(song, DecoderPool(crashing(tmp_path, code)))
     assert (error.kind, error.reason) == (
-        Kind.CRASHED,
+        ErrorKind.CRASHED,
         "its decoder exited with code 1: out of luck, 3 times",
     )
 
@@ -144,7 +144,7 @@ def test_a_decoder_that_hangs_is_the_tracks_error(song: Path, pool: DecoderPool)
         with pytest.raises(TrackError) as caught:
             list(decoding.blocks())
     assert (caught.value.kind, caught.value.reason) == (
-        Kind.CRASHED,
+        ErrorKind.CRASHED,
         "its decoder stalled: no samples for 1 s",
     )
     with pytest.raises(ProcessLookupError):
@@ -184,7 +184,7 @@ def test_a_file_that_makes_its_decoder_swallow_memory_is_too_large(tmp_path: Pat
         file.seek(0, os.SEEK_END)
         file.write(data[at + 48 :])
     error = failure(path, pool, replace(PATIENT, memory_bytes=600_000_000))
-    assert (error.kind, error.reason) == (Kind.TOO_LARGE, "decoding it takes more than 0.6 GB of memory")
+    assert (error.kind, error.reason) == (ErrorKind.TOO_LARGE, "decoding it takes more than 0.6 GB of memory")
 
 
 def test_a_child_can_open_nothing_and_knows_no_secret(
