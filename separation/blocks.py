@@ -1,44 +1,45 @@
-"""Audio in blocks: the same audio cut elsewhere."""
+"""Audio as a stream of blocks (channels, n): the same samples in blocks of another size."""
 
 from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-BLOCK = 65_536  # samples: the size in which stitched and measured audio moves on
+BLOCK = 65_536  # samples: the size of the blocks in which audio is measured, stitched and written
 
 
 class BlockBuffer:
-    """Blocks (channels, n) of any size in, blocks (channels, size) out, and one shorter rest.
+    """Collects blocks (channels, n) of any size and gives blocks (channels, size), then a shorter last one.
 
-    What sums or encodes block by block gives the same bits only for the same blocks.
+    Sums and encoders that work block by block give the same bits only for the same blocks.
     """
 
     def __init__(self, size: int):
         self._size = size
         self._parts: list[np.ndarray] = []
-        self.held = 0  # samples waiting for the next full block
+        self.waiting = 0  # samples added and not yet given
 
     def add(self, block: np.ndarray) -> Iterator[np.ndarray]:
+        """Adds a block; gives the full blocks that this completes. Must be iterated to its end."""
         self._parts.append(block)
-        self.held += block.shape[1]
-        if self.held < self._size:
+        self.waiting += block.shape[1]
+        if self.waiting < self._size:
             return
         joined = np.concatenate(self._parts, axis=1)
-        full = self.held - self.held % self._size
-        self._parts, self.held = [joined[:, full:].copy()], self.held - full
+        full = self.waiting - self.waiting % self._size
+        self._parts, self.waiting = [joined[:, full:].copy()], self.waiting - full
         for start in range(0, full, self._size):
             yield joined[:, start : start + self._size]
 
-    def rest(self) -> Iterator[np.ndarray]:
-        """The samples after the last full block, if there are any."""
-        if self.held:
+    def flush(self) -> Iterator[np.ndarray]:
+        """The samples after the last full block, if any; empties the buffer."""
+        if self.waiting:
             yield np.concatenate(self._parts, axis=1)
-        self._parts, self.held = [], 0
+        self._parts, self.waiting = [], 0
 
 
 def reblock(blocks: Iterable[np.ndarray], size: int = BLOCK) -> Iterator[np.ndarray]:
     """The same samples in blocks of `size`, the last one shorter."""
-    blocker = BlockBuffer(size)
+    buffer = BlockBuffer(size)
     for block in blocks:
-        yield from blocker.add(block)
-    yield from blocker.rest()
+        yield from buffer.add(block)
+    yield from buffer.flush()

@@ -1,16 +1,16 @@
-"""Everything that can go wrong, as one tree.
+"""All errors of the core, as one tree.
 
 SeparationError
-├── TrackError        one track cannot be done; the others go on
+├── TrackError        one track cannot be separated; the others go on
 ├── LocatedError
-│   ├── ModelError    a model folder, file or graph is not what it says; nothing can go on
-│   └── StorageError  a store does not answer, or refuses; nothing can go on
-├── WrongProvider     the session does not run where it was asked to
+│   ├── ModelError    a model folder, file or graph is wrong; the run stops
+│   └── StorageError  a store does not answer, or refuses; the run stops
+├── WrongProvider     a session runs on another device than was asked for
 ├── PlanError         the job does not fit the cluster
-└── UsageError        the request contradicts itself
+└── UsageError        the options contradict each other or the models
 
-Each keeps its raw arguments, so that it unpickles in another process. Its text names files as they may be
-logged: without credentials, and with what steers a terminal as escapes.
+Each keeps its raw arguments, so that it unpickles in another process. Its text is safe to log: URIs without
+credentials, control characters escaped.
 """
 
 from enum import StrEnum
@@ -19,7 +19,7 @@ from separation.store.redact import plain, shown, without_credentials
 
 
 class ErrorKind(StrEnum):
-    """Why a track could not be done; the `error_kind` of the tracks table. README has the same table."""
+    """Why a track could not be separated: `error_kind` in the tracks table. README has the same table."""
 
     meaning: str
 
@@ -28,26 +28,35 @@ class ErrorKind(StrEnum):
         member._value_, member.meaning = value, meaning
         return member
 
-    EMPTY = "empty", "No bytes, or a header without one sample."
-    NOT_AUDIO = "not_audio", "No decoder knows the bytes: text, pictures, archives."
-    NO_AUDIO_STREAM = "no_audio_stream", "A media file without sound: video only, or a tag or cover only."
-    TRUNCATED = "truncated", "The file ends before its own header says."
-    CORRUPT = "corrupt", "More than 1 % of the file, or any of a lossless file's data, cannot be decoded."
-    UNSUPPORTED = "unsupported", "Audio, but its codec, channels or rate (8 to 192 kHz) cannot be separated."
+    EMPTY = "empty", "No bytes, or a header and no samples."
+    NOT_AUDIO = "not_audio", "Not an audio file: text, a picture, an archive."
+    NO_AUDIO_STREAM = (
+        "no_audio_stream",
+        "A media file without an audio stream: only video, or only a tag or cover.",
+    )
+    TRUNCATED = "truncated", "The file ends earlier than its header declares."
+    CORRUPT = "corrupt", "More than 1 % of a lossy file, or any part of a lossless one, cannot be decoded."
+    UNSUPPORTED = (
+        "unsupported",
+        "Audio, but not with a supported codec, channel count (1 to 16) or sample rate (8 to 192 kHz).",
+    )
     BAD_HEADER = "bad_header", "The header contradicts itself or the file."
     TOO_LONG = "too_long", "Longer than `--max-hours`."
     TOO_LARGE = "too_large", "More bytes than `--max-source-gb`, or decoding takes more than `--decoder-gb`."
     NONFINITE = "nonfinite", "Samples that are NaN, infinite or too large to compute with."
-    BAD_KEY = "bad_key", "The track's id is empty, double, or cannot be a path below the output."
-    DRM = "drm", "Encrypted by a shop or a player."
+    BAD_KEY = "bad_key", "The track id is empty, used twice, or cannot be a path below the output."
+    DRM = "drm", "Encrypted (DRM)."
     CHANGED = "changed", "The source was replaced while it was read."
-    MISSING = "missing", "Listed, but not there when it was read."
-    DENIED = "denied", "There, but not for us to read."
-    CRASHED = "crashed", "A process died on it, three times, or its decoder gave no samples for 45 s."
+    MISSING = "missing", "Listed in the catalogue, but gone when it was read."
+    DENIED = "denied", "It exists, but the store denies access to it."
+    CRASHED = (
+        "crashed",
+        "It killed its worker or its decoder three times, or its decoder stalled for 45 s.",
+    )
 
 
 class WarningKind(StrEnum):
-    """What was unusual about a track that was done; the first word of each of its row's `warnings`."""
+    """What was unusual about a separated track: the first word of each entry of `warnings` in its row."""
 
     meaning: str
 
@@ -58,19 +67,21 @@ class WarningKind(StrEnum):
 
     DOWNMIX = "downmix", "More than two channels were mixed to stereo."
     LEVEL = "level", "Silence, channels that cancel, or samples far below or above full scale."
-    LENGTH = "length", "The decoded length is not the declared one, or bytes follow that are not audio."
-    RECOVERED = "recovered", "Damaged places, under 1 % of a lossy file, were left out."
+    LENGTH = "length", "The decoded length differs from the declared one, or a second file follows the audio."
+    RECOVERED = "recovered", "Damaged parts, under 1 % of a lossy file, were left out."
 
     def warning(self, detail: str) -> str:
-        """As it stands in the row."""
+        """An entry of `warnings`: this kind, and `detail` in words."""
         return f"{self}: {plain(detail)}"
 
 
 class SeparationError(Exception):
-    """Base of the tree."""
+    """Base class of all errors that users can cause or mend."""
 
 
 class TrackError(SeparationError):
+    """One track cannot be separated; `uri` is its file."""
+
     def __init__(self, uri: str, kind: ErrorKind, reason: str):
         super().__init__(uri, kind, reason)
         self.uri, self.kind, self.reason = uri, kind, reason
@@ -80,6 +91,8 @@ class TrackError(SeparationError):
 
 
 class LocatedError(SeparationError):
+    """An error at `uri`: a file, a folder or an object of a store."""
+
     def __init__(self, uri: str, reason: str):
         super().__init__(uri, reason)
         self.uri, self.reason = uri, reason
@@ -89,7 +102,7 @@ class LocatedError(SeparationError):
 
 
 class ModelError(LocatedError):
-    """A model folder, file or graph that is not what it says."""
+    """A model folder, file or graph that is missing, damaged, or not what bag.json says."""
 
 
 class StorageError(LocatedError):
@@ -97,6 +110,8 @@ class StorageError(LocatedError):
 
 
 class WrongProvider(SeparationError):
+    """The session of `stem` runs on `found`: engines may fall back to a CPU without an error."""
+
     def __init__(self, stem: str, wanted: str, found: str):
         super().__init__(stem, wanted, found)
         self.stem, self.wanted, self.found = stem, wanted, found
@@ -106,7 +121,7 @@ class WrongProvider(SeparationError):
 
 
 class PlanError(SeparationError):
-    """The job does not fit the cluster; says which number is short of which."""
+    """The job does not fit the cluster; the text names the resource that is short, needed and found."""
 
 
 class UsageError(SeparationError):

@@ -1,4 +1,4 @@
-"""The plan of a track: which samples the model sees, in which order, and how they are grouped.
+"""The grid of a track: its overlapping chunks, grouped into sections, and the cutting of their segments.
 
     track     0 ─────────────────────────────────────────────── length
     chunk 0   [0 ......... SEGMENT)
@@ -20,7 +20,7 @@ from separation.errors import UsageError
 class Chunk:
     """`length` samples of a track from sample `start`; the last one is often short.
 
-    `start` is negative where a shifted grid begins before the track.
+    `start` is negative where a shifted grid starts before the track.
     """
 
     start: int
@@ -38,9 +38,9 @@ class Chunk:
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """Consecutive chunks of one of a track's grids; `index` counts a track's sections from 0.
+    """Consecutive chunks of one grid of a track; `index` counts all sections of the track from 0.
 
-    `shift` says which grid: the sections of shift 0 come first, then those of shift 1.
+    `shift` is the number of the grid: all sections of grid 0 come before those of grid 1.
     """
 
     index: int
@@ -53,7 +53,7 @@ class Section:
 
     @property
     def stop(self) -> int:
-        """One past the last sample that this section adds to; the next section may begin before it."""
+        """One past the last sample that this section adds to; the next section may start before it."""
         return max(chunk.stop for chunk in self.chunks)
 
 
@@ -66,10 +66,10 @@ def stride_of(overlap: float) -> int:
 
 
 def draw_shifts(count: int, seed: int) -> tuple[int, ...]:
-    """How many samples before the track each of `count` grids begins; `(0,)` for a count of 0.
+    """For each of `count` grids, how many samples before the track it starts; `(0,)` for a count of 0.
 
-    demucs draws `offset` in 0..22,050 and separates the track from `22,050 - offset` samples of
-    silence before its start; this is that difference. All specialists of a run share the draw.
+    demucs draws `offset` in 0..22,050 and puts `22,050 - offset` samples of silence before the track; a
+    shift is that difference. All specialists of a run use the same shifts.
     """
     if count < 0:
         raise UsageError(f"shifts must be 0 or more, not {count}")
@@ -80,26 +80,33 @@ def draw_shifts(count: int, seed: int) -> tuple[int, ...]:
 
 
 def plan_chunks(track_length: int, stride: int = STRIDE, shift: int = 0) -> list[Chunk]:
-    """The grid of a track of `track_length` samples, beginning `shift` samples before it."""
+    """The grid of a track of `track_length` samples; it starts `shift` samples before the track."""
     return [Chunk(start, min(SEGMENT, track_length - start)) for start in range(-shift, track_length, stride)]
 
 
 def plan_sections(
-    track_length: int, chunks_per_section: int, overlap: float = OVERLAP, shifts: tuple[int, ...] = (0,)
+    track_length: int,
+    chunks_per_section: int | None,
+    overlap: float = OVERLAP,
+    shifts: tuple[int, ...] = (0,),
 ) -> list[Section]:
-    """All chunks of all grids in groups of at most `chunks_per_section`; a group has one grid."""
+    """All chunks of one grid per shift, in sections of at most `chunks_per_section` chunks of one grid.
+
+    None puts each grid in one section.
+    """
     stride = stride_of(overlap)
     sections: list[Section] = []
     for number, shift in enumerate(shifts):
         grid = plan_chunks(track_length, stride, shift)
-        for first in range(0, len(grid), chunks_per_section):
-            chunks = tuple(grid[first : first + chunks_per_section])
+        size = chunks_per_section or len(grid)
+        for first in range(0, len(grid), size):
+            chunks = tuple(grid[first : first + size])
             sections.append(Section(len(sections), number, chunks))
     return sections
 
 
 def context(chunks: tuple[Chunk, ...], track_length: int) -> tuple[int, int]:
-    """The part of the track, `(start, stop)` in samples, that the segments of `chunks` touch."""
+    """The samples `(start, stop)` of the track that the segments of `chunks` cover."""
     start = min(chunk.segment_start for chunk in chunks)
     stop = max(chunk.segment_start for chunk in chunks) + SEGMENT
     return max(0, start), min(track_length, stop)
@@ -108,9 +115,9 @@ def context(chunks: tuple[Chunk, ...], track_length: int) -> tuple[int, int]:
 def cut(mix: np.ndarray, chunk: Chunk, mix_start: int = 0) -> np.ndarray:
     """The segment centred on `chunk`: (channels, samples) -> (channels, SEGMENT).
 
-    `mix` may be a part of the track that begins at sample `mix_start`, if it holds the chunk's
-    `context`. A short chunk is surrounded by the track's own audio, and by zeros only beyond its
-    ends, as `TensorChunk.padded` does; zeros everywhere would change the last seconds.
+    `mix` may be a part of the track, from sample `mix_start` on, that covers the chunk's `context`. A short
+    chunk is surrounded by the track's own samples, and by zeros only beyond the track's ends, as
+    `TensorChunk.padded` does; zeros everywhere would change the last seconds.
     """
     start = chunk.segment_start - mix_start
     segment = np.zeros((mix.shape[0], SEGMENT), dtype=mix.dtype)

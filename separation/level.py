@@ -1,6 +1,6 @@
-"""A track's loudness: measured over the whole track, taken off the mix, put back on the stems.
+"""A track's level: measured over the whole track, normalized away before the models, restored on the stems.
 
-As `Separator.separate_tensor` in demucs/api.py (4.1.0) does: `ref = mix.mean(0)`, then
+As in `Separator.separate_tensor`, demucs/api.py (4.1.0): `ref = mix.mean(0)`, then
 `(mix - ref.mean()) / (ref.std() + 1e-8)`, and `stem * (ref.std() + 1e-8) + ref.mean()`.
 """
 
@@ -12,15 +12,15 @@ import numpy as np
 from separation.blocks import BLOCK, BlockBuffer
 from separation.errors import WarningKind
 
-EPSILON = 1e-8  # demucs's; keeps the division finite where the two channels cancel
+EPSILON = 1e-8  # as in demucs; keeps the division finite where the two channels cancel
 
 
 @dataclass(frozen=True, slots=True)
 class Level:
-    """Mean and unbiased standard deviation of a track's mono mix, and the mix's largest |sample|.
+    """Mean and unbiased standard deviation of a track's mono mix, and the largest |sample| of its mix.
 
-    `peak` tells silence from a track whose channels cancel (left = -right): both have a mono mix of
-    nothing, but only the first has stems of nothing.
+    `peak` distinguishes silence from a track whose channels cancel (left = -right): the mono mix of both is
+    zero, but only silence has silent stems.
     """
 
     mean: float
@@ -29,15 +29,15 @@ class Level:
 
     @property
     def scale(self) -> np.float32:
-        """What the mix is divided by and the stems are multiplied with."""
+        """The mix is divided by this, the stems are multiplied by it."""
         return np.float32(self.std + EPSILON)
 
 
 class LevelMeter:
-    """The level of a mix that arrives in blocks of (2, n), n of any size.
+    """Measures the level of a mix that arrives in blocks (2, n), n of any size.
 
-    Sums are taken in float64 over blocks of a fixed size and joined by Chan's formula, so the level has
-    the same bits however the mix was split.
+    Sums are float64 over blocks of a fixed size, combined by Chan's formula, so the level has the same bits
+    however the mix is divided into blocks.
     """
 
     def __init__(self) -> None:
@@ -49,21 +49,21 @@ class LevelMeter:
 
     @property
     def samples(self) -> int:
-        """Samples added so far: the track's length in the end."""
-        return self._count + self._blocks.held
+        """Samples per channel added so far."""
+        return self._count + self._blocks.waiting
 
     def add(self, block: np.ndarray) -> None:
         for full in self._blocks.add(block):
-            self._join(full)
+            self._combine(full)
 
     def level(self) -> Level:
-        """The level of what was added; closes the meter."""
-        for rest in self._blocks.rest():
-            self._join(rest)
+        """The level of all that was added; add nothing after it."""
+        for last in self._blocks.flush():
+            self._combine(last)
         std = math.sqrt(self._squares / (self._count - 1)) if self._count > 1 else 0.0
         return Level(self._mean, std, self._peak)
 
-    def _join(self, block: np.ndarray) -> None:
+    def _combine(self, block: np.ndarray) -> None:
         mono = block.mean(axis=0, dtype=np.float64)
         count = self._count + mono.size
         mean = float(mono.mean())
@@ -87,15 +87,15 @@ def peak(block: np.ndarray) -> float:
 
 
 def normalize(mix: np.ndarray, level: Level) -> np.ndarray:
-    """The mix as the model wants it: (..., samples) float32 of mean 0 and deviation 1."""
-    flat: np.ndarray = (mix - np.float32(level.mean)) / level.scale
-    return flat
+    """The mix as the models expect it: float32 (..., samples), its mono mix with mean 0 and deviation 1."""
+    normalized: np.ndarray = (mix - np.float32(level.mean)) / level.scale
+    return normalized
 
 
 def restore(stem: np.ndarray, level: Level) -> np.ndarray:
-    """A stem at the track's own loudness: the inverse of `normalize`, float32.
+    """The inverse of `normalize` for a stem: float32, at the track's level.
 
-    The stems of a silent track are exactly silent, whatever the model made of it.
+    The stems of a silent track are exactly silent, whatever the model gave.
     """
     if level.peak == 0:
         return np.zeros_like(stem)
@@ -103,12 +103,12 @@ def restore(stem: np.ndarray, level: Level) -> np.ndarray:
     return restored
 
 
-LOUD = 4.0  # +12 dB over full scale: a float file in other units
+LOUD = 4.0  # 12 dB above full scale: probably a float file in other units
 FAINT = 1e-4  # -80 dB: three of sixteen bits
 
 
 def warnings(level: Level) -> list[str]:
-    """What is unusual about a track's loudness."""
+    """What is unusual about a track's level; at most one warning."""
     if level.peak == 0:
         return [WarningKind.LEVEL.warning("digital silence")]
     if level.std <= FAINT * level.peak:

@@ -1,8 +1,8 @@
-"""Weighted overlap-add of a stem's segments back into the track, a section at a time.
+"""Weighted overlap-add of a stem's segments back into the track, one section after the other.
 
     section 0   ▁▃▅▇▇▇▇▇▇▇▅▃▁            weighted sums, not yet divided
     section 1            ▁▃▅▇▇▇▇▇▅▃▁
-    stitched    ━━━━━━━━━┿━━━━┿━━━━━━    a sample is divided once no later section can add to it
+    stitched    ━━━━━━━━━┿━━━━┿━━━━━━    divided by the weights once no later section can add to a sample
 
 Source: the loop after `weight = th.cat(...)` in `apply_model`, demucs/apply.py (4.1.0).
 """
@@ -22,7 +22,7 @@ from separation.level import Level, restore
 
 @cache
 def window() -> np.ndarray:
-    """The triangle that weights a segment, float32 (SEGMENT,), its maximum 1."""
+    """The triangular weights of a segment: float32 (SEGMENT,), maximum 1."""
     rise = np.arange(1, SEGMENT // 2 + 1)
     fall = np.arange(SEGMENT - SEGMENT // 2, 0, -1)
     triangle = np.concatenate([rise, fall]).astype(np.float32)
@@ -31,9 +31,10 @@ def window() -> np.ndarray:
 
 
 def overlap_add(section: Section, segments: Iterable[np.ndarray]) -> np.ndarray:
-    """The section's weighted sum over [section.start, section.stop): float32 (channels, samples).
+    """The weighted sum of the section's segments: float32 (channels, section.stop - section.start).
 
-    A short chunk takes the start of the window, not its middle, as demucs does.
+    `segments` are (channels, SEGMENT), one per chunk. A short chunk is weighted with the start of the
+    window, not its middle, as in demucs.
     """
     total: np.ndarray | None = None
     for chunk, segment in zip(section.chunks, segments, strict=True):
@@ -46,6 +47,7 @@ def overlap_add(section: Section, segments: Iterable[np.ndarray]) -> np.ndarray:
 
 
 def _weight(section: Section) -> np.ndarray:
+    """The sum of the windows of the section's chunks: float32 (section.stop - section.start,)."""
     weight = np.zeros(section.stop - section.start, np.float32)
     for chunk in section.chunks:
         weight[_within(section, chunk)] += window()[: chunk.length]
@@ -53,35 +55,36 @@ def _weight(section: Section) -> np.ndarray:
 
 
 def _within(section: Section, chunk: Chunk) -> slice:
+    """The chunk's samples, counted from the section's start."""
     return slice(chunk.start - section.start, chunk.stop - section.start)
 
 
-def join(sections: Sequence[Section], load: Callable[[int], np.ndarray]) -> Iterator[np.ndarray]:
-    """One grid's sections, in order, as consecutive blocks of the track: float32 (channels, n).
+def join_sections(sections: Sequence[Section], load: Callable[[int], np.ndarray]) -> Iterator[np.ndarray]:
+    """The stem of one grid from its sections, in order: consecutive blocks float32 (channels, n).
 
-    `load(section.index)` gives a section's `overlap_add`; one is held at a time. Up to an overlap
-    of 0.5 at most two chunks meet in a sample, so that the sum has the same bits however the grid
-    is cut into sections; above, the order of additions differs and so may the last bit.
+    `load(section.index)` gives a section's `overlap_add`; only one is in memory at a time. Up to an overlap
+    of 0.5 at most two chunks overlap in a sample, so the sum has the same bits however the grid is divided
+    into sections; above 0.5 the order of the additions differs, and so may the last bit.
     """
-    edge: np.ndarray = np.zeros((1, 0), np.float32)
-    edge_weight: np.ndarray = np.zeros(0, np.float32)
+    carried: np.ndarray = np.zeros((1, 0), np.float32)
+    carried_weight: np.ndarray = np.zeros(0, np.float32)
     for section, following in pairwise([*sections, None]):
         assert section is not None
         total, weight = load(section.index).copy(), _weight(section)
-        total[:, : edge.shape[1]] += edge
-        weight[: edge_weight.shape[0]] += edge_weight
+        total[:, : carried.shape[1]] += carried
+        weight[: carried_weight.shape[0]] += carried_weight
         settled = (section.stop if following is None else following.start) - section.start
-        before_track = max(0, -section.start)  # of a shifted grid
+        before_track = max(0, -section.start)  # samples of a shifted grid that precede the track
         yield total[:, before_track:settled] / weight[before_track:settled]
-        edge, edge_weight = total[:, settled:], weight[settled:]
+        carried, carried_weight = total[:, settled:], weight[settled:]
 
 
 @dataclass(frozen=True)
 class StitchedStem:
-    """A stem of a track as blocks float32 (channels, BLOCK); can be iterated again and again.
+    """A stem of a track as an iterable of blocks float32 (channels, BLOCK), as often as needed.
 
-    `sections` are those of `plan_sections`; `load(index)` gives a section's weighted sum. The
-    grids of several shifts are averaged, and the track's level restored.
+    `sections` come from `plan_sections`; `load(index)` gives a section's `overlap_add`. The grids of several
+    shifts are averaged, and the track's level is restored.
     """
 
     sections: Sequence[Section]
@@ -92,6 +95,6 @@ class StitchedStem:
         grids: dict[int, list[Section]] = {}
         for section in self.sections:
             grids.setdefault(section.shift, []).append(section)
-        streams = [reblock(join(grid, self.load)) for grid in grids.values()]
+        streams = [reblock(join_sections(grid, self.load)) for grid in grids.values()]
         for aligned in zip(*streams, strict=True):
             yield restore(reduce(np.add, aligned) / np.float32(len(aligned)), self.level)

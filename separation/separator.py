@@ -1,4 +1,4 @@
-"""mix -> stems, in memory, on one screen."""
+"""The whole path of a track in memory: mix -> normalized chunks -> specialists -> stitched stems."""
 
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import CancelledError, ThreadPoolExecutor, as_completed
@@ -23,32 +23,31 @@ def separate(
     parallel: int = 1,
     on_chunk: Callable[[str], None] = lambda stem: None,
 ) -> dict[str, StitchedStem]:
-    """Separates `mix`, float32 (channels, samples) at 44.1 kHz, into a stem a specialist.
+    """Separates `mix`, float32 (channels, samples) at 44.1 kHz, into one stem per specialist.
 
-    Gives what `demucs.apply.apply_model` gives for the same models between demucs's own
-    normalisation and its undoing (demucs/api.py). `shifts` are those of `draw_shifts`.
-    `parallel` specialists run side by side, each in a thread; `on_chunk` hears the stem's name after each
-    chunk, from that thread. The first error stops them all after their chunk. A stem is iterated in blocks.
+    The result is that of `demucs.apply.apply_model` for the same models, with the normalisation before and
+    after it as in demucs/api.py. `shifts` come from `draw_shifts`. Up to `parallel` specialists run at the
+    same time, each in a thread, which calls `on_chunk` with the stem's name after each chunk. The first
+    error stops the others after their current chunk.
     """
     level = measure(mix)
-    flat = normalize(mix, level)
-    whole = mix.shape[1] + max(shifts)  # more chunks than any grid has
-    sections = plan_sections(mix.shape[1], whole, overlap, shifts)
+    normalized = normalize(mix, level)
+    sections = plan_sections(mix.shape[1], None, overlap, shifts)  # one for each shift
     stopped = Event()
 
     def outputs(stem: str, section: Section) -> Iterator[np.ndarray]:
         for chunk in section.chunks:
             if stopped.is_set():
                 raise CancelledError
-            yield specialists[stem](cut(flat, chunk)[None])[0]
+            yield specialists[stem](cut(normalized, chunk)[None])[0]
             on_chunk(stem)
 
-    def stitched(stem: str) -> StitchedStem:
+    def stitch(stem: str) -> StitchedStem:
         totals = [overlap_add(section, outputs(stem, section)) for section in sections]
         return StitchedStem(sections, totals.__getitem__, level)
 
     with ThreadPoolExecutor(parallel) as pool:
-        futures = {stem: pool.submit(stitched, stem) for stem in specialists}
+        futures = {stem: pool.submit(stitch, stem) for stem in specialists}
         try:
             for future in as_completed(futures.values()):
                 future.result()
@@ -59,8 +58,10 @@ def separate(
 
 
 def parallel_specialists(threads: int, specialists: int) -> int:
-    """How many specialists to run `parallel`, each with its share of `threads`: a session of many threads
-    waits for the slowest after every operation."""
+    """How many specialists to run in parallel, each with its share of `threads`.
+
+    One session with many threads is slower: after every operation it waits for the slowest thread.
+    """
     return max(1, min(threads, specialists))
 
 

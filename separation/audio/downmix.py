@@ -1,15 +1,15 @@
 """More than two channels -> two.
 
-By ITU-R BS.775 as ffmpeg's swresample has it: centre and surround at -3 dB, a centre behind at -6 dB, no
-LFE; then divided by the larger row's sum, so that no mix of samples within full scale leaves it. A layout
-that nobody declares is the one that WAVE and FLAC give to its count; beyond eight channels they are taken for
-stereo pairs, odd ones left and even ones right.
+Gains by ITU-R BS.775 as in ffmpeg's swresample: centre and surround at -3 dB, back centre at -6 dB, no LFE;
+then divided by the larger sum of gains of the two outputs, so that samples within full scale stay within it.
+If the file does not name its channels, they are those that WAVE and FLAC assign to that number; more than
+eight are taken as stereo pairs.
 """
 
 import numpy as np
 
 HALF = 2**-0.5  # -3 dB
-# ffmpeg's names -> gains into left and right
+# ffmpeg's channel name -> gains into left and right
 GAINS = {
     **dict.fromkeys(("FL", "FLC", "WL", "DL"), (1.0, 0.0)),
     **dict.fromkeys(("FR", "FRC", "WR", "DR"), (0.0, 1.0)),
@@ -30,20 +30,20 @@ BY_COUNT = {
 
 
 def layout(channels: int, declared: tuple[str, ...]) -> tuple[str, ...]:
-    """The names of the channels: the declared ones if each is known, else those of the count."""
+    """The names of the channels: the declared ones if all are known, else the default for the number."""
     if len(declared) == channels and all(name in GAINS for name in declared):
         return declared
     return BY_COUNT.get(channels) or tuple("FL" if index % 2 == 0 else "FR" for index in range(channels))
 
 
 def gains(names: tuple[str, ...]) -> np.ndarray:
-    """What each channel gives to left and right, (2, channels) float32."""
+    """The gain of each channel into left and right: float32 (2, channels)."""
     matrix = np.array([GAINS[name] for name in names]).T
     return np.asarray(matrix / max(1.0, matrix.sum(axis=1).max()), dtype=np.float32)
 
 
 def downmix(block: np.ndarray, matrix: np.ndarray) -> np.ndarray:
-    """(channels, n) -> (2, n) float32. Channel by channel: a matrix product's bits depend on n."""
+    """(channels, n) -> float32 (2, n). Added channel by channel: the bits of a matrix product depend on n."""
     mixed = np.zeros((2, block.shape[1]), np.float32)
     for channel, (left, right) in zip(block, matrix.T, strict=True):
         if left:

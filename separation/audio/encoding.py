@@ -1,4 +1,4 @@
-"""Stems -> files: the same samples give the same bytes, however they arrive in blocks."""
+"""Stems -> audio files: the same samples give the same bytes, whatever the sizes of the blocks."""
 
 import hashlib
 from collections.abc import Iterable, Iterator
@@ -21,7 +21,7 @@ ClipMode = Literal["rescale", "clamp", "none"]
 class Encoding:
     """A file format and its sample depth: `bits` is 16, 24 or "float" (wav), 16 or 24 (flac).
 
-    mp3 is 320 kb/s, as demucs's default; ogg is Vorbis at libsndfile's default quality. Their depth stays 16.
+    mp3 is 320 kb/s, as demucs's default; ogg is Vorbis at libsndfile's default quality. Both need `bits` 16.
     """
 
     format: Literal["wav", "flac", "mp3", "ogg"] = "wav"
@@ -42,12 +42,14 @@ class Encoding:
 
 @dataclass(frozen=True, slots=True)
 class Written:
+    """Size and hash of a written file."""
+
     bytes: int
     sha256: str
 
 
 def write_audio(path: Path | str, blocks: Iterable[np.ndarray], frames: int, encoding: Encoding) -> Written:
-    """Writes blocks (2, n) float32 at 44.1 kHz, `frames` samples a channel in all, to a local file."""
+    """Writes blocks float32 (2, n) at 44.1 kHz, `frames` samples per channel in total, to a local file."""
     path = Path(path)
     fixed = _reblocked(blocks, frames, path)
     if encoding.format == "wav":
@@ -64,16 +66,16 @@ def write_audio(path: Path | str, blocks: Iterable[np.ndarray], frames: int, enc
 
 
 def clip_divisor(peak: float, mode: ClipMode) -> float:
-    """What every stem of a track is divided by; `peak` is the largest |sample| of all its stems.
+    """The number that all stems of a track are divided by; `peak` is their largest |sample|.
 
-    One number for all of them, so that they keep their relative levels and still add up. demucs's
-    `rescale` (`prevent_clip` in demucs/audio.py) divides each stem by its own.
+    It is one number per track, so that the stems keep their relative levels and still add up to the mix.
+    demucs's `rescale` (`prevent_clip` in demucs/audio.py) divides each stem by a number of its own.
     """
     return max(1.01 * peak, 1.0) if mode == "rescale" else 1.0
 
 
 def clip(block: np.ndarray, mode: ClipMode, divisor: float) -> np.ndarray:
-    """Keeps a stem within +-1, as `mode` says; `clamp` is at 0.99, as demucs's is."""
+    """Limits a block of a stem to +-1 as `mode` says; `clamp` limits to 0.99, as in demucs."""
     if mode == "clamp":
         return np.asarray(np.clip(block, -0.99, 0.99))
     return np.asarray(block / np.float32(divisor), dtype=np.float32)
@@ -84,9 +86,9 @@ def _reblocked(blocks: Iterable[np.ndarray], frames: int, path: Path) -> Iterato
     for block in blocks:
         seen += block.shape[1]
         yield from fixed.add(block)
-    yield from fixed.rest()
+    yield from fixed.flush()
     if seen != frames:
-        raise ValueError(f"{path}: {seen} samples came, {frames} were announced")
+        raise ValueError(f"{path}: got {seen} samples, expected {frames}")
 
 
 def _write_compressed(path: Path, blocks: Iterable[np.ndarray], encoding: Encoding) -> None:
@@ -97,16 +99,16 @@ def _write_compressed(path: Path, blocks: Iterable[np.ndarray], encoding: Encodi
             "format": "MP3",
             "subtype": "MPEG_LAYER_III",
             "bitrate_mode": "CONSTANT",
-            "compression_level": 0.0,  # of libsndfile's scale: 320 kb/s
+            "compression_level": 0.0,  # on libsndfile's scale of 0 to 1: 320 kb/s
         },
     }
     with soundfile.SoundFile(path, "w", SAMPLE_RATE, CHANNELS, **settings[encoding.format]) as file:
         for block in blocks:
             if encoding.format == "flac":
                 bits = int(encoding.bits)
-                # libsndfile takes 24 bits from the top of 32
-                whole = wav.to_int(block, bits) << (32 - bits)
-                file.write(np.ascontiguousarray(whole.T))
+                # libsndfile takes the upper 24 of 32 bits
+                integers = wav.to_int(block, bits) << (32 - bits)
+                file.write(np.ascontiguousarray(integers.T))
             else:
                 file.write(np.ascontiguousarray(block.T, dtype=np.float32))
     if encoding.format == "ogg":

@@ -1,7 +1,7 @@
-"""What a source may take before it is refused, so that no file can take a node down.
+"""Limits on a source file, so that no single file can exhaust a node.
 
-Rates, channels, declared length and size are checked before anything is decoded; what no header tells
-is stopped when it passes the limit.
+Sample rate, channels, declared length and size are checked before decoding; what no header declares is
+checked while decoding.
 """
 
 import argparse
@@ -11,18 +11,18 @@ from separation.arguments import positive_float
 from separation.errors import ErrorKind, TrackError, UsageError
 
 RATES = range(8_000, 192_001)  # Hz
-SANE_RATES = range(1_000, 1_000_001)  # a header of 1 Hz makes a billion samples out of a few bytes
+SANE_RATES = range(1_000, 1_000_001)  # Hz; resampled from 1 Hz, a few bytes would become a billion samples
 MOST_CHANNELS = 16
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """`memory_bytes` are the address space of a decoder process, 0.4 GB of it before it reads a file."""
+    """`memory_bytes` limits the address space of a decoder process, which takes 0.4 GB before any file."""
 
     hours: float = 12.0
     source_bytes: int = 8_000_000_000
     memory_bytes: int = 2_000_000_000
-    silence_s: float = 45.0  # without a sample, after which a decoder hangs: its error is there within 60 s
+    silence_s: float = 45.0  # a decoder without a sample for so long has stalled; its error comes within 60 s
 
     def __post_init__(self) -> None:
         for option, value in (
@@ -34,7 +34,7 @@ class Limits:
                 raise UsageError(f"{option} is a limit above 0")
 
     def check_size(self, uri: str, size: int) -> None:
-        """Raises `TrackError(TOO_LARGE)` for an object that is not even to be fetched."""
+        """Raises `TrackError(TOO_LARGE)` for an object that is too large to fetch."""
         if size > self.source_bytes:
             reason = f"an object of {size / 1e9:.2f} GB; the limit is {self.source_bytes / 1e9:g} GB"
             raise TrackError(uri, ErrorKind.TOO_LARGE, reason)

@@ -1,6 +1,6 @@
-"""An Ogg file without its random number.
+"""Replaces the random serial number in Ogg files, so that the same samples give the same bytes.
 
-Every page carries the stream's serial number, which libsndfile draws anew for each file.
+Every page holds the stream's serial number, which libsndfile draws at random for each file.
 """
 
 import struct
@@ -13,7 +13,7 @@ MIRRORED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 
 
 def fix_serial(path: Path) -> None:
-    """Rewrites all pages of a single-stream file in place to serial number SERIAL."""
+    """Sets the serial number of all pages of a file with one stream to SERIAL, in place."""
     data = bytearray(path.read_bytes())
     start = 0
     while start < len(data):
@@ -28,6 +28,6 @@ def fix_serial(path: Path) -> None:
 
 
 def checksum(page: bytes) -> int:
-    """Ogg's CRC-32: zlib's polynomial, bits in the other order, start and end not inverted."""
+    """Ogg's CRC-32 of a page: zlib's polynomial, reversed bit order, no inversion at start and end."""
     mirrored = zlib.crc32(page.translate(MIRRORED), 0xFFFF_FFFF) ^ 0xFFFF_FFFF
     return int(f"{mirrored:032b}"[::-1], 2)

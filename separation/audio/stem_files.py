@@ -1,4 +1,4 @@
-"""A track's stems -> files at the output, each of them whole or not there."""
+"""Writes a track's stems to the output; a file appears there complete or not at all."""
 
 import hashlib
 import tempfile
@@ -16,14 +16,14 @@ from separation.options import Options
 from separation.store.objects import download, join, put_file
 from separation.store.redact import shown
 
-Blocks = Iterable[np.ndarray]  # float32 (channels, n) each; iterated more than once
+Blocks = Iterable[np.ndarray]  # float32 (channels, n) each; must be iterable more than once
 
 
 @dataclass(frozen=True, slots=True)
 class StemFile:
-    """`peak` is the stem's largest magnitude as separated, before `clip_factor` and any clamping.
+    """A written stem. `peak` is its largest |sample| as separated, before rescaling or clamping.
 
-    `upload_s` is how long the store took the file, and gave it back where that was asked for.
+    `upload_s` is how long the upload took, and the reading back if there was one.
     """
 
     stem: str
@@ -36,7 +36,7 @@ class StemFile:
 
 @dataclass(frozen=True)
 class MixMinus:
-    """mix minus stem, block by block: what `--two-stems` writes beside the stem."""
+    """The mix minus a stem, block by block: the `no_<stem>` of `--two-stems`."""
 
     mix: Blocks
     stem: Blocks
@@ -52,12 +52,13 @@ def write_stems(
     length: int,
     options: Options,
     output: str,
-    verify: float = 0.0,
+    read_back_share: float = 0.0,
 ) -> tuple[list[StemFile], float]:
-    """Writes every stem of a track below `output`; returns the files and the factor of `rescale`.
+    """Writes all stems of a track below `output`; returns the files and the factor that they were scaled by.
 
-    Each stem is iterated twice, once for its peak, and encoded to a local temporary file first:
-    an exception leaves nothing half-written at `output`. The share `verify` of the files is read back.
+    `length` is the track's in samples. Each stem is iterated twice, first for its peak, and encoded to a
+    local temporary file first, so an exception leaves no partial file at `output`. The share
+    `read_back_share` of the files, 0 to 1, is read back and compared.
     """
     peaks = {stem: max(map(peak, blocks), default=0.0) for stem, blocks in stems.items()}
     divisor = clip_divisor(max(peaks.values()), options.clip_mode)
@@ -71,27 +72,27 @@ def write_stems(
             written = write_audio(encoded, clipped, length, encoding)
             clock = time.perf_counter()
             put_file(encoded, uri)
-            if is_drawn(uri, verify):
+            if is_read_back(uri, read_back_share):
                 _read_back(encoded, uri, written.sha256)
             upload_s = time.perf_counter() - clock
         files.append(StemFile(stem, uri, written.bytes, written.sha256, peaks[stem], upload_s))
     return files, 1 / divisor
 
 
-def is_drawn(uri: str, rate: float) -> bool:
-    """Whether the file is of the share `rate` that is read back; the same files in each run."""
-    return int(hashlib.sha256(uri.encode()).hexdigest()[:8], 16) < rate * 2**32
+def is_read_back(uri: str, share: float) -> bool:
+    """Whether this file belongs to the `share` of files that is read back; the same files in each run."""
+    return int(hashlib.sha256(uri.encode()).hexdigest()[:8], 16) < share * 2**32
 
 
 def _read_back(source: Path, uri: str, sha256: str) -> None:
-    """Puts a file again that the store gives back otherwise; raises StorageError if it does so twice."""
+    """Compares the stored file with `sha256`, writes it once more if it differs, then raises StorageError."""
     copy = source.with_name("copy")
-    for put_again in (True, False):
+    for may_write_again in (True, False):
         download(uri, copy)
         with copy.open("rb") as file:
             found = hashlib.file_digest(file, "sha256").hexdigest()
         if found == sha256:
             return
-        if put_again:
+        if may_write_again:
             put_file(source, uri)
     raise StorageError(shown(uri), f"written twice with sha256 {sha256}, and read back with {found}")

@@ -1,7 +1,7 @@
-"""WAV as demucs writes it, byte for byte, and RF64 beyond 4 GiB.
+"""WAV files identical to demucs's, byte for byte, and RF64 above 4 GiB.
 
-Not libsndfile's, whose float files carry the time of writing, and which would round to the nearest 16-bit
-value where demucs (`_pcm_bytes` in demucs/audio.py, 4.1.0) scales by 32,767 and cuts towards zero.
+libsndfile is not used: its float files contain the time of writing, and it rounds to the nearest 16-bit value
+where demucs (`_pcm_bytes` in demucs/audio.py, 4.1.0) scales by 32,767 and truncates towards zero.
 """
 
 import struct
@@ -10,11 +10,11 @@ import numpy as np
 
 from separation.contract import CHANNELS, SAMPLE_RATE
 
-LIMIT = 0xFFFF_FFFF  # the largest size that a RIFF header can state; also what RF64 puts in its place
+LIMIT = 0xFFFF_FFFF  # the largest size that a RIFF header can state; in RF64, the placeholder for it
 
 
 def header(frames: int, bits: int, is_float: bool) -> bytes:
-    """All bytes before the samples of a stereo file of `frames` sample pairs."""
+    """All bytes before the samples of a stereo file with `frames` samples per channel."""
     frame_bytes = CHANNELS * bits // 8
     data_bytes = frames * frame_bytes
     encoding = 3 if is_float else 1
@@ -35,8 +35,8 @@ def header(frames: int, bits: int, is_float: bool) -> bytes:
             + struct.pack("<I", data_bytes)
         )
     sizes = b"ds64" + struct.pack("<IQQQI", 28, riff_bytes + 36, data_bytes, frames, 0)
-    unstated = struct.pack("<I", LIMIT)
-    return b"RF64" + unstated + b"WAVE" + sizes + chunks + b"data" + unstated
+    placeholder = struct.pack("<I", LIMIT)
+    return b"RF64" + placeholder + b"WAVE" + sizes + chunks + b"data" + placeholder
 
 
 def pcm(block: np.ndarray, bits: int, is_float: bool) -> bytes:
@@ -44,14 +44,14 @@ def pcm(block: np.ndarray, bits: int, is_float: bool) -> bytes:
     frames = block.T
     if is_float:
         return np.ascontiguousarray(frames, dtype="<f4").tobytes()
-    whole = to_int(block, bits).T
+    integers = to_int(block, bits).T
     if bits == 16:
-        return whole.astype("<i2").tobytes()
-    octets = np.ascontiguousarray(whole, dtype="<i4").view(np.uint8).reshape(-1, 4)
+        return integers.astype("<i2").tobytes()
+    octets = np.ascontiguousarray(integers, dtype="<i4").view(np.uint8).reshape(-1, 4)
     return octets[:, :3].tobytes()
 
 
 def to_int(block: np.ndarray, bits: int) -> np.ndarray:
-    """Float samples as int32 of `bits` bits, as demucs does: clamped to +-1, scaled, cut towards zero."""
+    """Float samples as int32 values of `bits` bits, as in demucs: clamped to +-1, scaled, truncated."""
     scaled: np.ndarray = np.clip(block, -1, 1) * np.float32(2 ** (bits - 1) - 1)
     return scaled.astype(np.int32)

@@ -1,1 +1,1 @@
-"""Model folders, and the sessions that run their graphs."""
+"""Model folders (bag.json and its graphs), and the sessions that run the graphs."""

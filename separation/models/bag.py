@@ -1,4 +1,4 @@
-"""A model folder: `bag.json` beside one ONNX file a stem, and the per-node cache of files from a store."""
+"""A model folder: `bag.json` and one ONNX file per stem; and a node's cache of files fetched from a store."""
 
 import hashlib
 import json
@@ -18,7 +18,7 @@ BAG_FILE = "bag.json"
 PRECISIONS = ("fp32", "fp16", "int8")
 MOST_BAG_BYTES = 1_000_000  # of bag.json
 MOST_GRAPH_BYTES = 2**31 - 1  # protobuf's own limit on a message
-DOWNLOADS = 2  # a store can hand out right-sized files with wrong bytes once; twice is its content
+DOWNLOADS = 2  # tries: a download may be damaged once; twice means that the stored file is wrong
 
 
 class WrongFile(ModelError):
@@ -34,12 +34,12 @@ class SpecialistFile:
     bytes: int
     source: str
     source_sha256: str
-    snr_db: float | None = None  # against the checkpoint in float32; folders of fp32 or older ones have none
+    snr_db: float | None = None  # against the checkpoint in float32; None for fp32, and in older folders
 
 
 @dataclass(frozen=True, slots=True)
 class Bag:
-    """`uri` is the folder; `origin` the words after `python -m export` that name its checkpoints, if any."""
+    """A checked bag. `uri` is its folder; `origin` the arguments of `python -m export` that made it."""
 
     uri: str
     name: str
@@ -79,10 +79,11 @@ def read_bag(uri: str | Path) -> Bag:
         raise ModelError(where, "the store does not let us read it") from None
     except ValueError as error:
         raise ModelError(where, f"not JSON: {error}") from None
-    return _checked(where, folder, content)
+    return _read_format_1(where, folder, content)
 
 
-def _checked(where: str, folder: str, content: Any) -> Bag:
+def _read_format_1(where: str, folder: str, content: Any) -> Bag:
+    """The bag in `content`; ModelError says which key is wrong, what was found and what was expected."""
     if not isinstance(content, dict):
         raise ModelError(where, f"expected a JSON object, found {type(content).__name__}")
     for key, expected in (("sample_rate", SAMPLE_RATE), ("segment", SEGMENT), ("stride", STRIDE)):
@@ -133,11 +134,11 @@ def _specialist(where: str, stem: str, entry: Any) -> SpecialistFile:
 
 
 def fetch(bag: Bag, stem: str, cache_dir: Path) -> Path:
-    """A local path of the stem's file with the hash that the bag states.
+    """A local path of the stem's file, checked against the hash in the bag.
 
-    A file of a local folder is used in place. Any other is kept in `cache_dir` under its hash: downloaded
-    to a name of its own, checked, then renamed, so that any number of processes can fetch at once and a
-    reader never sees a part. A cached file that does not check is replaced.
+    A file in a local folder is used in place. Any other is kept in `cache_dir` under its hash: downloaded to
+    a temporary name, checked, then renamed, so that many processes may fetch it at the same time and none
+    reads a part. A cached file with a wrong hash is replaced.
     """
     if stem not in bag.specialists:
         raise ModelError(bag.uri, f"no specialist for {stem}; it has {', '.join(bag.stems)}")
@@ -174,7 +175,7 @@ def _download(where: str, cached: Path, entry: SpecialistFile) -> Path:
 
 
 def _difference(path: Path, entry: SpecialistFile) -> str:
-    """What is wrong with the file at `path`; empty if nothing is. The size first: it costs nothing."""
+    """What is wrong with the file at `path`; empty if nothing. Size before hash, because it is cheap."""
     if not path.is_file():
         return f"not found; {BAG_FILE} lists it"
     size = path.stat().st_size

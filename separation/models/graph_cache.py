@@ -1,8 +1,8 @@
-"""The node's cache of optimized graphs: an actor's start reads what an earlier one has worked out.
+"""A node's cache of optimized graphs, so that an actor need not repeat the optimization of an earlier one.
 
-An entry is named by all that it depends on: the graph's own sha256, the engine and its version, the
-processor, the settings. It is one file, its own sha256 before its content, written under another name and
-renamed: a reader sees a whole entry or none, and one that does not check is as good as none.
+An entry is named by a hash of all that it depends on: the graph, the engine and its version, the processor,
+the settings. It is one file: the sha256 of the content, then the content. It is written under another name
+and renamed, so a reader sees a complete entry or none; one with a wrong hash counts as missing.
 """
 
 import hashlib
@@ -13,34 +13,34 @@ from pathlib import Path
 
 from separation.store.atomic_write import atomic_write
 
-DIGEST = 32  # bytes of a sha256
+DIGEST_BYTES = 32  # bytes of a sha256
 
 
 def key(graph: bytes, **facts: object) -> str:
-    """The entry's name for a graph and the facts about engine and machine that decide its optimized form."""
+    """The name of the entry for a graph on this processor; `facts` are the engine's version and settings."""
     about = {"graph": hashlib.sha256(graph).hexdigest(), "processor": processor()} | facts
     return hashlib.sha256(json.dumps(about, sort_keys=True, default=str).encode()).hexdigest()
 
 
 def read(folder: Path, name: str) -> bytes | None:
-    """The content of an entry, the very bytes that were checked; None if it is missing or damaged."""
+    """The content of an entry, checked; None if it is missing or damaged."""
     try:
         with (folder / name).open("rb") as file:
-            digest, content = file.read(DIGEST), file.read()
+            digest, content = file.read(DIGEST_BYTES), file.read()
     except OSError:
         return None
     return content if hashlib.sha256(content).digest() == digest else None
 
 
 def write(folder: Path, name: str, content: bytes) -> None:
-    """Keeps an entry. A full or closed disk costs the next start its seconds and nothing else."""
+    """Writes an entry. If the disk is full or read-only, nothing is written and the next start is slower."""
     with suppress(OSError), atomic_write(folder / name) as temporary, temporary.open("wb") as file:
         file.write(hashlib.sha256(content).digest())
         file.write(content)
 
 
 def processor() -> str:
-    """The model and the instruction sets of this machine's processor: an optimized graph is made for them."""
+    """The model and the instruction sets of this machine's processor, which an optimized graph depends on."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:

@@ -1,4 +1,4 @@
-"""One session that has been checked against the contract: segments in, one stem's segments out."""
+"""A loaded graph, checked against the contract: segments of the mix in, segments of one stem out."""
 
 import hashlib
 import os
@@ -11,33 +11,33 @@ import numpy as np
 
 from separation.contract import CHANNELS, SEGMENT, STEMS
 from separation.errors import ModelError, UsageError, WrongProvider
-from separation.models.engines import FLOAT32, Session, Settings
-from separation.models.external_data import Malformed, outside_of
+from separation.models.engines import FLOAT32, Session, SessionSettings
+from separation.models.external_data import Malformed, external_reference
 
 CPU, CUDA, TENSORRT = "CPUExecutionProvider", "CUDAExecutionProvider", "TensorrtExecutionProvider"
-ONNXRUNTIME = {  # what onnxruntime is asked for, and may leave what it cannot do to the next
+ONNXRUNTIME = {  # provider -> onnxruntime's, in order: each runs the operations that those before it cannot
     "auto": (CUDA, CPU),
     "cpu": (CPU,),
     "cuda": (CUDA, CPU),
     "tensorrt": (TENSORRT, CUDA, CPU),
 }
-OPENVINO = {"openvino": "f32", "openvino-bf16": "bf16"}  # its arithmetic
+OPENVINO = {"openvino": "f32", "openvino-bf16": "bf16"}  # provider -> precision of the arithmetic
 PROVIDERS = (*ONNXRUNTIME, *OPENVINO)
 ON_GPU = ("cuda", "tensorrt")
 
 
 class Specialist:
-    """The specialist of `stem` in the graph at `path`.
+    """The graph at `path`, loaded to give `stem`.
 
-    The graph is one of ours, mix (batch, 2, SEGMENT) -> stem (batch, 2, SEGMENT), or a published one that
-    gives all rows, (1, 2, SEGMENT) -> (1, rows, 2, SEGMENT); `row_stems` then says which row is whose.
-    The very bytes that have `sha256` are loaded; without it, whatever is at `path`.
-    `provider` is one of PROVIDERS; the rest is of `Settings`.
+    The graph is one of ours, mix (batch, 2, SEGMENT) -> stem (batch, 2, SEGMENT), or a published one with one
+    row per stem, (1, 2, SEGMENT) -> (1, rows, 2, SEGMENT), whose rows are `row_stems`, in order.
+    If `sha256` is given, the bytes loaded are those that were hashed. `provider` is one of PROVIDERS;
+    `threads`, `spinning` and `cache` are those of `SessionSettings`.
     """
 
     provider: str  # as the session reports it
-    device: str
-    load_s: float
+    device: str  # name of the processor or GPU
+    load_s: float  # seconds
 
     def __init__(
         self,
@@ -54,21 +54,22 @@ class Specialist:
         started = time.perf_counter()
         if provider not in PROVIDERS:
             raise UsageError(f"provider {provider!r}; expected one of {', '.join(PROVIDERS)}")
-        self._session = _open(read_graph(path, sha256), path, provider, Settings(threads, spinning, cache))
+        settings = SessionSettings(threads, spinning, cache)
+        self._session = _open(read_graph(path, sha256), path, provider, settings)
         self.provider = self._session.provider
         wanted = _expected(provider)
         if wanted and self.provider != wanted:
             raise WrongProvider(stem, wanted, self.provider)
-        self._row = _check(str(path), self._session, stem, row_stems)
+        self._row = _row_of_stem(str(path), self._session, stem, row_stems)
         self._one_at_a_time = self._session.runs_on_cpu or self._session.inputs[0].shape[0] == 1
-        self.device = _device(self._session.runs_on_cpu)
+        self.device = _device_name(self._session.runs_on_cpu)
         self.load_s = time.perf_counter() - started
 
     def __call__(self, segments: np.ndarray) -> np.ndarray:
-        """(n, 2, SEGMENT) float32 -> the stem's (n, 2, SEGMENT) float32.
+        """Segments of the mix, float32 (n, 2, SEGMENT) -> of the stem, float32 (n, 2, SEGMENT).
 
-        A CPU gains nothing from a batch, so it takes one segment at a time: then the bits of a chunk cannot
-        depend on the chunks beside it.
+        A CPU gains nothing from a batch, so it runs one segment at a time: then the bits of a chunk cannot
+        depend on the other chunks.
         """
         if segments.ndim != 3 or segments.shape[1:] != (CHANNELS, SEGMENT) or segments.dtype != np.float32:
             found = f"{segments.dtype} {segments.shape}"
@@ -88,7 +89,7 @@ class Specialist:
 
 
 def read_graph(path: Path, sha256: str | None) -> bytes:
-    """The file, read once; refused if its hash is another or if it refers to other files."""
+    """The file's bytes; ModelError if their hash differs or if the graph refers to other files."""
     try:
         graph = Path(path).read_bytes()
     except OSError as error:
@@ -96,15 +97,15 @@ def read_graph(path: Path, sha256: str | None) -> bytes:
     if sha256 is not None and (found := hashlib.sha256(graph).hexdigest()) != sha256:
         raise ModelError(str(path), f"sha256 is {found}, expected {sha256}")
     try:
-        outside = outside_of(graph)
+        reference = external_reference(graph)
     except Malformed as error:
         raise ModelError(str(path), f"not an ONNX file: {error}") from None
-    if outside:
-        raise ModelError(str(path), f"holds {outside}, which no hash covers; expected one file")
+    if reference:
+        raise ModelError(str(path), f"holds {reference}, which no hash covers; expected one file")
     return graph
 
 
-def _open(graph: bytes, path: Path, provider: str, settings: Settings) -> Session:
+def _open(graph: bytes, path: Path, provider: str, settings: SessionSettings) -> Session:
     try:
         if provider in OPENVINO:
             from separation.models.engines.open_vino import OpenVinoSession
@@ -121,21 +122,21 @@ def _open(graph: bytes, path: Path, provider: str, settings: Settings) -> Sessio
 
 
 def _expected(provider: str) -> str:
-    """What the session must report; empty for auto, which takes what there is."""
+    """The provider that the session must report; empty for auto, which accepts any."""
     if provider == "auto":
         return ""
     return f"OpenVINO CPU {OPENVINO[provider]}" if provider in OPENVINO else ONNXRUNTIME[provider][0]
 
 
-def _check(uri: str, session: Session, stem: str, row_stems: tuple[str, ...]) -> int | None:
-    """The stem's row if the graph gives all of them."""
+def _row_of_stem(uri: str, session: Session, stem: str, row_stems: tuple[str, ...]) -> int | None:
+    """The stem's row in a graph with one row per stem, None in one of ours; ModelError for any other."""
     found = ", ".join(map(str, (*session.inputs, *session.outputs)))
     expected = f"mix float32 (batch, {CHANNELS}, {SEGMENT}) -> stem of the same shape"
     error = ModelError(uri, f"the graph has {found}; expected {expected}")
     if len(session.inputs) != 1 or len(session.outputs) != 1:
         raise error
     (mix,), (output,) = session.inputs, session.outputs
-    if {mix.kind, output.kind} != {FLOAT32} or mix.shape[1:] != (CHANNELS, SEGMENT):
+    if {mix.dtype, output.dtype} != {FLOAT32} or mix.shape[1:] != (CHANNELS, SEGMENT):
         raise error
     if output.shape == (1, len(row_stems), CHANNELS, SEGMENT):
         if stem not in row_stems:
@@ -148,8 +149,8 @@ def _check(uri: str, session: Session, stem: str, row_stems: tuple[str, ...]) ->
     return None
 
 
-def _device(runs_on_cpu: bool) -> str:
-    """The name of the processor or GPU, for the cost tables: "AMD EPYC 9R14", "NVIDIA L4"."""
+def _device_name(runs_on_cpu: bool) -> str:
+    """The processor's or GPU's name, for the cost tables: "AMD EPYC 9R14", "NVIDIA L4"."""
     if runs_on_cpu:
         try:
             lines = Path("/proc/cpuinfo").read_text().splitlines()

@@ -42,11 +42,11 @@ def test_a_large_offset_does_not_swallow_a_quiet_signal() -> None:
 def test_restore_is_the_inverse_of_flatten() -> None:
     mix = noise(10_000, offset=0.1)
     level = level_of(mix)
-    flat = normalize(mix, level)
-    assert flat.dtype == np.float32
-    assert flat.mean() == pytest.approx(0, abs=1e-6)
-    assert flat.mean(axis=0).std(ddof=1) == pytest.approx(1, rel=1e-5)
-    restored = restore(flat, level)
+    normalized = normalize(mix, level)
+    assert normalized.dtype == np.float32
+    assert normalized.mean() == pytest.approx(0, abs=1e-6)
+    assert normalized.mean(axis=0).std(ddof=1) == pytest.approx(1, rel=1e-5)
+    restored = restore(normalized, level)
     assert restored.dtype == np.float32
     np.testing.assert_allclose(restored, mix, atol=2e-7)
 

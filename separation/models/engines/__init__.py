@@ -1,4 +1,8 @@
-"""What runs a graph: onnxruntime or OpenVINO, behind one shape. Only the one asked for is imported."""
+"""Engines: one file per library that runs a graph. Only the one that is asked for is imported.
+
+To add an engine: write a class with the attributes of `Session` in a file of its own, and name its providers
+in `models/specialist.py`.
+"""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,23 +15,23 @@ FLOAT32 = "float32"
 
 @dataclass(frozen=True, slots=True)
 class TensorSpec:
-    """A graph's input or output; an axis of free size is its name, or "?" where it has none."""
+    """An input or output of a graph; an axis of any size is given by its name, or "?" if it has none."""
 
     name: str
-    kind: str  # "float32", or the engine's word for anything else
+    dtype: str  # "float32", or the engine's own name of any other type
     shape: tuple[int | str, ...]
 
     def __str__(self) -> str:
-        return f"{self.name} {self.kind} {list(self.shape)}"
+        return f"{self.name} {self.dtype} {list(self.shape)}"
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
-    """How a session runs; `threads` of 0 leaves the number to the engine.
+class SessionSettings:
+    """How a session runs; with 0 `threads` the engine chooses the number.
 
-    `spinning` threads wait for work by turning: faster for a session alone on its cores, slower where
-    sessions share them. `cache` is the node's folder of optimized graphs; without it every session
-    optimizes its own.
+    `spinning` threads wait for work in a busy loop: faster for a session alone on its cores, slower where
+    several share them. `cache` is the node's folder of optimized graphs; without it, every session optimizes
+    its graph again.
     """
 
     threads: int = 0
@@ -36,7 +40,7 @@ class Settings:
 
 
 class Session(Protocol):
-    """A loaded graph; `provider` and `runs_on_cpu` are read back from the engine, not what was asked for."""
+    """A loaded graph; `provider` and `runs_on_cpu` are what the engine reports, not what was asked for."""
 
     provider: str
     runs_on_cpu: bool
@@ -44,5 +48,5 @@ class Session(Protocol):
     outputs: list[TensorSpec]
 
     def run(self, segments: np.ndarray) -> np.ndarray:
-        """The first output for the first input; the array is the caller's own."""
+        """The first output for the first input; the caller may keep the array."""
         ...

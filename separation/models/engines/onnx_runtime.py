@@ -1,4 +1,4 @@
-"""Sessions of onnxruntime, on CPUs and on NVIDIA's GPUs."""
+"""onnxruntime, on CPUs and on NVIDIA GPUs."""
 
 import tempfile
 from pathlib import Path
@@ -9,43 +9,43 @@ import onnxruntime
 
 from separation.errors import ModelError
 from separation.models import graph_cache
-from separation.models.engines import FLOAT32, Settings, TensorSpec
+from separation.models.engines import FLOAT32, SessionSettings, TensorSpec
 
 CPU, CUDA, TENSORRT = "CPUExecutionProvider", "CUDAExecutionProvider", "TensorrtExecutionProvider"
-KINDS = {"tensor(float)": FLOAT32}
+DTYPES = {"tensor(float)": FLOAT32}
 CUDA_OPTIONS = {
-    "use_tf32": "0",  # TF32 keeps 10 bits of the mantissa; a float32 graph means float32
-    "arena_extend_strategy": "kSameAsRequested",  # doubling takes memory from the sessions beside it; not run
-    "cudnn_conv_algo_search": "HEURISTIC",  # timing the algorithms would let the bits differ from run to run
+    "use_tf32": "0",  # TF32 keeps 10 bits of the mantissa; a float32 graph is to run in float32
+    "arena_extend_strategy": "kSameAsRequested",  # doubling would take memory from other sessions; untested
+    "cudnn_conv_algo_search": "HEURISTIC",  # choosing by timing would let the bits differ between runs
 }
 
 
 class OnnxRuntimeSession:
-    """`wanted` are onnxruntime's names of providers, the first that serves comes first in the session."""
+    """A `Session`. `wanted` are onnxruntime's names of providers, in order of preference."""
 
-    def __init__(self, graph: bytes, uri: str, wanted: tuple[str, ...], settings: Settings):
+    def __init__(self, graph: bytes, uri: str, wanted: tuple[str, ...], settings: SessionSettings):
         available = onnxruntime.get_available_providers()
         providers = [name for name in wanted if name in available]
         if CUDA in providers:
-            onnxruntime.preload_dlls()  # CUDA and cuDNN from their Python packages, where those are installed
+            onnxruntime.preload_dlls()  # CUDA and cuDNN from Python packages, if installed
         try:
             self._session = _open(graph, providers, settings)
         except Exception as error:  # onnxruntime's exceptions share no base and do not pickle
-            raise ModelError(uri, f"onnxruntime refuses it: {error}") from None
+            raise ModelError(uri, f"onnxruntime cannot load it: {error}") from None
         self.provider: str = self._session.get_providers()[0]
         self.runs_on_cpu = self.provider == CPU
-        self.inputs = [_value(each) for each in self._session.get_inputs()]
-        self.outputs = [_value(each) for each in self._session.get_outputs()]
+        self.inputs = [_tensor_spec(each) for each in self._session.get_inputs()]
+        self.outputs = [_tensor_spec(each) for each in self._session.get_outputs()]
 
     def run(self, segments: np.ndarray) -> np.ndarray:
         result: np.ndarray = self._session.run([self.outputs[0].name], {self.inputs[0].name: segments})[0]
         return result
 
 
-def _open(graph: bytes, providers: list[str], settings: Settings) -> Any:
-    """A session of the graph, or of what an earlier session on such a machine made of it.
+def _open(graph: bytes, providers: list[str], settings: SessionSettings) -> Any:
+    """A session of the graph, from the cache if an earlier session on such a machine has optimized it.
 
-    On a CPU, onnxruntime's optimized graph is kept in its own format. GPUs start from the graph: their
+    On a CPU the optimized graph is cached in onnxruntime's own format. On GPUs nothing is cached: their
     providers compile at each start.
     """
     if providers != [CPU] or settings.cache is None:
@@ -68,29 +68,29 @@ def _open(graph: bytes, providers: list[str], settings: Settings) -> Any:
 def _session(content: bytes, providers: list[str], options: Any) -> Any:
     settings = [CUDA_OPTIONS if name == CUDA else {} for name in providers]
     session = onnxruntime.InferenceSession(content, options, providers=providers, provider_options=settings)
-    session._model_bytes = None  # kept for a change of providers that never comes: 107 MB of an actor
+    session._model_bytes = None  # kept for a change of providers, which we never do: 107 MB per actor
     return session
 
 
-def _options(providers: list[str], settings: Settings, form: str = "ONNX") -> Any:
+def _options(providers: list[str], settings: SessionSettings, form: str = "ONNX") -> Any:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = settings.threads
     options.use_deterministic_compute = True
-    options.log_severity_level = 3  # errors; what matters of the warnings is read back from the session
-    # onnxruntime's own format, told by a mark in the bytes, is taken from our cache alone: no graph of others
-    # has been looked through for references to files in it.
+    options.log_severity_level = 3  # only errors; what matters of the warnings is read from the session
+    # Without this entry, onnxruntime recognises its own format by its first bytes. Only our cache may use it:
+    # nothing has searched other files of that format for references to further files.
     options.add_session_config_entry("session.load_model_format", form)
     options.add_session_config_entry("session.intra_op.allow_spinning", "1" if settings.spinning else "0")
     if providers == [CPU]:
-        # One segment at a time, see Specialist. Known sizes let onnxruntime keep its blocked layout from
-        # convolution to convolution: about 3 % of the time on one core of an EPYC Zen 4.
+        # One segment at a time, see Specialist. A known size lets onnxruntime keep its blocked layout between
+        # convolutions: saves about 3 % of the time on one core of an EPYC Zen 4.
         options.add_free_dimension_override_by_name("batch", 1)
-        # The second run would place all tensors in one new block beside the arena of the first: a peak of
-        # 1,758 MB where 1,062 do, at the same speed.
+        # The second run would allocate one new block for all tensors in addition to the first run's arena:
+        # a peak of 1,758 MB instead of 1,062 MB, at the same speed.
         options.enable_mem_pattern = False
     return options
 
 
-def _value(value: Any) -> TensorSpec:
+def _tensor_spec(value: Any) -> TensorSpec:
     shape = tuple("?" if size is None else size for size in value.shape)
-    return TensorSpec(value.name, KINDS.get(value.type, value.type), shape)
+    return TensorSpec(value.name, DTYPES.get(value.type, value.type), shape)

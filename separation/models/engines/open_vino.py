@@ -1,4 +1,4 @@
-"""Sessions of OpenVINO, on CPUs: a sixth faster there than onnxruntime (docs/benchmarks.md)."""
+"""OpenVINO, on CPUs: one sixth faster there than onnxruntime (docs/benchmarks.md)."""
 
 import io
 from typing import Any
@@ -8,32 +8,32 @@ import openvino
 
 from separation.errors import ModelError, UsageError
 from separation.models import graph_cache
-from separation.models.engines import FLOAT32, Settings, TensorSpec
+from separation.models.engines import FLOAT32, SessionSettings, TensorSpec
 
 CPU = "CPU"
-FREE = "?"
-GROUP = 128  # numbers that share a scale beside int8 weights: of 32, 128, 512 and 2048 the fastest; 64 dB
-AMX = "amx_bf16"  # as Linux writes the instruction set among a processor's flags
+ANY_SIZE = "?"
+GROUP = 128  # activations per scale with int8 weights: the fastest of 32, 128, 512 and 2048; 64 dB
+AMX = "amx_bf16"  # the instruction set's name in Linux's processor flags
 
 
 class OpenVinoSession:
-    """`precision` is that of the arithmetic, "f32" or "bf16"; bf16 needs a processor with AMX."""
+    """A `Session`. `precision` of the arithmetic is "f32" or "bf16", which needs a processor with AMX."""
 
     runs_on_cpu = True
 
-    def __init__(self, graph: bytes, uri: str, precision: str, settings: Settings):
+    def __init__(self, graph: bytes, uri: str, precision: str, settings: SessionSettings):
         if precision == "bf16" and AMX not in graph_cache.processor().split():
             raise UsageError("openvino-bf16 needs a processor with AMX; without it, f32 is faster")
         core = openvino.Core()
         try:
             compiled = _compile(core, graph, precision, settings)
         except RuntimeError as error:
-            raise ModelError(uri, f"OpenVINO refuses it: {error}") from None
+            raise ModelError(uri, f"OpenVINO cannot load it: {error}") from None
         devices = ",".join(compiled.get_property("EXECUTION_DEVICES"))
         arithmetic = compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()
         self.provider = f"OpenVINO {devices} {arithmetic}"
-        self.inputs = [_value(each) for each in compiled.inputs]
-        self.outputs = [_value(each) for each in compiled.outputs]
+        self.inputs = [_tensor_spec(each) for each in compiled.inputs]
+        self.outputs = [_tensor_spec(each) for each in compiled.outputs]
         self._request = compiled.create_infer_request()
 
     def run(self, segments: np.ndarray) -> np.ndarray:
@@ -42,13 +42,13 @@ class OpenVinoSession:
         return result
 
 
-def _compile(core: Any, graph: bytes, precision: str, settings: Settings) -> Any:
-    """The compiled graph, or the import of what an earlier session on such a machine exported."""
+def _compile(core: Any, graph: bytes, precision: str, settings: SessionSettings) -> Any:
+    """The compiled graph, from the cache if an earlier session on such a machine has exported it."""
     configuration = {
         "INFERENCE_PRECISION_HINT": precision,
         "NUM_STREAMS": 1,
         "DYNAMIC_QUANTIZATION_GROUP_SIZE": GROUP,
-        "ENABLE_CPU_PINNING": False,  # sessions that share a node would all be pinned to its first cores
+        "ENABLE_CPU_PINNING": False,  # all sessions of a node would be pinned to the same cores
     }
     if settings.threads:
         configuration["INFERENCE_NUM_THREADS"] = settings.threads
@@ -72,7 +72,7 @@ def _compile(core: Any, graph: bytes, precision: str, settings: Settings) -> Any
     return compiled
 
 
-def _value(value: Any) -> TensorSpec:
-    sizes = [FREE if size.is_dynamic else size.get_length() for size in value.partial_shape]
-    kind = value.element_type.get_type_name()
-    return TensorSpec(value.any_name, FLOAT32 if kind == "f32" else kind, tuple(sizes))
+def _tensor_spec(value: Any) -> TensorSpec:
+    sizes = [ANY_SIZE if size.is_dynamic else size.get_length() for size in value.partial_shape]
+    dtype = value.element_type.get_type_name()
+    return TensorSpec(value.any_name, FLOAT32 if dtype == "f32" else dtype, tuple(sizes))

@@ -102,7 +102,7 @@ def test_the_checksum_is_ogg_s() -> None:
 
 @pytest.mark.parametrize("announced", [999, 1_001])
 def test_a_wrong_count_of_samples_is_refused(announced: int, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=f"1000 samples came, {announced} were announced"):
+    with pytest.raises(ValueError, match=f"got 1000 samples, expected {announced}"):
         write_audio(tmp_path / "stem", [stem(1_000)], announced, Encoding())
 
 

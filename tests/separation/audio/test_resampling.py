@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import soxr
 
-from separation.audio.resampling import PIECE, Pieces, resample
+from separation.audio.resampling import PIECE_S, Pieces, resample
 from separation.contract import SAMPLE_RATE
 
 RATES = [8_000, 11_025, 22_050, 32_000, 44_099, 48_000, 88_200, 96_000, 192_000]
@@ -23,7 +23,7 @@ def run(
 
 @pytest.mark.parametrize("rate", RATES)
 def test_pieces_equal_the_track_resampled_in_one_go(rate: int) -> None:
-    audio = noise(rate, 2 * PIECE * rate + rate // 3)
+    audio = noise(rate, 2 * PIECE_S * rate + rate // 3)
     whole = soxr.resample(audio.T, rate, SAMPLE_RATE, quality="VHQ").T
     # 44,099 Hz has no small ratio to 44,100: soxr interpolates its filter, and piece starts show at -95 dB
     np.testing.assert_allclose(run(audio, rate), whole, rtol=0, atol=3e-5 if rate == 44_099 else 1e-7)
@@ -32,16 +32,16 @@ def test_pieces_equal_the_track_resampled_in_one_go(rate: int) -> None:
 @pytest.mark.parametrize("rate", [8_000, 48_000, 44_099])
 @pytest.mark.parametrize("samples", [1, 2, 100])
 def test_a_track_that_ends_just_after_a_piece(rate: int, samples: int) -> None:
-    audio = noise(rate, PIECE * rate + samples)
+    audio = noise(rate, PIECE_S * rate + samples)
     whole = soxr.resample(audio.T, rate, SAMPLE_RATE, quality="VHQ").T
     assert run(audio, rate).shape == whole.shape
 
 
 @pytest.mark.parametrize("rate", RATES)
 def test_a_range_has_the_bits_of_the_whole(rate: int) -> None:
-    audio = noise(rate, 3 * PIECE * rate - 5)
+    audio = noise(rate, 3 * PIECE_S * rate - 5)
     whole = run(audio, rate)
-    seam = PIECE * SAMPLE_RATE
+    seam = PIECE_S * SAMPLE_RATE
     end = whole.shape[1]
     for start, stop in [(0, 1), (seam - 1, seam + 1), (seam, 2 * seam), (end - 3, end), (end - 3, end + 9)]:
         part = run(audio, rate, start, stop, block=rate)

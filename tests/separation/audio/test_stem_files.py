@@ -6,7 +6,7 @@ import pytest
 import soundfile
 from aiohttp import web
 
-from separation.audio.stem_files import MixMinus, is_drawn, write_stems
+from separation.audio.stem_files import MixMinus, is_read_back, write_stems
 from separation.options import Options
 from separation.store.objects import read_bytes
 from tests.faulty_store import Exchange, Proxy
@@ -98,8 +98,8 @@ def test_what_reads_back_otherwise_is_written_again_and_given_up_the_second_time
 
 def test_the_share_of_files_read_back_is_the_rate_and_always_the_same() -> None:
     uris = [f"s3://bucket/stems/{number}/bass.wav" for number in range(2_000)]
-    drawn = [uri for uri in uris if is_drawn(uri, 0.1)]
+    drawn = [uri for uri in uris if is_read_back(uri, 0.1)]
     assert 150 < len(drawn) < 250
-    assert set(drawn) <= {uri for uri in uris if is_drawn(uri, 0.3)}
-    assert not any(is_drawn(uri, 0) for uri in uris)
-    assert all(is_drawn(uri, 1) for uri in uris)
+    assert set(drawn) <= {uri for uri in uris if is_read_back(uri, 0.3)}
+    assert not any(is_read_back(uri, 0) for uri in uris)
+    assert all(is_read_back(uri, 1) for uri in uris)

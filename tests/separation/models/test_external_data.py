@@ -7,7 +7,7 @@ import onnx
 import pytest
 from onnx import AttributeProto, ModelProto, SparseTensorProto, TensorProto, helper, numpy_helper
 
-from separation.models.external_data import Malformed, outside_of
+from separation.models.external_data import Malformed, external_reference
 from tests.bags import gain_graph
 
 
@@ -59,13 +59,13 @@ WAYS = {
 
 @pytest.mark.parametrize("way", WAYS)
 def test_weights_elsewhere_are_found(way: str) -> None:
-    assert outside_of(WAYS[way].SerializeToString()) == "weights in another file"
+    assert external_reference(WAYS[way].SerializeToString()) == "weights in another file"
 
 
 def test_a_mark_alone_is_enough() -> None:
     tensor = away()
     del tensor.external_data[:]
-    assert outside_of(initializers(tensor).SerializeToString()) == "weights in another file"
+    assert external_reference(initializers(tensor).SerializeToString()) == "weights in another file"
 
 
 def test_another_way_of_writing_the_same_hides_nothing() -> None:
@@ -79,7 +79,7 @@ def test_another_way_of_writing_the_same_hides_nothing() -> None:
         longer = _grown(longer, data, name)
     assert onnx.ModelProto.FromString(longer) == onnx.ModelProto.FromString(data)
     assert entry not in longer
-    assert outside_of(longer) == "weights in another file"
+    assert external_reference(longer) == "weights in another file"
 
 
 def _grown(longer: bytes, data: bytes, name: str) -> bytes:
@@ -114,20 +114,20 @@ def test_a_compiled_engine_is_refused() -> None:
         "EPContext", ["mix"], ["x"], domain="com.microsoft", embed_mode=0, ep_cache_context="engine.bin"
     )
     model.graph.node.append(node)
-    assert "EPContext" in outside_of(model.SerializeToString())
+    assert "EPContext" in external_reference(model.SerializeToString())
 
 
 def test_a_graph_of_its_own_is_let_through(tmp_path: Path) -> None:
     weights = numpy_helper.from_array(np.arange(99, dtype=np.float32), "location")
     model = initializers(weights)
     model.doc_string = "\n\x08location external_data EPContext"
-    assert outside_of(model.SerializeToString()) == ""
+    assert external_reference(model.SerializeToString()) == ""
 
 
 @pytest.mark.parametrize("data", [b"\x0b", b"\x3a\x7f", b"\xff" * 11, b"\x80", b"\x3a\x02\x0a"])
 def test_what_is_no_message(data: bytes) -> None:
     with pytest.raises(Malformed):
-        outside_of(data)
+        external_reference(data)
 
 
 def test_depth_has_an_end() -> None:
@@ -136,4 +136,4 @@ def test_depth_has_an_end() -> None:
         for tag in (b"\x32", b"\x2a", b"\x0a"):  # g of an attribute of a node of a graph
             data = tag + _varint(len(data)) + data
     with pytest.raises(Malformed):
-        outside_of(b"\x3a" + _varint(len(data)) + data)
+        external_reference(b"\x3a" + _varint(len(data)) + data)
