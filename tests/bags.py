@@ -1,4 +1,4 @@
-"""Model folders for tests: real ONNX graphs of the contract's shape that cost next to nothing."""
+"""Model folders for tests: valid ONNX graphs of the contract's shape that take almost no time."""
 
 import hashlib
 import json
@@ -14,7 +14,7 @@ GAINS = {"drums": 0.5, "bass": 0.25, "other": 0.125, "vocals": 0.0625}
 
 
 def write_gain_bag(folder: Path, gains: Mapping[str, float] = GAINS) -> Path:
-    """A bag whose specialists scale the mix: a stem is known to the bit, and inference is free."""
+    """A bag whose specialists scale the mix by `gains`, so that the stems are known to the bit."""
     folder.mkdir(parents=True, exist_ok=True)
     specialists = {}
     for stem, gain in gains.items():

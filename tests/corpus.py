@@ -1,7 +1,7 @@
-"""Over a hundred files as music catalogues hold them, whole and damaged, each with what is to become of it.
+"""Over a hundred files like those of music catalogues, intact and damaged, each with its expected outcome.
 
-Seeded and made here: encoded by libsndfile and ffmpeg, damaged by code. An outcome is a kind of error, or
-the seconds of a track that is done, with the kinds of its warnings.
+Generated here from seeds: encoded by libsndfile and ffmpeg, then damaged. An outcome is a kind of error, or
+the duration of the decoded track and the kinds of its warnings.
 """
 
 import struct
@@ -22,20 +22,20 @@ RATE = 44_100
 class Case:
     name: str
     data: bytes
-    kind: ErrorKind | None = None  # of the error, None if the track is done
+    kind: ErrorKind | None = None  # of the error; None if the track is decoded
     seconds: float = SECONDS
     warnings: tuple[WarningKind, ...] = ()
 
 
 def cases() -> list[Case]:
     found = [
-        *whole(),
+        *intact(),
         *rates_and_channels(),
         *tags(),
         *unusual(),
         *cut(),
         *damaged(),
-        *foreign(),
+        *not_audio(),
         *encrypted(),
         *bombs(),
     ]
@@ -44,7 +44,7 @@ def cases() -> list[Case]:
 
 
 def music(rate: int = RATE, channels: int = 2, seconds: float = SECONDS) -> np.ndarray:
-    """(samples, channels): a tone a channel."""
+    """float32 (samples, channels): one tone per channel."""
     t = np.arange(int(seconds * rate)) / rate
     voices = [np.sin(2 * np.pi * (300 + 70 * channel) * t) for channel in range(channels)]
     return np.stack(voices, axis=1).astype(np.float32) / 3
@@ -59,7 +59,7 @@ matroska:alac webm:libopus ogg:libopus ogg:flac flac:flac wv:wavpack tta:tta asf
 ac3:ac3 eac3:eac3 aiff:pcm_s16be w64:pcm_s16le wav:pcm_s16le matroska:ac3"""
 
 
-def whole() -> Iterator[Case]:
+def intact() -> Iterator[Case]:
     for pair in SOUND.split():
         form, subtype = pair.split(":")
         rate, channels = (8_000, 1) if subtype == "GSM610" else (48_000 if subtype == "OPUS" else RATE, 2)
@@ -151,7 +151,7 @@ def unusual() -> Iterator[Case]:
 
 
 def cut() -> Iterator[Case]:
-    """Uploads that broke off."""
+    """Incomplete uploads."""
     for form in ("WAV", "RF64", "W64", "AIFF", "CAF"):
         data = encoded(music(), RATE, form)
         yield Case(f"cut/{form}.{form.lower()}", data[: len(data) * 2 // 3], ErrorKind.TRUNCATED)
@@ -187,17 +187,17 @@ def cut() -> Iterator[Case]:
     yield Case("cut/no sample.aiff", encoded(music()[:0], RATE, "AIFF"), ErrorKind.EMPTY)
 
 
-def hit(data: bytes, places: int, size: int) -> bytes:
-    """`data` with noise over some places."""
-    rng, hurt = np.random.default_rng(7), bytearray(data)
-    for place in range(places):
-        at = len(data) * (place + 1) // (places + 1)
-        hurt[at : at + size] = rng.bytes(size)
-    return bytes(hurt)
+def overwrite(data: bytes, times: int, size: int) -> bytes:
+    """`data` with `size` bytes of noise at each of `times` evenly spaced offsets."""
+    rng, damaged = np.random.default_rng(7), bytearray(data)
+    for index in range(times):
+        at = len(data) * (index + 1) // (times + 1)
+        damaged[at : at + size] = rng.bytes(size)
+    return bytes(damaged)
 
 
 def damaged() -> Iterator[Case]:
-    yield Case("damaged/flac.flac", hit(encoded(music(), RATE, "FLAC"), 1, 100), ErrorKind.CORRUPT)
+    yield Case("damaged/flac.flac", overwrite(encoded(music(), RATE, "FLAC"), 1, 100), ErrorKind.CORRUPT)
     for form, codec in (
         ("mp4", "alac"),
         ("wv", "wavpack"),
@@ -210,21 +210,21 @@ def damaged() -> Iterator[Case]:
         ("webm", "libopus"),
     ):
         rate = 48_000 if codec == "libopus" else RATE
-        data = hit(muxed(music(rate), rate, form, codec), 3, 3_000)
-        kind = (
-            ErrorKind.TRUNCATED if form == "webm" else ErrorKind.CORRUPT
-        )  # ffmpeg finds no way back into WebM
+        data = overwrite(muxed(music(rate), rate, form, codec), 3, 3_000)
+        kind = ErrorKind.TRUNCATED if form == "webm" else ErrorKind.CORRUPT  # ffmpeg cannot resume in WebM
         yield Case(f"damaged/{form} {codec}.{form}", data, kind)
     long = tone(RATE, 20 * RATE)
-    yield Case("damaged/mp3.mp3", hit(mp3(long), 5, 5_000), ErrorKind.CORRUPT)
+    yield Case("damaged/mp3.mp3", overwrite(mp3(long), 5, 5_000), ErrorKind.CORRUPT)
     little = muxed(long, RATE, "mp3", "libmp3lame")
-    yield Case("damaged/a little.mp3", hit(little, 1, 600), seconds=20, warnings=(WarningKind.RECOVERED,))
+    yield Case(
+        "damaged/a little.mp3", overwrite(little, 1, 600), seconds=20, warnings=(WarningKind.RECOVERED,)
+    )
     wave = bytearray(encoded(music(), RATE))
     wave[12:16] = b"xxxx"
     yield Case("damaged/header.wav", bytes(wave), ErrorKind.BAD_HEADER)
 
 
-def foreign() -> Iterator[Case]:
+def not_audio() -> Iterator[Case]:
     everything = bytes(range(256)) * 40
     for name, data in (
         ("text.mp3", b"hello " * 1_000),
@@ -272,7 +272,7 @@ def encrypted() -> Iterator[Case]:
 
 
 def bombs() -> Iterator[Case]:
-    """Little files that would become much: each is stopped before it does, or is harmless."""
+    """Small files that claim to be huge: each is refused before memory is taken, or is harmless."""
     wave = encoded(music(), RATE)
     yield Case("bombs/65535 channels.wav", wave[:22] + b"\xff\xff" + wave[24:], ErrorKind.BAD_HEADER)
     yield Case("bombs/no channels.wav", wave[:22] + bytes(2) + wave[24:], ErrorKind.BAD_HEADER)

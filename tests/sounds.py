@@ -1,4 +1,4 @@
-"""Sounds, and the files that other programs would make of them."""
+"""Test signals, and the audio files that libsndfile and ffmpeg encode from them."""
 
 import io
 import tempfile
@@ -15,12 +15,12 @@ URI = "s3://catalogue/song"
 
 
 def noise(rate: int, samples: int, channels: int = 2) -> np.ndarray:
-    """(samples, channels), quiet enough that no codec clips it."""
+    """White noise float32 (samples, channels), quiet enough that no codec clips it."""
     return np.random.default_rng(samples).uniform(-0.5, 0.5, (samples, channels)).astype(np.float32)
 
 
 def tone(rate: int, samples: int) -> np.ndarray:
-    """(samples, 2): a chirp, which no two places of share their neighbourhood."""
+    """A chirp, float32 (samples, 2): no two excerpts of it are alike, so a shift is always visible."""
     t = np.arange(samples) / rate
     return (
         np.stack([np.sin(3_000 * t + 900 * t**2), np.sin(2_000 * t + 500 * t**2)], 1).astype(np.float32) / 3
@@ -36,7 +36,7 @@ def encoded(
 
 
 def muxed(samples: np.ndarray, rate: int, format: str, codec: str, **options: str) -> bytes:
-    """Encoded by ffmpeg, the way most of the world's compressed files were."""
+    """`samples` encoded by ffmpeg, like most compressed files of catalogues."""
     with (
         tempfile.TemporaryDirectory() as folder,
         av.open(f"{folder}/song", "w", format=format, options=options) as container,

@@ -15,7 +15,7 @@ def noise(length: int) -> np.ndarray:
 
 
 def bend(segments: np.ndarray) -> np.ndarray:
-    """A specialist that depends on the place in the segment, so that no two chunks agree."""
+    """A specialist whose output depends on the position in the segment, so that overlapping chunks differ."""
     ramp = np.linspace(0.5, 1.5, SEGMENT, dtype=np.float32)
     return np.tanh(segments) * ramp
 

@@ -1,4 +1,4 @@
-"""Specialists side by side: the same stems, and an error that ends them all."""
+"""Specialists in parallel give the same stems; an error of one ends all."""
 
 from threading import Barrier, Event
 

@@ -39,7 +39,7 @@ from separation.errors import ErrorKind, TrackError
 from separation.store.redact import plain
 
 IDLE_S = 60.0  # without a request, after which the process ends
-CPU_S = 60  # of computing without a message, after which the kernel ends it; a dead parent cannot
+CPU_S = 60  # of computing without a message, after which the kernel kills it, even if the parent has died
 HEARTBEAT_S = 1.0  # of decoding without a block, after which a sign of life is sent
 STDERR_BYTES = 65_536  # of error messages, into a file that the parent opened
 
@@ -76,7 +76,7 @@ def import_everything() -> None:
 
 
 def restrict(highest: int) -> None:
-    """Allows one more descriptor after `highest`, almost no writing, no core dumps."""
+    """Allows one more open file after descriptor `highest`, almost no writing, no core dumps."""
     resource.setrlimit(resource.RLIMIT_NOFILE, (highest + 2, highest + 2))
     resource.setrlimit(resource.RLIMIT_FSIZE, (STDERR_BYTES, STDERR_BYTES))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

@@ -1,4 +1,4 @@
-"""Every file of the corpus, through a decoder process, becomes what it should."""
+"""Every file of the corpus has its expected outcome when decoded in a decoder process."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Five hours of FLAC in 3 MB of file: decoded or refused, in the memory that any file takes."""
+"""Five hours of FLAC in a file of 3 MB are decoded or refused in no more memory than a short file."""
 
 import re
 from dataclasses import replace
@@ -31,7 +31,7 @@ def five_hours(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def peak_bytes(pid: int) -> int:
-    """The most of its own memory that a living process held."""
+    """The peak resident memory of a running process."""
     found = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
     assert found
     return int(found[1]) * 1024

@@ -178,7 +178,7 @@ def test_a_flac_behind_an_id3_tag_is_read() -> None:
 
 
 def test_five_channels_and_a_subwoofer_are_mixed_as_itu_has_it() -> None:
-    """FL FR FC LFE BL BR, a level each: centre and surround at -3 dB, no LFE, all by the sum of a row."""
+    """FL FR FC LFE BL BR, one level each: centre and surround at -3 dB, no LFE, divided by the gains' sum."""
     levels = np.array([0.5, 0.25, 0.125, 1.0, 0.0625, -0.25])
     data = encoded(np.tile(levels, (1_000, 1)).astype(np.float32), SAMPLE_RATE, subtype="FLOAT")
     reader = open_audio(io.BytesIO(data), URI)
@@ -190,7 +190,7 @@ def test_five_channels_and_a_subwoofer_are_mixed_as_itu_has_it() -> None:
 
 
 def test_a_declared_layout_is_used() -> None:
-    """WAVE_FORMAT_EXTENSIBLE with FL FR BL BR in its mask, and with FL FR FC BC."""
+    """WAVE_FORMAT_EXTENSIBLE with the channel masks of FL FR BL BR and of FL FR FC BC."""
     data = encoded(noise(SAMPLE_RATE, 1_000, 4), SAMPLE_RATE, "WAVEX", "PCM_16")
     for mask, names in ((0x33, "FL FR BL BR"), (0x107, "FL FR FC BC")):
         masked = data[:40] + mask.to_bytes(4, "little") + data[44:]

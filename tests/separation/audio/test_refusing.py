@@ -1,4 +1,4 @@
-"""What is no track, or a part of one, is refused by its kind; what is too much, before memory is taken."""
+"""Files that are not audio or incomplete get the right error kind; too large ones before memory is taken."""
 
 import io
 import pickle

@@ -72,7 +72,7 @@ def deliver_verified(proxy: Proxy, bucket: str, rate: float) -> str:
 
 
 async def rotten(exchange: Exchange) -> web.StreamResponse:
-    """Other bytes than were put, under an ETag and a length that fit them: the store itself is wrong."""
+    """Returns other bytes than were stored, with matching ETag and length: a fault of the store itself."""
     answer = await exchange.ask()
     answer.body = bytes(len(answer.body))
     etag = hashlib.md5(answer.body).hexdigest()

@@ -15,7 +15,7 @@ CONTENT = b"a graph, as far as a cache is concerned" * 1000
 
 
 def bag_of(folder: Path, content: bytes = CONTENT) -> Bag:
-    """Writes a bag of one stem."""
+    """Writes and returns a bag of one stem."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "drums.onnx"
     path.write_bytes(content)
@@ -27,7 +27,7 @@ def bag_of(folder: Path, content: bytes = CONTENT) -> Bag:
 
 @pytest.fixture
 def remote(tmp_path: Path) -> Iterator[str]:
-    """The uri of such a bag in a store; of fsspec's memory, a name of its own for every test."""
+    """The URI of such a bag in a store (fsspec's memory), another one for every test."""
     local = tmp_path / "source"
     bag_of(local)
     name = f"/{uuid.uuid4().hex}"
@@ -110,7 +110,7 @@ def test_an_object_of_another_size_is_not_downloaded(
 
 
 def test_a_hash_cannot_be_a_path(tmp_path: Path) -> None:
-    """It names the file in the cache."""
+    """The hash is the file's name in the cache."""
     bag_of(tmp_path)
     path = tmp_path / "bag.json"
     content = json.loads(path.read_text())

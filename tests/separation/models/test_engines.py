@@ -1,4 +1,4 @@
-"""One contract, two engines on this machine's processor, and the cache of what they make of a graph."""
+"""Both CPU engines meet the contract, and the cache of optimized graphs serves both."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Every way of naming another file that onnxruntime would follow, and ways of hiding it."""
+"""All references to other files that onnxruntime would follow are found, also in unusual encodings."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from tests.bags import gain_graph
 
 
 def away(name: str = "w") -> TensorProto:
-    """A tensor that is kept in another file."""
+    """A tensor stored in another file."""
     tensor = TensorProto(name=name, dims=[1], data_type=TensorProto.FLOAT)
     tensor.data_location = TensorProto.EXTERNAL
     tensor.external_data.add(key="location", value="/etc/passwd")
@@ -69,7 +69,7 @@ def test_a_mark_alone_is_enough() -> None:
 
 
 def test_another_way_of_writing_the_same_hides_nothing() -> None:
-    """Numbers may be written longer than they are; a search for bytes would not see through that."""
+    """A varint may have superfluous bytes, which a plain search for bytes would miss."""
     data = initializers(away()).SerializeToString()
     entry = b"\n\x08location"
     at = data.index(entry)
@@ -83,7 +83,7 @@ def test_another_way_of_writing_the_same_hides_nothing() -> None:
 
 
 def _grown(longer: bytes, data: bytes, name: str) -> bytes:
-    """`longer` with the length of one message around the place one higher."""
+    """`longer` with the length of one enclosing message increased by one."""
     model = onnx.ModelProto.FromString(data)
     tensor = model.graph.initializer[-1]
     tag, inner = {
@@ -108,7 +108,7 @@ def _varint(value: int) -> bytes:
 
 
 def test_a_compiled_engine_is_refused() -> None:
-    """TensorRT's provider would read, and run, the file that `ep_cache_context` names."""
+    """TensorRT's provider would load and run the file that `ep_cache_context` names."""
     model = gain_graph(0.5)
     node = helper.make_node(
         "EPContext", ["mix"], ["x"], domain="com.microsoft", embed_mode=0, ep_cache_context="engine.bin"

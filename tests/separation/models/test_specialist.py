@@ -23,7 +23,7 @@ def graph_file(
     kind: int = TensorProto.FLOAT,
     rows: tuple[float, ...] = (),
 ) -> Path:
-    """A graph that doubles its input, or gives its input times each of `rows`."""
+    """A graph that doubles its input, or multiplies it by each of `rows`."""
     mix, stem = names
     out = [shape[0], len(rows), *shape[1:]] if rows else shape
     factor = np.array(rows, np.float32)[None, :, None, None] if rows else np.array(2.0)
@@ -56,7 +56,7 @@ def test_runs_and_says_where(tmp_path: Path, segments: np.ndarray) -> None:
 
 
 def test_a_graph_of_all_rows_gives_its_own(tmp_path: Path, segments: np.ndarray) -> None:
-    """Published exports: a batch of 1 and names of their own."""
+    """Published exports have a batch of 1 and other names of inputs and outputs."""
     path = graph_file(tmp_path / "a.onnx", [1, 2, SEGMENT], ("input", "output"), rows=(1, 3, 5, 7))
     assert np.array_equal(Specialist(path, "other")(segments), 5 * segments)
     assert np.array_equal(Specialist(path, "other", row_stems=STEMS[::-1])(segments), 3 * segments)
@@ -101,7 +101,7 @@ def test_files_that_are_no_graphs(tmp_path: Path) -> None:
 
 
 def test_the_bytes_that_were_hashed_are_loaded(tmp_path: Path) -> None:
-    """`bag.fetch` has looked at the path before; what is at it now may be another file."""
+    """The file may have been replaced since `bag.fetch` checked it."""
     path = graph_file(tmp_path / "a.onnx")
     sha256 = sha256_of(path)
     assert Specialist(path, "drums", sha256=sha256).provider
@@ -120,7 +120,7 @@ def test_weights_in_another_file_are_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("wanted", ["cuda", "tensorrt"])
 def test_a_provider_that_is_not_there(tmp_path: Path, wanted: str) -> None:
-    """The suite runs on CPUs; a GPU build of onnxruntime without a GPU falls back in silence just so."""
+    """Without a GPU, a GPU build of onnxruntime silently falls back to the CPU, as here."""
     with pytest.raises(WrongProvider, match="runs on CPUExecutionProvider; asked for"):
         Specialist(graph_file(tmp_path / "a.onnx"), "drums", provider=wanted)
     with pytest.raises(UsageError, match="tpu"):

@@ -1,4 +1,4 @@
-"""A decoder that crashes, hangs or swallows memory costs its own track; the bits are those of one process."""
+"""A decoder that crashes, hangs or takes all memory costs only its track; samples are as in one process."""
 
 import os
 import resource
@@ -31,7 +31,7 @@ def pool() -> Iterator[DecoderPool]:
 
 @pytest.fixture
 def song(tmp_path: Path) -> Path:
-    """Twelve seconds, which need resampling."""
+    """Twelve seconds at 48 kHz, so that they are resampled."""
     path = tmp_path / "song.flac"
     path.write_bytes(encoded(noise(48_000, 12 * 48_000), 48_000, "FLAC"))
     return path
@@ -116,7 +116,7 @@ process.open_audio = lambda *arguments: ctypes.string_at(0)
 
 
 def crashing(tmp_path: Path, code: str) -> tuple[str, ...]:
-    """A child whose decoder does what `code` makes of it."""
+    """The command of a decoder process in which `code` has replaced `open_audio`."""
     program = tmp_path / "child.py"
     program.write_text(code.replace("process.open_audio", "process.Server._open") + "process.main()\n")
     return (sys.executable, "-P", str(program))
@@ -157,7 +157,7 @@ def test_an_error_of_a_hang_is_there_within_a_minute() -> None:
 
 
 def test_a_decoder_that_skips_much_is_alive(tmp_path: Path, pool: DecoderPool) -> None:
-    """An MP3 is decoded from its beginning: five hours of it give no block, only signs of life."""
+    """An MP3 is decoded from its beginning: five hours before the range give heartbeats instead of blocks."""
     path = tmp_path / "long.mp3"
     minute = encoded(np.zeros((60 * 8_000, 1), np.float32), 8_000, "MP3", "MPEG_LAYER_III")
     path.write_bytes(minute * 300)
@@ -168,7 +168,7 @@ def test_a_decoder_that_skips_much_is_alive(tmp_path: Path, pool: DecoderPool) -
 
 
 def test_a_file_that_makes_its_decoder_swallow_memory_is_too_large(tmp_path: Path, pool: DecoderPool) -> None:
-    """An MP4 whose codec's description says to be 900 MB: ffmpeg takes the memory before it reads."""
+    """An MP4 that declares a codec description of 900 MB: ffmpeg allocates it before reading."""
     data = bytearray(muxed(tone(SAMPLE_RATE, 50_000), SAMPLE_RATE, "mp4", "alac", movflags="faststart"))
     path, size = tmp_path / "bomb.m4a", 900_000_000
     at = data.rindex(b"alac") - 4

@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 import soundfile
 
-from separation.audio.headers.mp3 import mp3_frames
 from separation.audio.headers.riff import declared_end
 
 FORMATS = ["WAV", "WAVEX", "RF64", "W64", "AIFF", "CAF"]
@@ -61,14 +60,3 @@ def test_sizes_that_streaming_writers_leave_declare_nothing(size: int) -> None:
 @pytest.mark.parametrize("data", [b"", b"RIFF", b"RIFF\0\0\0\0WAVEfmt ", b"hello " * 99, b"riff" + bytes(99)])
 def test_what_is_no_such_file_declares_nothing(data: bytes) -> None:
     assert declared_end(io.BytesIO(data)) is None
-
-
-def test_an_mp3_counts_its_frames() -> None:
-    mp3 = encoded("MP3", 44_100, "MPEG_LAYER_III")
-    count = mp3_frames(io.BytesIO(mp3))
-    assert count is not None
-    assert 44_100 <= count * 1_152 < 44_100 + 3 * 1_152
-    tagged = b"ID3\x04\0\0" + bytes([0, 0, 2, 5]) + bytes(2 * 128 + 5) + mp3
-    assert mp3_frames(io.BytesIO(tagged)) == count
-    without = mp3.replace(b"Xing", b"\0\0\0\0").replace(b"Info", b"\0\0\0\0")
-    assert mp3_frames(io.BytesIO(without)) is None
