@@ -1,8 +1,8 @@
-"""The measure as a loss: the error of every second, in decibels.
+"""SDR as a loss: the error of every second, in decibels.
 
-SDR is the median over seconds of 10 log10(|target|^2 / |error|^2). Its target's part is constant, so what is
-left to lower is 10 log10 |error|^2, so that a quiet second counts as much as a loud one. Errors far below
-the mix stop counting (`FLOOR`): seconds in which a stem is silent would otherwise be lowered without end.
+SDR is the median over seconds of 10 log10(|target|^2 / |error|^2). The target is constant, so the loss is
+10 log10 |error|^2; a quiet second counts as much as a loud one. Errors far below the mix stop counting
+(`FLOOR`), or the loss would fall without end in seconds in which a stem is silent.
 """
 
 from torch import Tensor
@@ -14,15 +14,18 @@ SILENCE = 1e-6  # mean square: -60 dB of full scale
 
 
 def error_db(estimate: Tensor, target: Tensor, mix: Tensor) -> Tensor:
-    """Error of each stem and second over the mix's level there: two (batch, stems, 2, samples) and the mix
-    (batch, 2, samples) -> (batch, stems, seconds) in dB. The last second takes what is left over."""
+    """Error of each stem and second, relative to the mix's level there: (batch, stems, seconds) in dB.
+
+    `estimate` and `target` are (batch, stems, 2, samples), `mix` is (batch, 2, samples). The seconds are of
+    one length, at least a second long; samples that remain at the end are left out.
+    """
     error = _by_second((estimate - target) ** 2)
     level = _by_second(mix**2)[:, None] + SILENCE
     return 10 * ((error + FLOOR * level) / level).log10()
 
 
 def _by_second(energy: Tensor) -> Tensor:
-    """(..., 2, samples) -> mean of every second (..., seconds)."""
+    """(..., 2, samples) -> its mean in every second: (..., seconds)."""
     seconds = max(1, energy.shape[-1] // SAMPLE_RATE)
     length = energy.shape[-1] // seconds
     whole = energy[..., : seconds * length]

@@ -1,4 +1,4 @@
-"""One model's training: steps that can be cut off anywhere and go on as if they had not been."""
+"""One model's training: it can be cut off at any step and resumes with the same results."""
 
 import copy
 import math
@@ -23,7 +23,10 @@ from separation.store.atomic_write import atomic_write
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """`steps` of `batch` crops of `length` samples; from step `long_from` crops of `long_length` instead."""
+    """`steps` steps of `batch` crops of `length` samples each.
+
+    From step `long_from` on `long_batch` crops of `long_length` samples instead. `warm_up` is in steps.
+    """
 
     steps: int
     rate: float  # the highest learning rate
@@ -35,7 +38,7 @@ class Schedule:
     warm_up: int = 20
 
     def rate_at(self, step: int) -> float:
-        """Linear from 0, then half a cosine down to a hundredth."""
+        """The learning rate: linear from 0, then half a cosine down to a hundredth of `rate`."""
         if step < self.warm_up:
             return self.rate * (step + 1) / self.warm_up
         done = min(1, (step - self.warm_up) / max(1, self.steps - self.warm_up))
@@ -43,10 +46,10 @@ class Schedule:
 
 
 class Phase:
-    """The model's outputs are trained to be the stems `rows`: all of them, or a specialist's one.
+    """Trains the outputs of `model` to be the stems `rows`: all of them, or the one of a specialist.
 
-    On a CPU every item of a batch has a thread of its own, as many at a time as `threads`: operations that
-    share one item's numbers wait for each other after every step of it.
+    On a CPU every item of a batch has a thread of its own, up to `threads` at a time: threads that share one
+    item's operations would wait for each other after each of them.
     """
 
     def __init__(
@@ -60,7 +63,10 @@ class Phase:
         self.step = self.begun = 0  # steps taken, and taken before this process
 
     def advance(self, songs: list[np.ndarray]) -> float:
-        """One step; the mean loss in dB. The next one's batch is read meanwhile."""
+        """Takes one step on `songs`, (4, 2, samples) each; returns the mean loss in dB.
+
+        The next step's batch is read meanwhile.
+        """
         batch = self.ahead.pop(self.step, None) or self.reader.submit(self.batch, songs, self.step)
         if self.step + 1 < self.schedule.steps:
             self.ahead[self.step + 1] = self.reader.submit(self.batch, songs, self.step + 1)
@@ -74,28 +80,31 @@ class Phase:
         with torch.no_grad():
             for name, tensor in self.model.state_dict().items():
                 self.average[name].lerp_(tensor, 1 - keep)
-        return sum(losses) / len(losses)
+        return float(sum(losses) / len(losses))
 
     def batch(self, songs: list[np.ndarray], step: int) -> Tensor:
+        """The stems of step `step`: float32 (batch, 4, 2, length), drawn from the seed and the step alone."""
         plan = self.schedule
         long = step >= plan.long_from
         size, length = (plan.long_batch, plan.long_length) if long else (plan.batch, plan.length)
         return torch.from_numpy(draw_batch(songs, np.random.default_rng([self.seed, step]), size, length))
 
     def gradient(self, stems: Tensor) -> tuple[float, tuple[Tensor, ...]]:
-        """Loss in dB and the gradient of every parameter for some items, (size, 4, 2, length)."""
+        """Loss in dB and the gradient of every parameter, for items of a batch, (items, 4, 2, length)."""
         mix = stems.sum(1)
         loss = error_db(self.model(mix), stems[:, self.rows], mix).mean()
         return float(loss.detach()), torch.autograd.grad(loss, list(self.model.parameters()))
 
     def averaged(self) -> HTDemucs:
-        """A copy of the model on the CPU with the average of its weights, in eval mode."""
+        """A copy of the model on the CPU, in eval mode, with the running average of its weights."""
         model = copy.deepcopy(self.model)
         model.load_state_dict(self.average)
         model.segment = Fraction(SEGMENT, SAMPLE_RATE)  # demucs sets it to each crop's in training
-        return model.cpu().eval()
+        model.cpu().eval()
+        return model
 
     def state(self) -> dict[str, Any]:
+        """What `load` needs to continue; for torch.save."""
         return {
             "step": self.step,
             "model": self.model.state_dict(),
@@ -104,6 +113,7 @@ class Phase:
         }
 
     def load(self, state: dict[str, Any]) -> None:
+        """Continues from what `state` returned."""
         self.step = self.begun = state["step"]
         self.model.load_state_dict(state["model"])
         self.average = state["average"]
@@ -119,7 +129,10 @@ def save(content: Any, path: Path) -> None:
 def run(
     phase: Phase, songs: list[np.ndarray], path: Path, every_s: float = 60, seconds: float = math.inf
 ) -> bool:
-    """Takes the phase to its last step from where `path` left it; False where `seconds` ended first."""
+    """Trains from the state in `path`, if there is one, to the last step; whether it got there.
+
+    Saves to `path` every `every_s` seconds and at the end, and stops after `seconds`.
+    """
     if path.exists():
         phase.load(torch.load(path, phase.device, weights_only=True))
     begun = saved = time.monotonic()

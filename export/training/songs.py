@@ -1,6 +1,6 @@
 """The training set: seeded songs kept on disk, and batches that remix them.
 
-A batch depends on the seed, the phase and the step alone, so a resumed run sees what it would have seen.
+A batch depends on the seed and the step alone, so a resumed run sees the batches it would have seen.
 """
 
 from concurrent.futures import ProcessPoolExecutor
@@ -12,13 +12,13 @@ from band.song import song, split
 from separation.contract import STEMS
 from separation.store.atomic_write import atomic_write
 
-SECONDS = 24.0  # of a song: short ones begin anywhere in the form, so timbres change more often
+SECONDS = 24.0  # per song: short ones begin anywhere in the form, so timbres change more often
 
 
 def stored(folder: Path, split_name: str, count: int, processes: int = 2) -> list[np.ndarray]:
-    """The first `count` songs of a split, each (4, 2, samples) float16 mapped from its file.
+    """The first `count` songs of a split, each (4, 2, samples) float16, memory-mapped from its file.
 
-    Songs that are not in `folder` yet are made: about 25 times faster than they sound, on one core.
+    Songs that are not in `folder` yet are made, about 25 times faster than real time on one core.
     """
     folder.mkdir(parents=True, exist_ok=True)
     seeds = split(split_name)[:count]
@@ -39,8 +39,8 @@ def _store(seed: int, path: Path) -> None:
 def draw_batch(songs: list[np.ndarray], rng: np.random.Generator, size: int, length: int) -> np.ndarray:
     """(size, 4, 2, length) float32 stems; a quarter of the items are remixes of four songs.
 
-    Gains, the channels' order and polarity change as in demucs's augment.py. All stems of one song keep
-    their places in time, so that the other items are as the band plays.
+    Gains, the channels' order and polarity change as in demucs's augment.py. In the other items all stems
+    are of one song and stay aligned in time.
     """
     batch = np.empty((size, len(STEMS), 2, length), np.float32)
     for item in batch:

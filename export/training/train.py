@@ -18,7 +18,7 @@ NAME = "band_ft"
 
 
 def train(args: argparse.Namespace) -> bool:
-    """Base, specialists and, where all four are trained here, the bag; False where --seconds ended before."""
+    """Base model, specialists and, if all four are trained here, the bag; False if --seconds ended before."""
     device = args.device
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"

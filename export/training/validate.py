@@ -1,4 +1,4 @@
-"""SDR on whole songs that the training never hears: the median over seconds, then over songs."""
+"""SDR on whole songs outside the training set: the median over seconds, then over songs."""
 
 import numpy as np
 import torch
@@ -9,26 +9,30 @@ from separation.contract import SAMPLE_RATE, STEMS
 
 
 def sdr(stems: np.ndarray, row: int, estimate: np.ndarray) -> float:
-    """Median over whole seconds of 10 log10(|stem|^2 / |stem - estimate|^2), dB; stems (4, 2, samples), the
-    estimate of stem `row` (2, samples).
+    """SDR of `estimate` (2, samples) of stem `row` of `stems` (4, 2, samples), in dB.
 
-    As in museval a second counts if no stem is all zeros in it, whichever is scored; NaN if there is none.
+    The median over whole seconds of 10 log10(|stem|^2 / |stem - estimate|^2). As in museval a second counts
+    only if none of the stems is all zeros in it, whichever is scored; NaN if no second counts.
     """
-    sounds = _energy(stems) > 0
+    audible = _energy(stems) > 0
     signal, error = _energy(stems[row]), _energy(stems[row] - estimate)
-    counted = sounds.all(0)
+    counted = audible.all(0)
     return float(np.median(10 * np.log10(signal[counted] / np.maximum(error[counted], 1e-12))))
 
 
 def _energy(sound: np.ndarray) -> np.ndarray:
-    """(..., 2, samples) -> the sum of squares of every whole second (..., seconds)."""
+    """(..., 2, samples) -> the sum of squares in every whole second: (..., seconds)."""
     seconds = sound.shape[-1] // SAMPLE_RATE
     whole = sound[..., : seconds * SAMPLE_RATE].reshape(*sound.shape[:-1], seconds, SAMPLE_RATE)
-    return (whole**2).sum((-3, -1))
+    energy: np.ndarray = (whole**2).sum((-3, -1))
+    return energy
 
 
 def validate(model: HTDemucs, songs: list[np.ndarray], rows: list[int]) -> dict[str, tuple[float, float]]:
-    """The median SDR of stems `rows`, which the model gives in this order, and that of the mix itself, dB."""
+    """By stem, in dB: the median SDR over `songs` of the model's estimate, and of the mix as an estimate.
+
+    `rows` are the stems that the model gives, in this order; songs are (4, 2, samples).
+    """
     scores: dict[str, list[tuple[float, float]]] = {STEMS[row]: [] for row in rows}
     for song in songs:
         stems = np.asarray(song, np.float32)
