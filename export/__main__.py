@@ -98,7 +98,7 @@ def verify_folder(args: argparse.Namespace) -> int:
     from export.verify import verify
 
     request = from_arguments(args) if args.bag else from_origin(bag.origin, args.trust_checkpoint)
-    meets = verify(bag, request, args.provider, args.batches)
+    meets = verify(bag, request.specialists(), args.provider, args.batches)
     return ExitCode.DONE if meets else ExitCode.SOME_ERRORS
 
 
@@ -118,9 +118,9 @@ def add_bench(parser: argparse.ArgumentParser) -> None:
 
 
 def print_bench(args: argparse.Namespace) -> int:
-    from export.bench import bench
+    from export.htdemucs.bench import bench
 
-    print(bench(args))
+    print(bench(args.threads, args.rounds))
     return ExitCode.DONE
 
 

@@ -7,8 +7,8 @@ A frame has 4096 = 64 x 64 samples, so its transform is two stages of 64 points 
     stage 2, for every k1:   X[k]      = sum over n2 of  Y[k1, n2] e(n2 k)
     where e(m) = exp(-2 pi i m / 4096)
 
-The window and the factors between the stages live in the matrices, so nothing happens to the data
-between two products but a change of axes; time frames stay the last axis, contiguous. The matrices are
+The window and the factors between the stages are part of the matrices, so that only axes change between
+two products; time frames stay the last axis, contiguous. The matrices are
 made from one table of 4096 cosines inside the graph: onnxruntime computes them once, when it loads the
 graph, and the file stays small.
 
@@ -18,6 +18,7 @@ then drops two frames at each end and the last bin: the frames that remain are t
 """
 
 import math
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -25,7 +26,7 @@ from torch import Tensor, nn
 from export.operations import pad_time
 from separation.contract import CHANNELS, SEGMENT
 
-FFT = 4096  # samples a frame
+FFT = 4096  # samples per frame
 SIDE = 64  # FFT = SIDE * SIDE
 HOP = 1024  # samples from frame to frame
 OVERLAPPING = FFT // HOP  # frames over one sample
@@ -33,11 +34,19 @@ FRAMES = math.ceil(SEGMENT / HOP)  # 336
 BINS = FFT // 2  # 2048: the Nyquist bin is dropped, as demucs does
 HALF_BINS = BINS // SIDE  # 32: values of k2
 MARGIN = HOP // 2 * 3  # samples from the first frame's start to the segment's
-ROWS = HOP // SIDE  # 16: values of n1 in one hop
+N1_PER_HOP = HOP // SIDE  # 16: values of n1 in one hop
 
 
 class _Tables(nn.Module):
-    """cos and sin of 2 pi m / 4096 for integer phases m, and the Hann window, as (n1, n2)."""
+    """cos and sin of 2 pi m / 4096 for integer phases m, and the Hann window, as (n1, n2).
+
+    Buffer names are names in the ONNX file.
+    """
+
+    cosines: Tensor
+    window: Tensor
+    side: Tensor
+    bin_weight: Tensor
 
     def __init__(self) -> None:
         super().__init__()
@@ -68,11 +77,14 @@ class _Tables(nn.Module):
 
 
 class Spectrogram(_Tables):
-    """mix (batch, 2, SEGMENT) -> (batch, 4, BINS, FRAMES): real and imaginary left, then right."""
+    """mix (batch, 2, SEGMENT) -> (batch, 4, BINS, FRAMES): left real, left imaginary, right real and so on.
+
+    Includes demucs's factor 1 / sqrt(4096).
+    """
 
     def forward(self, mix: Tensor) -> Tensor:
         padded = pad_time(mix, MARGIN, MARGIN + FRAMES * HOP - SEGMENT, "reflect")
-        hops = padded.reshape(-1, CHANNELS, FRAMES + OVERLAPPING - 1, ROWS, SIDE).permute(0, 1, 4, 3, 2)
+        hops = padded.reshape(-1, CHANNELS, FRAMES + OVERLAPPING - 1, N1_PER_HOP, SIDE).permute(0, 1, 4, 3, 2)
         samples = torch.cat([hops[..., j : j + FRAMES] for j in range(OVERLAPPING)], dim=3)  # n2, n1, frame
 
         cos, sin = self.stage_1()
@@ -115,8 +127,10 @@ class Waveform(_Tables):
         rest = torch.cat([cos * scaled, -sin * scaled], dim=2)
         frames = torch.matmul(rest, halfway)  # n2, n1, frame
 
-        hops = 0
-        for j in range(OVERLAPPING):
-            hops = hops + pad_time(frames[:, :, :, j * ROWS : (j + 1) * ROWS], j, OVERLAPPING - 1 - j)
+        quarters = (
+            pad_time(frames[:, :, :, j * N1_PER_HOP : (j + 1) * N1_PER_HOP], j, OVERLAPPING - 1 - j)
+            for j in range(OVERLAPPING)
+        )
+        hops = cast(Tensor, sum(quarters))
         wave = hops.permute(0, 1, 4, 3, 2).reshape(-1, CHANNELS, (FRAMES + OVERLAPPING - 1) * HOP)
         return wave[..., MARGIN : MARGIN + SEGMENT]

@@ -5,14 +5,17 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from demucs.htdemucs import HTDemucs
+from torch import Tensor
 
 from separation.contract import CHANNELS, SAMPLE_RATE, SEGMENT
+
+TorchModel = Callable[[Tensor], Tensor]  # (n, channels, segment) -> (n, rows, channels, segment)
 
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """The least signal-to-noise ratio and the largest difference, in parts of the signal's peak."""
+    """What a precision must reach: the least signal-to-noise ratio in dB, and the largest difference as a
+    fraction of the signal's peak."""
 
     snr_db: float
     max_over_peak: float
@@ -27,16 +30,22 @@ BARS = {  # PyTorch's own float32 is about 120 dB from float64
 
 @dataclass(frozen=True, slots=True)
 class Parity:
-    """The noise is estimate minus reference; NaN in the estimate gives NaN here, which meets no bar."""
+    """How near an estimate is to its reference, whose difference is the noise.
+
+    The signal-to-noise ratio in dB (inf if they are equal) and the largest difference as a fraction of the
+    reference's peak. NaN in the estimate gives NaN here, which meets no bar.
+    """
 
     snr_db: float
     max_over_peak: float
 
     def meets(self, bar: Bar) -> bool:
+        """Whether both figures are within the bar."""
         return self.snr_db >= bar.snr_db and self.max_over_peak <= bar.max_over_peak
 
 
 def compare(reference: np.ndarray, estimate: np.ndarray) -> Parity:
+    """Both of one shape, any; all their samples count together, in float64."""
     signal = reference.astype(np.float64)
     noise = estimate - signal
     power = float(np.sum(noise**2))
@@ -45,7 +54,10 @@ def compare(reference: np.ndarray, estimate: np.ndarray) -> Parity:
 
 
 def music_like(seed: int) -> np.ndarray:
-    """One segment (1, 2, SEGMENT): decaying notes with harmonics and noise bursts, panned differently."""
+    """One float32 segment (1, 2, SEGMENT) drawn from `seed`.
+
+    Every 0.25 s a decaying note with eight harmonics and a noise burst, panned differently.
+    """
     rng = np.random.default_rng(seed)
     time = np.arange(SEGMENT) / SAMPLE_RATE
     mix = 0.003 * rng.standard_normal((CHANNELS, SEGMENT))
@@ -62,13 +74,15 @@ def music_like(seed: int) -> np.ndarray:
     return mix[None].astype(np.float32)
 
 
-def torch_stem(model: HTDemucs, row: int, segments: np.ndarray) -> np.ndarray:
-    """What demucs itself computes: (n, 2, SEGMENT) -> (n, 2, SEGMENT)."""
+def torch_stem(model: TorchModel, row: int, segments: np.ndarray) -> np.ndarray:
+    """Row `row` of what PyTorch computes: (n, channels, segment) -> (n, channels, segment)."""
     with torch.no_grad():
-        return model(torch.from_numpy(segments))[:, row].numpy()
+        stem: np.ndarray = model(torch.from_numpy(segments))[:, row].numpy()
+    return stem
 
 
 def measure(
-    model: HTDemucs, row: int, specialist: Callable[[np.ndarray], np.ndarray], segments: np.ndarray
+    model: TorchModel, row: int, specialist: Callable[[np.ndarray], np.ndarray], segments: np.ndarray
 ) -> Parity:
+    """`specialist` against row `row` of `model`, on segments (n, channels, segment)."""
     return compare(torch_stem(model, row, segments), specialist(segments))

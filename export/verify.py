@@ -1,55 +1,58 @@
-"""A model folder beside PyTorch: how far every stem is from the checkpoint it was made of."""
+"""A model folder beside PyTorch: how far every stem is from the checkpoint it was exported from."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import onnxruntime
 
-from export.htdemucs.checkpoints import SpecialistModel
-from export.htdemucs.origin import Request
-from export.parity import BARS, Parity, compare, music_like, torch_stem
+from export.model_folder import TEST_SEGMENT_SEED, ExportableModel
+from export.parity import BARS, Parity, compare, music_like
 from separation.models.bag import Bag, fetch
 from separation.models.specialist import Specialist
 
-SEGMENT_SEED = 0
 
+def verify(
+    bag: Bag, models: Iterable[ExportableModel], provider: str = "cpu", batches: Sequence[int] = ()
+) -> bool:
+    """Whether every stem of `bag` meets the bar of its precision; prints one line per stem and batch.
 
-def verify(bag: Bag, request: Request, provider: str = "cpu", batches: Sequence[int] = ()) -> bool:
-    """Prints a line a stem and batch; whether all of them meet the bar of the bag's precision."""
+    `models` are what the bag was exported from, in any order; stems that the bag lacks are skipped.
+    """
     bar = BARS[bag.precision]
     print(f"{bag.precision}: at least {bar.snr_db:g} dB, at most {bar.max_over_peak:g} of the peak")
     print(f"{'stem':<8} {'session':<12} {'batch':>5} {'SNR dB':>7} {'max/peak':>9} {'MB':>6}")
-    good, left = True, set(bag.stems)
-    for source in request.specialists():
-        if source.stem not in left:
+    all_meet, missing = True, set(bag.stems)
+    for model in models:
+        if model.stem not in missing:
             continue
-        left.remove(source.stem)
-        size = bag.specialists[source.stem].bytes / 1e6
-        for session, batch, parity in _parities(bag, source, provider, batches):
+        missing.remove(model.stem)
+        size = bag.specialists[model.stem].bytes / 1e6
+        for session, batch, parity in _parities(bag, model, provider, batches):
             meets = parity.meets(bar)
-            good = good and meets
+            all_meet = all_meet and meets
             print(
-                f"{source.stem:<8} {session:<12} {batch:5} {parity.snr_db:7.1f} "
+                f"{model.stem:<8} {session:<12} {batch:5} {parity.snr_db:7.1f} "
                 f"{parity.max_over_peak:9.1e} {size:6.1f}{'' if meets else '  falls short'}",
                 flush=True,
             )
-    return good and not left
+    return all_meet and not missing
 
 
 def _parities(
-    bag: Bag, source: SpecialistModel, provider: str, batches: Sequence[int]
+    bag: Bag, model: ExportableModel, provider: str, batches: Sequence[int]
 ) -> Iterator[tuple[str, int, Parity]]:
-    """The specialist as actors run it, a segment at a time; then each batch's worst segment."""
-    path = fetch(bag, source.stem, Path(bag.uri))
-    segments = [music_like(SEGMENT_SEED + index) for index in range(max((1, *batches)))]
-    expected = [torch_stem(source.model, source.row, segment) for segment in segments]
-    specialist = Specialist(path, source.stem, bag.stems, provider)
+    """Session name, batch size and parity: the specialist as actors run it, one segment at a time, then the
+    worst segment of each batch."""
+    path = fetch(bag, model.stem, Path(bag.uri))
+    segments = [music_like(TEST_SEGMENT_SEED + index) for index in range(max((1, *batches)))]
+    expected = [model.run(segment) for segment in segments]
+    specialist = Specialist(path, model.stem, bag.stems, provider)
     yield provider, 1, compare(expected[0], specialist(segments[0]))
     del specialist
     if not batches:
         return
-    run = _batched(path)
+    run = _open_batched(path)
     for batch in batches:
         stems = run(np.concatenate(segments[:batch]))
         parities = [compare(expected[index], stems[index : index + 1]) for index in range(batch)]
@@ -57,9 +60,9 @@ def _parities(
         yield "onnxruntime", batch, worst
 
 
-def _batched(path: Path) -> Callable[[np.ndarray], np.ndarray]:
-    """The graph with its batch axis free, where a CPU's `Specialist` takes one segment at a time."""
+def _open_batched(path: Path) -> Callable[[np.ndarray], np.ndarray]:
+    """The graph with its batch axis free; on a CPU `Specialist` takes one segment at a time."""
     options = onnxruntime.SessionOptions()
-    options.enable_mem_pattern = False  # every batch has other sizes
+    options.enable_mem_pattern = False  # a pattern holds for one batch size only
     session = onnxruntime.InferenceSession(path.read_bytes(), options, ["CPUExecutionProvider"])
     return lambda segments: session.run(["stem"], {"mix": segments})[0]

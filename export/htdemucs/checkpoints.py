@@ -1,4 +1,4 @@
-"""A bag of checkpoints as demucs keeps them -> its specialists, one at a time.
+"""A bag of checkpoints as demucs stores them -> its specialists, one at a time.
 
     pretrained name   demucs's own list of files, each checked by its whole sha256 before it is opened
     folder            <name>.yaml and for every model <signature>.th, <signature>-<checksum>.th or
@@ -12,7 +12,6 @@ Sources: repo.py, states.py, hf.py and pretrained.py of demucs 4.1.0.
 import hashlib
 import io
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -23,6 +22,7 @@ from demucs.pretrained import REMOTE_ROOT, _parse_remote_files
 from demucs.states import load_model
 from safetensors import SafetensorError, safe_open
 
+from export.htdemucs.specialist_model import SpecialistModel
 from export.htdemucs.supported import check_supported
 from separation.errors import ModelError
 from separation.models.bag import sha256_of
@@ -36,33 +36,13 @@ OFFICIAL_SHA256 = {  # htdemucs_ft, by signature
 HTDEMUCS = f"{HTDemucs.__module__}.{HTDemucs.__qualname__}"
 
 
-@dataclass(frozen=True, slots=True)
-class SpecialistModel:
-    """`model`, of whose rows `row` is kept as `stem`; `source` names the checkpoint."""
-
-    stem: str
-    row: int
-    model: HTDemucs
-    source: str
-    source_sha256: str
-
-
 def open_bag(bag: str, repo: Path | None, trust: bool) -> Iterator[SpecialistModel]:
-    """The specialists of a bag in the order of its yaml; each is loaded when it is asked for."""
-    if Path(bag).is_dir():
-        found = sorted(Path(bag).glob("*.yaml"))
-        if len(found) != 1:
-            names = ", ".join(path.name for path in found) or "none"
-            raise ModelError(bag, f"expected one <name>.yaml in the folder, found {names}")
-        listing, folder = found[0], Path(bag)
-    else:
-        if repo is not None and not repo.is_dir():
-            raise ModelError(str(repo), "not a folder; --repo is where the checkpoints are")
-        own = None if repo is None else repo / f"{bag}.yaml"
-        listing, folder = own if own and own.is_file() else REMOTE_ROOT / f"{bag}.yaml", repo
-        if not listing.is_file():
-            known = ", ".join(sorted(path.stem for path in REMOTE_ROOT.glob("*.yaml")))
-            raise ModelError(bag, f"neither a folder nor a bag that demucs knows ({known})")
+    """The specialists of a bag in the order of its yaml; each is loaded when the iterator reaches it.
+
+    `bag` is a pretrained name or a folder, `repo` the folder that holds the checkpoints of a pretrained name
+    (None: torch's cache, filled from demucs's server), `trust` allows pickles of unknown sha256.
+    """
+    listing, folder = _find_listing(bag, repo)
     signatures, rows = read_listing(listing)
     paths = (
         [_download(bag, signature, signatures) for signature in signatures]
@@ -79,13 +59,31 @@ def open_bag(bag: str, repo: Path | None, trust: bool) -> Iterator[SpecialistMod
         yield SpecialistModel(stems[row], row, model.eval(), path.name, sha256)
 
 
+def _find_listing(bag: str, repo: Path | None) -> tuple[Path, Path | None]:
+    """The bag's yaml and the folder of its checkpoints; None for the folder means demucs's server."""
+    if Path(bag).is_dir():
+        found = sorted(Path(bag).glob("*.yaml"))
+        if len(found) != 1:
+            names = ", ".join(path.name for path in found) or "none"
+            raise ModelError(bag, f"expected one <name>.yaml in the folder, found {names}")
+        return found[0], Path(bag)
+    if repo is not None and not repo.is_dir():
+        raise ModelError(str(repo), "not a folder; --repo is where the checkpoints are")
+    own = None if repo is None else repo / f"{bag}.yaml"
+    listing = own if own and own.is_file() else REMOTE_ROOT / f"{bag}.yaml"
+    if not listing.is_file():
+        known = ", ".join(sorted(path.stem for path in REMOTE_ROOT.glob("*.yaml")))
+        raise ModelError(bag, f"neither a folder nor a bag that demucs knows ({known})")
+    return listing, repo
+
+
 def bag_name(bag: str) -> str:
-    """The name in a folder's yaml, or the pretrained name itself."""
+    """The stem of the yaml's file name for a folder, or the pretrained name itself."""
     return next(iter(sorted(Path(bag).glob("*.yaml"))), Path(bag)).stem if Path(bag).is_dir() else bag
 
 
 def read_listing(path: Path) -> tuple[list[str], list[int]]:
-    """Signatures of a bag's models, and for each the one row that its weights keep."""
+    """Signatures of a bag's models, and for each the one row that its weights keep, from the bag's yaml."""
     try:
         content = yaml.safe_load(path.read_text())
         signatures, weights = content["models"], content.get("weights")
@@ -131,10 +129,13 @@ def load_checkpoint(path: Path, trust: bool) -> tuple[HTDemucs, str]:
                 metadata = file.metadata() or {}
             if metadata.get("klass") != HTDEMUCS or "structure" in metadata:
                 raise ModelError(str(path), f"holds a {metadata.get('klass')}, expected a {HTDEMUCS}")
-            return load_safetensors_model(path), sha256
-        return load_model(_unpickled(path, content, sha256, trust)), sha256
+            model = load_safetensors_model(path)
+        else:
+            model = load_model(_unpickled(path, content, sha256, trust))
     except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
         raise ModelError(str(path), f"not a demucs checkpoint: {type(error).__name__}: {error}") from None
+    assert isinstance(model, HTDemucs)  # both ways refuse any other class
+    return model, sha256
 
 
 def _unpickled(path: Path, content: bytes, sha256: str, trust: bool) -> dict[str, object]:
@@ -145,8 +146,8 @@ def _unpickled(path: Path, content: bytes, sha256: str, trust: bool) -> dict[str
     if not trust and sha256 not in OFFICIAL_SHA256.values():
         raise ModelError(
             str(path),
-            f"is a pickle, which can run any code when it is opened, and its sha256 {sha256} is not an "
-            "official checkpoint's; --trust-checkpoint opens it all the same (.safetensors needs no trust)",
+            f"is a pickle, which can run any code when it is opened, and its sha256 {sha256} is not that of "
+            "an official checkpoint; --trust-checkpoint opens it anyway (.safetensors needs no trust)",
         )
     try:
         package = torch.load(io.BytesIO(content), "cpu", weights_only=False)
@@ -163,7 +164,7 @@ def _official_file(signature: str) -> str:
 
 
 def _download(bag: str, signature: str, signatures: list[str]) -> Path:
-    """demucs's copy of an official checkpoint in torch's cache, fetched if it is not there."""
+    """An official checkpoint in torch's cache, where demucs also keeps it; downloaded if it is not there."""
     if signature not in OFFICIAL_SHA256:
         raise ModelError(bag, f"the sha256 of {signature} is not known here; give its files with --repo")
     path = Path(torch.hub.get_dir()) / "checkpoints" / _official_file(signature)

@@ -1,12 +1,14 @@
 """HTDemucs's convolution blocks, computed with fewer passes over memory; every number is the checkpoint's.
 
-Time and frequency branch share them: tensors are (batch, channels, rows, time), where rows are the
-frequencies, or 1 in the time branch. Kernels that demucs gives to one-dimensional convolutions gain an axis
+Time and frequency branch share them: tensors are (batch, channels, frequencies, time), with one frequency in
+the time branch. Kernels that demucs gives to one-dimensional convolutions gain an axis
 of 1, so that the frequency branch needs none of demucs's permutes.
 
 Whatever depends on weights alone (a scale times a kernel) is written as an operation of the graph:
 onnxruntime folds it when it loads, and the file keeps the checkpoint's own half-precision numbers.
 """
+
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -14,37 +16,39 @@ from torch.nn import functional as F
 
 from export.operations import expand, pad_time
 
-LONG_ROW = 1024  # numbers
+LONGEST_SUM = 1024  # numbers summed at once
+DemucsModule = Any  # a module of demucs: their attributes have no types
 
 
-def mean(x: Tensor, rows_too: bool = False) -> Tensor:
-    """The mean over channels and time of (batch, channels, rows, time), over rows as well if `rows_too`.
+def mean(x: Tensor, over_frequencies: bool = False) -> Tensor:
+    """(batch, channels, frequencies, time) -> (batch, 1, frequencies, 1): the mean over channels and time.
 
-    Summed in stages, never more than 1024 numbers at once: a runtime's single sum over a long row has an
-    error of 1e-6 and more, which costs up to 40 dB. Channels first, because that leaves the least to sum.
+    With `over_frequencies` over these as well: (batch, 1, 1, 1). Summed in stages, never more than 1024
+    numbers at once: a runtime's single sum over many numbers has an error of 1e-6 and more, which costs up to
+    40 dB. Channels first, because that leaves the least to sum.
     """
-    rows = int(x.shape[2])
+    frequencies = int(x.shape[2])
     x = mean_of_last(x.mean(1, keepdim=True))
-    return mean_of_last(x.reshape(-1, 1, 1, rows)) if rows_too and rows > 1 else x
+    return mean_of_last(x.reshape(-1, 1, 1, frequencies)) if over_frequencies and frequencies > 1 else x
 
 
 def mean_of_last(x: Tensor) -> Tensor:
-    """(batch, 1, rows, n) -> (batch, 1, rows, 1).
+    """(batch, 1, frequencies, n) -> (batch, 1, frequencies, 1): the mean over the last axis.
 
     The reshapes between the sums also keep OpenVINO from merging them into a single one again.
     """
-    rows, length = int(x.shape[2]), int(x.shape[3])
-    if length <= LONG_ROW:
+    frequencies, length = int(x.shape[2]), int(x.shape[3])
+    if length <= LONGEST_SUM:
         return x.mean(3, keepdim=True)
-    blocks = -(-length // LONG_ROW)
+    blocks = -(-length // LONGEST_SUM)
     width = -(-length // blocks)
-    x = pad_time(x, 0, blocks * width - length).reshape(-1, rows, blocks, width)
-    return x.sum(3).sum(2, keepdim=True).reshape(-1, 1, rows, 1) / length
+    x = pad_time(x, 0, blocks * width - length).reshape(-1, frequencies, blocks, width)
+    return x.sum(3).sum(2, keepdim=True).reshape(-1, 1, frequencies, 1) / length
 
 
-def variance(centred: Tensor, rows_too: bool = False) -> Tensor:
-    """The biased variance of numbers whose mean is 0, over the same axes as `mean`."""
-    return mean(centred * centred, rows_too)
+def variance(centred: Tensor, over_frequencies: bool = False) -> Tensor:
+    """The biased variance of numbers whose mean is 0, over the same axes as `mean` and of its shape."""
+    return mean(centred * centred, over_frequencies)
 
 
 def as_2d(weight: Tensor) -> Tensor:
@@ -55,10 +59,11 @@ def as_2d(weight: Tensor) -> Tensor:
 class GatedConv(nn.Module):
     """A convolution followed by GLU over its channels: content * sigmoid(gate), without splitting a tensor.
 
+    (batch, in, frequencies, time) -> (batch, out, frequencies, time), for a convolution to 2 out channels.
     Sources: `rewrite` of HEncLayer and HDecLayer, demucs/hdemucs.py.
     """
 
-    def __init__(self, conv: nn.Conv1d | nn.Conv2d) -> None:
+    def __init__(self, conv: DemucsModule) -> None:
         super().__init__()
         weight, bias = as_2d(conv.weight), conv.bias.detach()
         self.content, self.gate = (nn.Parameter(half.clone()) for half in weight.chunk(2))
@@ -71,7 +76,9 @@ class GatedConv(nn.Module):
 
 
 class ResidualLayer(nn.Module):
-    """One layer of DConv: x + scale * GLU(norm(expand(GELU(norm(squeeze(x)))))), a norm for every row.
+    """One layer of DConv: x + scale * GLU(norm(expand(GELU(norm(squeeze(x)))))), a norm per frequency.
+
+    (batch, channels, frequencies, time) -> the same shape; `time` is fixed in the graph.
 
     The expanded tensor has 16 times the channels of the squeezed one, h, and its statistics follow from h:
     with W the expanding kernel, b its bias, w and c their means over the output channels, and R the
@@ -84,7 +91,13 @@ class ResidualLayer(nn.Module):
     Sources: `DConv` in demucs/demucs.py, LayerScale in demucs/transformer.py.
     """
 
-    def __init__(self, layer: nn.Sequential, time: int) -> None:
+    one: Tensor
+    triangle: Tensor
+    triangle_bias: Tensor
+    average: Tensor
+    average_bias: Tensor
+
+    def __init__(self, layer: DemucsModule, time: int) -> None:
         super().__init__()
         squeeze, inner_norm, _, expand, norm, _, scale = layer
         self.dilation = (1, squeeze.dilation[0])
@@ -105,7 +118,7 @@ class ResidualLayer(nn.Module):
         weight = torch.cat([expand.weight.detach()[:, :, 0], expand.bias.detach()[:, None]], dim=1).double()
         average = weight.mean(0, keepdim=True)
         triangle = torch.linalg.qr(weight - average).R
-        triangle *= (triangle.shape[0] / weight.shape[0]) ** 0.5  # `variance` divides by its rows
+        triangle *= (triangle.shape[0] / weight.shape[0]) ** 0.5  # `variance` divides by its channels
         self.register_buffer("triangle", triangle[:, :-1, None, None].float())
         self.register_buffer("triangle_bias", triangle[:, -1].float())
         self.register_buffer("average", average[:, :-1, None, None].float())
@@ -135,13 +148,14 @@ class ResidualLayer(nn.Module):
 
 
 class Encoder(nn.Module):
-    """(batch, in, rows, time) -> (batch, out, rows / 4, time); in the time branch (batch, out, 1, time / 4).
+    """(batch, in, frequencies, time) -> (batch, out, frequencies / 4, time).
 
-    `time` is the length of the input; demucs pads it with zeros to a multiple of 4.
+    In the time branch (batch, in, 1, time) -> (batch, out, 1, time / 4). `time` is the length of the
+    input; demucs pads it with zeros to a multiple of 4.
     Source: HEncLayer, demucs/hdemucs.py.
     """
 
-    def __init__(self, layer: nn.Module, time: int) -> None:
+    def __init__(self, layer: DemucsModule, time: int) -> None:
         super().__init__()
         self.weight = nn.Parameter(as_2d(layer.conv.weight))
         self.bias = nn.Parameter(layer.conv.bias.detach())
@@ -155,16 +169,19 @@ class Encoder(nn.Module):
             y = F.conv2d(x, self.weight, self.bias, stride=(4, 1), padding=(2, 0))
         else:
             y = F.conv2d(pad_time(x, 2, 2 + self.odd), self.weight, self.bias, stride=(1, 4))
-        return self.rewrite(self.residual(F.gelu(y)))
+        encoded: Tensor = self.rewrite(self.residual(F.gelu(y)))
+        return encoded
 
 
 class Decoder(nn.Module):
-    """The mirror of Encoder: `time` is the length of its output, `outputs` the channels of it to keep.
+    """The mirror of Encoder: (batch, in, frequencies, time) -> (batch, out, 4 frequencies, time).
 
+    In the time branch (batch, in, 1, time / 4) -> (batch, out, 1, time). `time` is the length of the output,
+    `outputs` the channels of it to keep.
     Source: HDecLayer, demucs/hdemucs.py.
     """
 
-    def __init__(self, layer: nn.Module, time: int, outputs: slice) -> None:
+    def __init__(self, layer: DemucsModule, time: int, outputs: slice) -> None:
         super().__init__()
         self.rewrite = GatedConv(layer.rewrite)
         inner = time if layer.freq else -(-time // 4)

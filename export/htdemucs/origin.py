@@ -1,4 +1,4 @@
-"""The checkpoints that a command line names, and the words that name them again (`origin` in bag.json)."""
+"""From a command line to checkpoints, and to the line that names them again (`origin` in bag.json)."""
 
 import shlex
 from argparse import ArgumentParser, Namespace
@@ -9,12 +9,13 @@ from typing import NoReturn
 
 import band
 from export.htdemucs.arguments import add_arguments
-from export.htdemucs.checkpoints import SpecialistModel, bag_name, open_bag
+from export.htdemucs.checkpoints import bag_name, open_bag
 from export.htdemucs.random_bag import RandomBag
+from export.htdemucs.specialist_model import SpecialistModel
 from separation.errors import UsageError
 
 RANDOM = "random"
-BAND = "band_ft"  # the bag that comes with the project: README, "The demonstration bag"
+BAND = "band_ft"  # the bag in this repository: README, "The demonstration bag"
 BAND_CHECKPOINTS = Path(band.__file__).with_name("checkpoints")
 DEFAULT_SIZES = RandomBag()
 
@@ -30,30 +31,32 @@ class Request:
 
     @property
     def name(self) -> str:
-        return bag_name(self._place)
+        """The bag's name, for bag.json."""
+        return bag_name(self._location)
 
     @property
-    def _place(self) -> str:
+    def _location(self) -> str:
         return str(BAND_CHECKPOINTS) if self.bag == BAND else self.bag
 
     @property
     def origin(self) -> str:
-        """The same request as words of a command line; trust is not passed on to another day."""
+        """The same request as a command line, without --trust-checkpoint: trust is given anew each time."""
         if self.bag != RANDOM:
             is_folder = self.bag != BAND and Path(self.bag).is_dir()
-            words = [str(Path(self.bag).resolve()) if is_folder else self.bag]
-            return shlex.join(words + (["--repo", str(self.repo.resolve())] if self.repo else []))
-        words = [RANDOM]
+            arguments = [str(Path(self.bag).resolve()) if is_folder else self.bag]
+            return shlex.join(arguments + (["--repo", str(self.repo.resolve())] if self.repo else []))
+        arguments = [RANDOM]
         for field in fields(RandomBag):
             value = getattr(self.random, field.name)
             if value != field.default:
-                words += [_flag(field.name)] if value is True else [_flag(field.name), str(value)]
-        return shlex.join(words)
+                arguments += [_flag(field.name)] if value is True else [_flag(field.name), str(value)]
+        return shlex.join(arguments)
 
     def specialists(self) -> Iterator[SpecialistModel]:
+        """The bag's specialists, each loaded when the iterator reaches it."""
         if self.bag == RANDOM:
             return self.random.specialists()
-        return open_bag(self._place, self.repo, self.trust)
+        return open_bag(self._location, self.repo, self.trust)
 
 
 def from_arguments(args: Namespace) -> Request:

@@ -1,7 +1,7 @@
-"""The published way to export HTDemucs, rebuilt to be measured beside ours (export/bench.py).
+"""The published way to export HTDemucs, rebuilt to be measured beside ours (export/htdemucs/bench.py).
 
-STFT and iSTFT as convolutions with kernels 4096 long, all rows of the output, demucs's own layers with the
-operations that the exporter gives them, attention as two products around a softmax, float32 on disk.
+STFT and iSTFT as convolutions with kernels of 4096 samples, all rows of the output, demucs's own layers with
+the operations that the exporter gives them, attention as two products around a softmax, float32 on disk.
 """
 
 import io
@@ -15,16 +15,23 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from export.fourier import BINS, FFT, FRAMES, HOP, MARGIN
-from export.htdemucs.graph import OPSET, time_lengths
+from export.htdemucs.graph import time_lengths
+from export.htdemucs.layers import DemucsModule
+from export.onnx_file import OPSET
 from separation.contract import CHANNELS, SEGMENT
 
 
 class PublishedModule(nn.Module):
-    """(1, 2, SEGMENT) -> (1, rows, 2, SEGMENT)."""
+    """mix (1, 2, SEGMENT) -> all stems (1, rows, 2, SEGMENT)."""
+
+    basis: Tensor
+    inverse: Tensor
+    positions: Tensor
+    positions_t: Tensor
 
     def __init__(self, model: HTDemucs) -> None:
         super().__init__()
-        self.model = model
+        self.model: DemucsModule = model
         self.lengths = time_lengths(len(model.encoder))
         phase = torch.outer(torch.arange(BINS), torch.arange(FFT)) % FFT * (2 * math.pi / FFT)
         window = torch.hann_window(FFT)
@@ -34,9 +41,9 @@ class PublishedModule(nn.Module):
         twice[0] /= 2
         self.register_buffer("inverse", (basis * twice)[:, None])
         channels = model.channel_upsampler.weight.shape[0]
-        places = create_2d_sin_embedding(channels, BINS // 4 ** len(model.encoder), FRAMES)
-        self.register_buffer("places", places.permute(0, 3, 2, 1).reshape(1, -1, channels))
-        self.register_buffer("places_t", create_sin_embedding(self.lengths[-1], channels).permute(1, 0, 2))
+        positions = create_2d_sin_embedding(channels, BINS // 4 ** len(model.encoder), FRAMES)
+        self.register_buffer("positions", positions.permute(0, 3, 2, 1).reshape(1, -1, channels))
+        self.register_buffer("positions_t", create_sin_embedding(self.lengths[-1], channels).permute(1, 0, 2))
 
     def forward(self, mix: Tensor) -> Tensor:
         model, rows = self.model, len(self.model.sources)
@@ -69,8 +76,8 @@ class PublishedModule(nn.Module):
         model, source = self.model, self.model.crosstransformer
         height = BINS // 4 ** len(model.encoder)
         x = model.channel_upsampler(x.flatten(2)).reshape(1, -1, height, FRAMES)
-        x = source.norm_in(x.permute(0, 3, 2, 1).flatten(1, 2)) + self.places
-        xt = source.norm_in_t(model.channel_upsampler_t(xt).transpose(1, 2)) + self.places_t
+        x = source.norm_in(x.permute(0, 3, 2, 1).flatten(1, 2)) + self.positions
+        xt = source.norm_in_t(model.channel_upsampler_t(xt).transpose(1, 2)) + self.positions_t
         for index, (layer, layer_t) in enumerate(zip(source.layers, source.layers_t, strict=True)):
             crossed = index % 2 != source.classic_parity
             x, xt = (layer(x, xt), layer_t(xt, x)) if crossed else (layer(x), layer_t(xt))
@@ -80,6 +87,7 @@ class PublishedModule(nn.Module):
 
 
 def to_onnx(model: HTDemucs) -> bytes:
+    """An ONNX file for one segment at a time, with all rows in its output `stems`."""
     file = io.BytesIO()
     fast = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)  # it is one C++ call that the exporter does not know
@@ -87,8 +95,9 @@ def to_onnx(model: HTDemucs) -> bytes:
         with warnings.catch_warnings(), torch.no_grad():
             warnings.simplefilter("ignore")
             torch.onnx.export(
-                PublishedModule(model).eval(), (torch.zeros(1, CHANNELS, SEGMENT),), file, dynamo=False,
-                opset_version=OPSET, input_names=["mix"], output_names=["stems"],
+                PublishedModule(model).eval(), (torch.zeros(1, CHANNELS, SEGMENT),),
+                file,  # type: ignore[arg-type]  # it writes to open files too
+                dynamo=False, opset_version=OPSET, input_names=["mix"], output_names=["stems"],
             )  # fmt: skip
     finally:
         torch.backends.mha.set_fastpath_enabled(fast)

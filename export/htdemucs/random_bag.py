@@ -15,7 +15,9 @@ from demucs.states import get_state, save_with_checksum
 from demucs.transformer import LayerScale
 from safetensors.torch import save_file
 
-from export.htdemucs.checkpoints import HTDEMUCS, SpecialistModel
+from export.htdemucs.checkpoints import HTDEMUCS
+from export.htdemucs.specialist_model import SpecialistModel
+from export.htdemucs.supported import constructor_arguments
 from separation.contract import STEMS
 
 FORMATS = ("th", "safetensors")
@@ -41,7 +43,7 @@ class RandomBag:
         """The stem's model in eval mode, its numbers rounded to half precision as demucs stores them."""
         with torch.random.fork_rng(devices=[]), torch.no_grad():
             torch.manual_seed(len(STEMS) * self.seed + STEMS.index(stem))
-            model = HTDemucs(
+            model: HTDemucs = HTDemucs(
                 list(STEMS),
                 channels=self.channels,
                 dconv_mode=3,
@@ -56,9 +58,11 @@ class RandomBag:
                         module.scale.uniform_(0.1, 0.5)
             for parameter in model.parameters():
                 parameter.copy_(parameter.half())
-        return model.eval()
+        model.eval()
+        return model
 
     def specialists(self) -> Iterator[SpecialistModel]:
+        """A specialist for each of STEMS, in their order."""
         for row, stem in enumerate(STEMS):
             model = self.model(stem)
             yield SpecialistModel(
@@ -67,6 +71,7 @@ class RandomBag:
 
 
 def sha256_of_state(model: HTDemucs) -> str:
+    """Over the names and bytes of all weights, in the order of the model's state."""
     digest = hashlib.sha256()
     for name, tensor in model.state_dict().items():
         digest.update(name.encode())
@@ -80,12 +85,14 @@ def save_bag(bag: RandomBag, name: str, folder: Path, checkpoint_format: str) ->
 
 
 def save_models(models: dict[str, HTDemucs], name: str, folder: Path, checkpoint_format: str) -> None:
-    """A model for each of STEMS, kept for that stem: `th` with demucs's `states`, `safetensors` as its
-    tools/export_hf.py, both in half precision, and the `<name>.yaml` that lists them."""
+    """Writes one checkpoint per stem of STEMS, in half precision, and the `<name>.yaml` that lists them.
+
+    `checkpoint_format` is `th`, as demucs's states.py writes it, or `safetensors`, as its tools/export_hf.py.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     for stem in STEMS:
         model = models[stem]
-        args, kwargs = model._init_args_kwargs
+        args, kwargs = constructor_arguments(model)
         state = get_state(model, None, half=True)
         if checkpoint_format == "th":
             package = {"klass": HTDemucs, "args": args, "kwargs": kwargs, "state": state, "training_args": {}}

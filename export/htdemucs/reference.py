@@ -17,8 +17,8 @@ import numpy as np
 import torch
 from demucs.apply import apply_model
 
-from export.htdemucs.checkpoints import SpecialistModel
 from export.htdemucs.origin import from_origin
+from export.htdemucs.specialist_model import SpecialistModel
 from separation.audio import limits
 from separation.audio.decoder_process.pool import DecoderPool
 from separation.audio.mixes import read_mix

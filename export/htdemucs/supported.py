@@ -1,4 +1,4 @@
-"""Which HTDemucs the rewrite in this folder stands for: everything else is refused by name."""
+"""Which HTDemucs models the modules in this folder compute; all others are refused, with the reason."""
 
 import inspect
 from typing import Any
@@ -8,7 +8,7 @@ from demucs.htdemucs import HTDemucs
 from separation.contract import CHANNELS, SAMPLE_RATE, SEGMENT
 from separation.errors import ModelError
 
-EXPECTED: dict[str, Any] = {  # constructor arguments that the rewrite builds upon
+EXPECTED: dict[str, Any] = {  # constructor arguments that the modules here rely on
     "audio_channels": CHANNELS,
     "samplerate": SAMPLE_RATE,
     "use_train_segment": True,
@@ -38,11 +38,21 @@ EXPECTED: dict[str, Any] = {  # constructor arguments that the rewrite builds up
 NONZERO = ("freq_emb", "bottom_channels", "t_layers")
 
 
+def constructor_arguments(model: HTDemucs) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Positional and keyword arguments that the model was built with, as demucs records them."""
+    untyped: Any = model  # for mypy every attribute that a Module does not declare is a tensor or a module
+    args, kwargs = untyped._init_args_kwargs
+    return args, kwargs
+
+
 def check_supported(uri: str, model: Any, sources: int) -> None:
-    """Raises a ModelError that names what in the checkpoint at `uri` is not as the rewrite needs it."""
+    """Raises a ModelError unless `model`, from the checkpoint at `uri`, is one that this folder computes.
+
+    `sources` is the number of stems that the bag's weights are for. The error names what differs.
+    """
     if type(model) is not HTDemucs:
         raise ModelError(uri, f"is a {type(model).__name__}, expected an HTDemucs")
-    args, kwargs = model._init_args_kwargs
+    args, kwargs = constructor_arguments(model)
     given = inspect.signature(HTDemucs).bind(*args, **kwargs)
     given.apply_defaults()
     arguments = given.arguments

@@ -28,7 +28,7 @@ def test_the_report_sets_every_line_beside_pytorch() -> None:
         Line("fp32", [1.0, 2.0, 1.5], Parity(121.0, 6e-7), 85.5, 0.9, 700.0),
     ]
     lines.append(Line("fp16", [], Parity(70.0, 1e-3), 85.6))
-    text = report(lines, 100.0, "a processor", 1)
+    text = report(lines, 309, 100.0, "a processor", 1)
     assert "| PyTorch | 3.00; 2.00 to 4.00 | 1.00 | 103% |" in text
     assert "| fp32 | 1.50; 1.00 to 2.00 | 2.00 | 206% | 121.0 | 6.0e-07 | 85.5 | 0.90 | 700 |" in text
     assert "| fp16 |  |  |  | 70.0 | 1.0e-03 | 85.6 |  |  |" in text

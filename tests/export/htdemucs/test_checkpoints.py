@@ -11,9 +11,10 @@ from demucs.pretrained import get_model
 from demucs.states import get_state
 from safetensors.torch import load_file, save_file
 
-from export.htdemucs.checkpoints import OFFICIAL_SHA256, SpecialistModel, load_checkpoint, open_bag
+from export.htdemucs.checkpoints import OFFICIAL_SHA256, load_checkpoint, open_bag
 from export.htdemucs.graph import SpecialistModule, to_onnx
 from export.htdemucs.random_bag import FORMATS, RandomBag, save_bag, sha256_of_state
+from export.htdemucs.specialist_model import SpecialistModel
 from separation.contract import STEMS
 from separation.errors import ModelError
 from tests.export.conftest import SMALL

@@ -7,9 +7,10 @@ import pytest
 import torch
 from onnx import TensorProto, numpy_helper
 
-from export.htdemucs.graph import SpecialistModule, store_halves, to_onnx
+from export.htdemucs.graph import SpecialistModule, to_onnx
 from export.htdemucs.random_bag import RandomBag
 from export.htdemucs.transformer import TransformerLayer
+from export.onnx_file import store_halves
 from export.parity import BARS, compare, measure, music_like, torch_stem
 from separation.contract import STEMS
 from separation.models.bag import Bag
@@ -91,7 +92,7 @@ def test_a_session_from_the_cache_gives_the_same_bits(
 def test_halves_give_the_bits_of_float32(
     small_folder: tuple[Path, Bag], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("export.htdemucs.graph.store_halves", lambda graph: None)
+    monkeypatch.setattr("export.onnx_file.store_halves", lambda graph: None)
     path = tmp_path / "drums.onnx"
     path.write_bytes(to_onnx(SpecialistModule(SMALL.model("drums"), 0)))
     halves, segments = small_folder[0] / "drums.onnx", music_like(1)

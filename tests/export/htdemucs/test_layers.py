@@ -2,15 +2,15 @@ import numpy as np
 import torch
 from demucs.demucs import DConv
 
-from export.htdemucs.layers import LONG_ROW, ResidualLayer, mean
+from export.htdemucs.layers import LONGEST_SUM, ResidualLayer, mean
 
 
 def test_mean_over_long_rows_is_exact_to_float32() -> None:
     """In stages; a single sum in order of 343,980 numbers near 1 is off by 1e-5 and more."""
-    for time in (7, LONG_ROW, LONG_ROW + 1, 21_499, 343_980):
+    for time in (7, LONGEST_SUM, LONGEST_SUM + 1, 21_499, 343_980):
         x = torch.rand(2, 3, 4, time, generator=torch.Generator().manual_seed(time)) + 0.5
         assert np.allclose(mean(x)[:, 0, :, 0], x.double().mean((1, 3)), rtol=3e-7)
-        assert np.allclose(mean(x, rows_too=True).flatten(), x.double().mean((1, 2, 3)), rtol=3e-7)
+        assert np.allclose(mean(x, over_frequencies=True).flatten(), x.double().mean((1, 2, 3)), rtol=3e-7)
 
 
 def test_residual_layer_is_dconvs_for_any_offset_of_the_norms() -> None:
