@@ -1,16 +1,19 @@
-"""Bass: five timbres, and lines that follow the chords."""
+"""Bass: five timbres, and lines that follow the chords.
+
+A pattern gives the notes of one bar as (onset, duration, interval): beats, beats, semitones above the root.
+"""
 
 import numpy as np
 
-from band.plan import Note, Plan, Section
+from band.arrangement import Arrangement, Note, SongSection
 from band.tone import (
     Timbre,
+    add_at,
     fade,
     harmonics,
     midi_to_hz,
     peak_to_one,
-    place,
-    read,
+    read_table,
     row_times,
     to_table,
 )
@@ -18,9 +21,9 @@ from separation.contract import SAMPLE_RATE
 
 
 def fingered(rng: np.random.Generator) -> Timbre:
-    """A plucked string: harmonic k loses its energy the faster the higher it is.
+    """A plucked string: the higher a harmonic, the faster it decays.
 
-    The loss of the Karplus-Strong string (1983) in closed form: its averaging filter multiplies
+    The decay of the Karplus-Strong string (1983) in closed form: its averaging filter multiplies
     harmonic k by cos(pi k hz / rate) every period. `stretch` damps that as Jaffe & Smith (1983) do.
     """
     position, stretch, decay_s = rng.uniform(0.08, 0.3), rng.uniform(0.1, 0.5), rng.uniform(0.5, 1.6)
@@ -31,18 +34,18 @@ def fingered(rng: np.random.Generator) -> Timbre:
         t = row_times(length)
         a_period = np.log(np.maximum(np.cos(np.pi * k * hz / SAMPLE_RATE), 1e-3)) * stretch
         amplitudes = np.abs(np.sin(np.pi * k * position)) / k**bright
-        sound = read(to_table(amplitudes * np.exp(t * (a_period * hz * 8 - 1 / decay_s))), hz, length)
+        sound = read_table(to_table(amplitudes * np.exp(t * (a_period * hz * 8 - 1 / decay_s))), hz, length)
         return fade(sound, 0.003, 0.04)
 
     return note
 
 
 def sub(rng: np.random.Generator) -> Timbre:
-    """A sine with a little second and third: the low end of electronic music."""
+    """A sine with a little of its second to fourth harmonic: the bass of electronic music."""
     overtones = np.array([[1.0, rng.uniform(0.1, 0.4), rng.uniform(0.05, 0.25), 0.06]], np.float32)
 
     def note(hz: float, length: int) -> np.ndarray:
-        return fade(read(to_table(overtones), hz, length), 0.008, 0.05)
+        return fade(read_table(to_table(overtones), hz, length), 0.008, 0.05)
 
     return note
 
@@ -56,7 +59,7 @@ def filtered_saw(rng: np.random.Generator) -> Timbre:
         k = harmonics(hz, 120)
         corner = closed_hz + (open_hz - closed_hz) * np.exp(-row_times(length) / fall_s)
         wave = (k % 2) / k if square else 1 / k
-        return fade(read(to_table(wave / (1 + (k * hz / corner) ** 4)), hz, length), 0.004, 0.03)
+        return fade(read_table(to_table(wave / (1 + (k * hz / corner) ** 4)), hz, length), 0.004, 0.03)
 
     return note
 
@@ -67,9 +70,9 @@ def modulated(rng: np.random.Generator) -> Timbre:
 
     def note(hz: float, length: int) -> np.ndarray:
         t = row_times(length)
-        turn = 2 * np.pi * np.linspace(0, 1, 513, dtype=np.float32)
-        waves = np.sin(turn + index * np.exp(-t / fall_s) * np.sin(ratio * turn))
-        return fade(read(waves * np.exp(-t / 1.5), hz, length), 0.003, 0.04)
+        phase = 2 * np.pi * np.linspace(0, 1, 513, dtype=np.float32)
+        waves = np.sin(phase + index * np.exp(-t / fall_s) * np.sin(ratio * phase))
+        return fade(read_table(waves * np.exp(-t / 1.5), hz, length), 0.003, 0.04)
 
     return note
 
@@ -83,7 +86,7 @@ def upright(rng: np.random.Generator) -> Timbre:
         t = row_times(length)
         amplitudes = np.exp(-t * (1 / decay_s + 1.2 * k)) / (1 + (k * hz / 350) ** 1.5)
         into = hz * (1 - slide * np.exp(-np.arange(length) / (0.03 * SAMPLE_RATE)))
-        return fade(read(to_table(amplitudes), into, length), 0.006, 0.05)
+        return fade(read_table(to_table(amplitudes), into, length), 0.006, 0.05)
 
     return note
 
@@ -121,30 +124,30 @@ def syncopated(rng: np.random.Generator, beats: int) -> list[tuple[float, float,
 PATTERNS = (eighths, octaves, held, root_and_fifth, walking, syncopated)
 
 
-def draw_line(rng: np.random.Generator, plan: Plan, section: Section) -> list[Note]:
-    """The section's bass line: one pattern, transposed to each bar's chord, kept in the scale."""
+def draw_line(rng: np.random.Generator, arrangement: Arrangement, section: SongSection) -> list[Note]:
+    """The section's bass line: one pattern, transposed to each bar's chord, with all notes in the scale."""
     pattern = PATTERNS[rng.integers(len(PATTERNS))]
-    bar_pattern = pattern(rng, plan.beats_per_bar)
+    bar_pattern = pattern(rng, arrangement.beats_per_bar)
     notes: list[Note] = []
     for bar in range(section.first, section.first + section.bars):
-        start = bar * plan.beats_per_bar
-        root = plan.pitch(plan.degree(start))
+        start = bar * arrangement.beats_per_bar
+        root = arrangement.pitch(arrangement.degree(start))
         root = 28 + (root - 28) % 12  # E1 to D#2, a bass's lowest octave
         for onset, beats, interval in bar_pattern:
-            midi = plan.pitch(plan.step_near(root + interval))
+            midi = arrangement.pitch(arrangement.step_near(root + interval))
             notes.append(Note(start + onset, beats, midi, float(np.clip(rng.normal(0.8, 0.08), 0.4, 1))))
     return notes
 
 
-def play_bass(rng: np.random.Generator, plan: Plan) -> np.ndarray:
-    """(2, samples), the same on both sides."""
+def play_bass(rng: np.random.Generator, arrangement: Arrangement) -> np.ndarray:
+    """The stem, float32 (2, samples), the same in both channels; its level is arbitrary."""
     timbre = TIMBRES[rng.integers(len(TIMBRES))](rng)
-    canvas = np.zeros(plan.samples, np.float32)
+    canvas = np.zeros(arrangement.samples, np.float32)
     made: dict[tuple[int, int], np.ndarray] = {}
-    for section in plan.hears("bass"):
-        for note in draw_line(rng, plan, section):
-            length = plan.length(note.beats)
+    for section in arrangement.sections_with("bass"):
+        for note in draw_line(rng, arrangement, section):
+            length = arrangement.length(note.beats)
             if (note.midi, length) not in made:
                 made[note.midi, length] = peak_to_one(timbre(midi_to_hz(note.midi), length))
-            place(canvas, made[note.midi, length], plan.at(note.beat), note.velocity)
+            add_at(canvas, made[note.midi, length], arrangement.at(note.beat), note.velocity)
     return np.stack([canvas, canvas])

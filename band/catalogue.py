@@ -1,8 +1,7 @@
-"""A small catalogue on disk: the formats, rates and names that a real one has, and a file that is broken."""
+"""A small catalogue on disk, with formats, rates and names as real ones have, and a file that is broken."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -41,27 +40,23 @@ CODECS = tuple(dict.fromkeys(Path(name).suffix[1:] for name, *_ in KINDS))
 def draw_specs(
     tracks: int, shortest_s: float, longest_s: float, seed: int, codecs: Collection[str] = ()
 ) -> list[Spec]:
-    """`tracks` files that take the kinds in turn, with lengths between the two; names never repeat.
+    """`tracks` files that cycle through KINDS, of random lengths between the two; names never repeat.
 
-    `codecs` are extensions, without the dot: only the kinds that have one of them; empty takes all.
+    `codecs` are file extensions without the dot, and restrict the kinds to theirs; empty takes all kinds.
     """
     rng = np.random.default_rng(seed)
     chosen = [kind for kind in KINDS if not codecs or Path(kind[0]).suffix[1:] in codecs]
     if not chosen:
         raise ValueError(f"codecs {', '.join(codecs)}: expected some of {', '.join(CODECS)}")
 
-    def kinds():
-        turn = 0
-        while True:
-            for name, *rest in chosen:
-                path = Path(name)
-                yield (name if turn == 0 else str(path.with_stem(f"{path.stem} {turn + 1}")), *rest)
-            turn += 1
-
-    return [
-        Spec(name, float(rng.uniform(shortest_s, longest_s)), rate, channels, subtype)
-        for name, rate, channels, subtype in islice(kinds(), tracks)
-    ]
+    specs = []
+    for number in range(tracks):
+        name, rate, channels, subtype = chosen[number % len(chosen)]
+        if cycle := number // len(chosen):
+            path = Path(name)
+            name = str(path.with_stem(f"{path.stem} {cycle + 1}"))
+        specs.append(Spec(name, float(rng.uniform(shortest_s, longest_s)), rate, channels, subtype))
+    return specs
 
 
 def write_catalogue(folder: Path, seed: int, specs: list[Spec]) -> list[Path]:
@@ -70,7 +65,7 @@ def write_catalogue(folder: Path, seed: int, specs: list[Spec]) -> list[Path]:
 
 
 def write_track(folder: Path, seed: int, spec: Spec) -> Path:
-    """The mix of song `seed`, as `spec` says."""
+    """Writes the mix of song `seed` as `spec` says; its path."""
     mix = resample(song(seed, spec.seconds)["mix"], spec.sample_rate)
     path = folder / spec.name
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -80,7 +75,7 @@ def write_track(folder: Path, seed: int, spec: Spec) -> Path:
 
 
 def write_broken(folder: Path) -> Path:
-    """A web page under the name of an MP3: no decoder can read it."""
+    """Writes a web page under the name of an MP3, which no decoder can read; its path."""
     path = folder / BROKEN_NAME
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(BROKEN_BYTES)
@@ -88,12 +83,14 @@ def write_broken(folder: Path) -> Path:
 
 
 def resample(mix: np.ndarray, sample_rate: int) -> np.ndarray:
-    """(channels, samples) at 44.1 kHz -> at `sample_rate`, by its whole spectrum: exact below both limits.
+    """(channels, samples) at 44.1 kHz -> (channels, samples) at `sample_rate` Hz, by one FFT of all.
 
-    The length is the nearest whole number of samples, which detunes by under one part in a song's length.
+    Exact below both Nyquist frequencies. The length is rounded to whole samples, which changes the pitch by
+    less than one part in the number of samples.
     """
     if sample_rate == SAMPLE_RATE:
         return mix
     length = round(mix.shape[1] * sample_rate / SAMPLE_RATE)
     spectrum = np.fft.rfft(mix, axis=1)
-    return (np.fft.irfft(spectrum, length, axis=1) * (length / mix.shape[1])).astype(np.float32)
+    resampled: np.ndarray = np.fft.irfft(spectrum, length, axis=1) * (length / mix.shape[1])
+    return resampled.astype(np.float32)

@@ -1,16 +1,16 @@
-"""A drum kit and a drummer.
+"""A drum kit, and grooves and fills played on it.
 
 The recipes follow Gordon Reid's "Synth Secrets" (Sound on Sound, 2001-02): a kick is a sine whose pitch
 falls, a snare two shell modes and noise for its wires, a cymbal six inharmonic squares (as in the TR-808)
-and noise. Every drum is built a few times a song, so that no two hits in a row are the same sound.
+and noise. Every drum has a few variants in a song, drawn at random for each hit.
 """
 
 from collections.abc import Callable
 
 import numpy as np
 
-from band.plan import Plan, Section
-from band.tone import fade, pan, peak_to_one, place
+from band.arrangement import Arrangement, SongSection
+from band.tone import add_at, fade, pan, peak_to_one
 from separation.contract import SAMPLE_RATE
 
 VARIANTS = 4
@@ -31,7 +31,7 @@ FILLS = ("snare snare tom tom", "tom tom low low", "snare . snare snare", "snare
 
 
 def seconds(length_s: float) -> np.ndarray:
-    """The times of `length_s` seconds of samples."""
+    """The times of the samples of `length_s` seconds, in s."""
     return np.arange(round(length_s * SAMPLE_RATE), dtype=np.float32) / SAMPLE_RATE
 
 
@@ -46,7 +46,7 @@ def noise(rng: np.random.Generator, length: int, low_hz: float, high_hz: float) 
 
 
 def falling_sine(t: np.ndarray, hz: float, fall: float, fall_s: float) -> np.ndarray:
-    """A sine that starts at `hz * (1 + fall)` and comes to rest at `hz`."""
+    """A sine at times `t` in s; its pitch falls from `hz * (1 + fall)` to `hz` with time constant `fall_s`."""
     cycles = hz * (t + fall * fall_s * (1 - np.exp(-t / fall_s)))
     return np.sin(2 * np.pi * cycles)
 
@@ -121,7 +121,7 @@ def cymbal(
 
 
 def build_kit(rng: np.random.Generator) -> dict[str, list[np.ndarray]]:
-    """Each drum's variants, (2, samples) each, at the level and place it has in the kit."""
+    """By drum its variants, float32 (2, samples) each, at the drum's level and stereo position in the kit."""
     two = clap(rng) if rng.random() < 0.15 else snare(rng)
     makers = {  # level, pan, maker
         "kick": (1.0, 0.0, kick(rng)),
@@ -142,49 +142,57 @@ def build_kit(rng: np.random.Generator) -> dict[str, list[np.ndarray]]:
     return kit
 
 
-def play_drums(rng: np.random.Generator, plan: Plan) -> np.ndarray:
-    """(2, samples): a groove a song, a crash where a section begins, a fill where it ends."""
+def play_drums(rng: np.random.Generator, arrangement: Arrangement) -> np.ndarray:
+    """The stem, float32 (2, samples); its level is arbitrary.
+
+    One groove for the song and one for its bridges; often a crash where a section begins, and a fill where it
+    ends.
+    """
     kit = build_kit(rng)
-    canvas = np.zeros((2, plan.samples), np.float32)
+    canvas = np.zeros((2, arrangement.samples), np.float32)
     looseness = rng.uniform(0.0005, 0.005) * SAMPLE_RATE  # samples: how far hits fall from the grid
 
     def strike(drum: str, beat: float, velocity: float) -> None:
         variant = kit[drum][rng.integers(len(kit[drum]))]
-        start = plan.at(beat) + round(rng.normal(0, looseness))
-        place(canvas, variant, max(0, start), float(np.clip(velocity * rng.normal(1, 0.08), 0.1, 1.2)))
+        start = arrangement.at(beat) + round(rng.normal(0, looseness))
+        add_at(canvas, variant, max(0, start), float(np.clip(velocity * rng.normal(1, 0.08), 0.1, 1.2)))
 
     names = list(GROOVES)
     main, second = (names[rng.integers(len(names))] for _ in range(2))
-    for section in plan.hears("drums"):
+    for section in arrangement.sections_with("drums"):
         groove = GROOVES[second if section.name == "bridge" else main]
-        play_section(rng, plan, section, groove, strike)
+        play_section(rng, arrangement, section, groove, strike)
     return canvas
 
 
 def play_section(
     rng: np.random.Generator,
-    plan: Plan,
-    section: Section,
+    arrangement: Arrangement,
+    section: SongSection,
     groove: dict[str, str],
     strike: Callable[[str, float, float], None],
 ) -> None:
-    """Strikes the section's bars; the last half bar is a fill more often than not."""
-    steps = 4 * plan.beats_per_bar
+    """Calls `strike(drum, beat, velocity)` for the section's hits; 6 of 10 sections end with a fill."""
+    steps = 4 * arrangement.beats_per_bar
     fill_from = steps - 8 if rng.random() < 0.6 else steps
     level = 0.7 + 0.3 * section.energy
     for bar in range(section.first, section.first + section.bars):
-        start = bar * plan.beats_per_bar
-        ending = bar == section.first + section.bars - 1
+        start = bar * arrangement.beats_per_bar
+        last_bar = bar == section.first + section.bars - 1
         if bar == section.first and rng.random() < 0.3 + 0.5 * section.energy:
             strike("crash", start, level)
         for drum, pattern in groove.items():
-            for step, mark in enumerate(pattern[:steps]):
-                if mark == "." or (mark == "?" and rng.random() > 0.33) or (ending and step >= fill_from):
+            for step, symbol in enumerate(pattern[:steps]):
+                if (
+                    symbol == "."
+                    or (symbol == "?" and rng.random() > 0.33)
+                    or (last_bar and step >= fill_from)
+                ):
                     continue
                 opened = drum == "hat" and step % 4 == 2 and rng.random() < 0.15 * section.energy
-                accent = 0.4 if mark == "o" else 1.0
+                accent = 0.4 if symbol == "o" else 1.0
                 strike("open" if opened else drum, start + step / 4, level * accent)
-        if ending:
+        if last_bar:
             fill = FILLS[rng.integers(len(FILLS))].split()
             for step in range(fill_from, steps):
                 drum = fill[(step - fill_from) * len(fill) // 8]

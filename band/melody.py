@@ -1,12 +1,12 @@
-"""Tunes: rhythmic motifs that return, steps more often than leaps, chord tones on the strong beats."""
+"""Melodies: recurring rhythmic motifs, more steps than leaps, chord tones on the beats."""
 
 import numpy as np
 
-from band.plan import Note, Plan, Section
+from band.arrangement import Arrangement, Note, SongSection
 
 
 def draw_motif(rng: np.random.Generator, beats: int, density: float) -> list[tuple[float, float]]:
-    """(onset, duration) in beats of one phrase: eighths to half notes, with a breath at its end."""
+    """(onset, duration) in beats of one phrase: eighths to half notes, with a rest at its end."""
     motif: list[tuple[float, float]] = []
     onset = float(rng.choice((0.0, 0.0, 0.5, 1.0)))
     breath = float(rng.uniform(0.5, 1.5))
@@ -20,14 +20,21 @@ def draw_motif(rng: np.random.Generator, beats: int, density: float) -> list[tup
 
 
 def draw_melody(
-    rng: np.random.Generator, plan: Plan, section: Section, centre: float, density: float = 0.5
+    rng: np.random.Generator,
+    arrangement: Arrangement,
+    section: SongSection,
+    centre: float,
+    density: float = 0.5,
 ) -> list[Note]:
-    """A tune for `section` around MIDI pitch `centre`, within about an octave: two-bar phrases, A A B A."""
-    phrase_beats = 2 * plan.beats_per_bar
+    """A melody for `section`, within about an octave of MIDI pitch `centre`, in two-bar phrases: A A B A.
+
+    `density` in 0..1: from 0.6 up, notes are shorter.
+    """
+    phrase_beats = 2 * arrangement.beats_per_bar
     motifs = [draw_motif(rng, phrase_beats, density) for _ in range(2)]
-    start = section.first * plan.beats_per_bar
-    stop = start + section.bars * plan.beats_per_bar
-    home = plan.step_near(centre)
+    start = section.first * arrangement.beats_per_bar
+    stop = start + section.bars * arrangement.beats_per_bar
+    home = arrangement.step_near(centre)
     step = home + int(rng.integers(-2, 3))
     notes: list[Note] = []
     for number, phrase in enumerate(range(start, stop, phrase_beats)):
@@ -39,9 +46,9 @@ def draw_melody(
             pull = 0.25 * (home - step)
             step += int(np.clip(np.rint(rng.normal(pull, 1.5)), -4, 4))
             if onset % 1.0 == 0:
-                step = to_chord(step, plan.degree(beat), len(plan.scale))
+                step = to_chord(step, arrangement.degree(beat), len(arrangement.scale))
             velocity = float(np.clip(rng.normal(0.6 + 0.3 * section.energy, 0.08), 0.3, 1))
-            notes.append(Note(beat, min(duration, stop - beat), plan.pitch(step), velocity))
+            notes.append(Note(beat, min(duration, stop - beat), arrangement.pitch(step), velocity))
     return notes
 
 

@@ -1,4 +1,4 @@
-"""A split of songs with their stems, in the folders of MUSDB18-HQ: <split>/<song>/{mixture,drums,...}.wav."""
+"""Songs with their stems in the folders of MUSDB18-HQ: <split>/<song>/{mixture,drums,...}.wav."""
 
 from pathlib import Path
 
@@ -9,10 +9,10 @@ from separation.audio.encoding import Encoding, write_audio
 def write_split(
     folder: Path, name: str, tracks: int, seconds: tuple[float, float], first: int = 0
 ) -> list[Path]:
-    """Songs `first` to `first + tracks` of the split, float32, so that the stems still add up to the mixture.
+    """Writes songs `first` to `first + tracks` of split `name`; the songs' folders.
 
-    At 16 bits, as MUSDB18-HQ has them, a stem louder than its mix would clip. Their lengths lie between
-    `seconds`; the paths are the songs' folders.
+    Lengths lie between the two `seconds`. Float32, so that the stems still add up to the mixture: at 16 bits,
+    as in MUSDB18-HQ, a stem louder than its mix would clip.
     """
     written = []
     for seed in split(name)[first : first + tracks]:

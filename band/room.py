@@ -1,4 +1,4 @@
-"""What every stem passes: a tone control, a room, a little saturation, and the master's common gain."""
+"""What every stem is processed with: tone control, room, a little saturation, and one master gain for all."""
 
 import numpy as np
 
@@ -6,7 +6,7 @@ from separation.contract import SAMPLE_RATE
 
 BLOCK = 64  # samples: the resolution of the limiter's gain
 RINGING = SAMPLE_RATE // 8  # samples: a high-pass at 28 Hz has died down to -180 dB
-LONGEST = 400_000  # samples: more than this is filtered in blocks
+LONGEST_BLOCK = 400_000  # samples: longer stems are filtered in blocks
 LOOKAHEAD = 40  # blocks: 58 ms, slow enough that the gain does not distort bass
 
 
@@ -16,9 +16,9 @@ def fast_size(length: int) -> int:
 
 
 def draw_impulse(rng: np.random.Generator) -> np.ndarray:
-    """A room as (2, samples): early reflections, then noise that decays, its treble faster.
+    """A room's impulse response, (2, samples) of energy 1 each: early reflections, then decaying noise.
 
-    Decaying noise as a late reverberation: Moorer, "About this reverberation business" (1979).
+    The treble decays faster. Noise as late reverberation: Moorer, "About this reverberation business" (1979).
     """
     reverberation_s = float(rng.choice((0.3, 0.6, 1.0, 1.6)) * rng.uniform(0.8, 1.2))  # to -60 dB
     length = round(min(reverberation_s, 1.5) * SAMPLE_RATE)
@@ -35,30 +35,31 @@ def draw_impulse(rng: np.random.Generator) -> np.ndarray:
         side, at = int(rng.integers(2)), int(rng.uniform(0.004, 0.04) * SAMPLE_RATE)
         impulse[side, at] += rng.uniform(-1, 1) * 4
     impulse *= np.minimum(1, (length - np.arange(length, dtype=np.float32)) / 2000)
-    return impulse / np.sqrt((impulse**2).sum(1, keepdims=True))
+    response: np.ndarray = impulse / np.sqrt((impulse**2).sum(1, keepdims=True))
+    return response
 
 
 def tone_curve(size: int, low_hz: float, tilt_db: float) -> np.ndarray:
-    """Gain for each bin of an FFT of `size`: a second-order high-pass at `low_hz`, so that no DC is left,
-    and a treble shelf of `tilt_db` above 3 kHz. Real, so of zero phase.
+    """Gain for each bin of an FFT of `size`, (size // 2 + 1,), of zero phase.
+
+    A second-order high-pass at `low_hz`, so that no DC is left, and a treble shelf of `tilt_db` above 3 kHz.
     """
     hz = np.fft.rfftfreq(size, 1 / SAMPLE_RATE).astype(np.float32)
     squared = (hz / low_hz) ** 2
     shelf = 1 + (10 ** (tilt_db / 20) - 1) * hz**2 / (hz**2 + 3000.0**2)
-    return (squared / (1 + squared) * shelf).astype(np.float32)
+    gain: np.ndarray = (squared / (1 + squared) * shelf).astype(np.float32)
+    return gain
 
 
-def place_in_room(
-    stem: np.ndarray, impulse: np.ndarray, wet: float, low_hz: float, tilt_db: float
-) -> np.ndarray:
-    """`stem` (2, samples) through `tone_curve`, and its middle heard in the room at `wet` times its level.
+def add_room(stem: np.ndarray, impulse: np.ndarray, wet: float, low_hz: float, tilt_db: float) -> np.ndarray:
+    """`stem` (2, samples) through `tone_curve`, plus its mono sum in the room at `wet` times its level.
 
-    Both are one product on the spectrum, over long blocks that are zero-padded and added where they
-    overlap: an FFT of a whole four-minute song costs five times as much for each sample.
+    Both are one multiplication of the spectrum, in long zero-padded blocks that are added where they overlap:
+    an FFT of a whole four-minute song costs five times as much for each sample.
     """
     length = stem.shape[1]
     before, after = RINGING, RINGING + impulse.shape[1]
-    size = fast_size(min(length, LONGEST) + before + after)
+    size = fast_size(min(length, LONGEST_BLOCK) + before + after)
     curve = tone_curve(size, low_hz, tilt_db)
     room = np.float32(wet) * np.fft.rfft(impulse, size)
     canvas = np.zeros((2, length + 2 * size), np.float32)
@@ -71,12 +72,12 @@ def place_in_room(
 
 
 def saturate(stem: np.ndarray, drive: float) -> np.ndarray:
-    """tanh at `drive` times the level, made up again for quiet sounds."""
+    """tanh(drive * stem) / drive: quiet sounds keep their level. Any shape."""
     return np.tanh(drive * stem) / np.float32(drive)
 
 
 def loudness(stem: np.ndarray) -> float:
-    """Rms over the blocks of 0.1 s within 30 dB of the loudest: silence between notes does not count."""
+    """RMS of `stem` (2, samples) over the blocks of 0.1 s within 30 dB of the loudest; 0 without samples."""
     block = SAMPLE_RATE // 10
     whole = stem[:, : stem.shape[1] // block * block] if stem.shape[1] >= block else stem
     energy = (whole.reshape(2, -1, min(block, whole.shape[1])) ** 2).mean((0, 2))

@@ -1,12 +1,12 @@
-"""A song on one screen: plan, play, place in a room, balance, master."""
+"""A song from seed to stems: arrange, play, add a room, balance, master."""
 
 import numpy as np
 
+from band.arrangement import draw_arrangement
 from band.bass import play_bass
 from band.chords import play_other
 from band.drums import play_drums
-from band.plan import draw_plan
-from band.room import draw_impulse, loudness, master_gain, place_in_room, saturate
+from band.room import add_room, draw_impulse, loudness, master_gain, saturate
 from band.tone import rise
 from band.voice import play_vocals
 from separation.contract import SAMPLE_RATE, STEMS
@@ -32,21 +32,21 @@ def split(name: str) -> range:
 def song(seed: int, seconds: float) -> dict[str, np.ndarray]:
     """Stems and `mix`, each (2, round(44100 * seconds)) float32; the stems sum to the mix, |mix| < 1.
 
-    The same seed and length give the same bits on one machine. Each player has a generator of its own,
-    so that a change to the drummer leaves the singer's notes alone.
+    The same seed and length give the same bits on one machine. Each player has its own generator, so that
+    a change to the drummer does not change the singer's notes.
     """
     samples = round(seconds * SAMPLE_RATE)
     if samples < 1:
         raise ValueError(f"a song of {seconds} s: expected at least one sample (1/{SAMPLE_RATE} s)")
     producer, *players = (np.random.default_rng([seed, number]) for number in range(1 + len(STEMS)))
-    plan = draw_plan(producer, samples)
+    arrangement = draw_arrangement(producer, samples)
     impulse = draw_impulse(producer)
     stems = {}
     for stem, player in zip(STEMS, players, strict=True):
-        dry = PLAYERS[stem](player, plan)
+        dry = PLAYERS[stem](player, arrangement)
         dry = saturate(dry * np.float32(0.1 / max(loudness(dry), 1e-6)), drive=producer.uniform(0.3, 2))
         wet = WET[stem] * producer.uniform(0.3, 1.7)
-        stems[stem] = place_in_room(dry, impulse, wet, LOW_HZ[stem], tilt_db=producer.uniform(-3, 3))
+        stems[stem] = add_room(dry, impulse, wet, LOW_HZ[stem], tilt_db=producer.uniform(-3, 3))
         level_db = float(np.clip(producer.normal(0, 2), -4, 4))
         stems[stem] *= np.float32(10 ** (level_db / 20) * 0.1 / max(loudness(stems[stem]), 1e-6))
         stems[stem][np.abs(stems[stem]) < SILENCE] = 0  # museval scores every second that is not all zeros
@@ -54,12 +54,16 @@ def song(seed: int, seconds: float) -> dict[str, np.ndarray]:
 
 
 def master(stems: dict[str, np.ndarray], loud_db: float) -> dict[str, np.ndarray]:
-    """The stems under one common gain, and their sum as `mix`; `loud_db` pushes them into the limiter."""
-    mix = sum(stems.values()) * np.float32(10 ** (loud_db / 20))
+    """The stems, (2, samples) each, under one common gain, and their sum as `mix`; the peak is at most 0.97.
+
+    `loud_db` is the gain before the limiter.
+    """
+    mix = np.asarray(sum(stems.values())) * np.float32(10 ** (loud_db / 20))
     gain = master_gain(mix, ceiling=0.97) * np.float32(10 ** (loud_db / 20))
-    edge = min(len(gain) // 2, SAMPLE_RATE // 100)  # a song cut out of the air must not click
+    edge = min(len(gain) // 2, SAMPLE_RATE // 100)  # no clicks at the song's ends
     if edge:
         gain[:edge] *= rise(edge)
         gain[-edge:] *= rise(edge)[::-1]
     mastered = {stem: sound * gain for stem, sound in stems.items()}
-    return {**mastered, "mix": np.sum([*mastered.values()], axis=0, dtype=np.float32)}
+    mastered["mix"] = np.sum([*mastered.values()], axis=0, dtype=np.float32)
+    return mastered

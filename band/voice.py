@@ -12,10 +12,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from band.arrangement import Arrangement, Note
 from band.melody import draw_melody
-from band.plan import Note, Plan
-from band.tone import midi_to_hz, pan, to_table
-from band.tone import read as read_table
+from band.tone import midi_to_hz, pan, read_table, to_table
 from separation.contract import SAMPLE_RATE
 
 HOP = 512  # samples between frames
@@ -56,6 +55,7 @@ class Singer:
 
 
 def draw_singer(rng: np.random.Generator) -> Singer:
+    """A high voice or a low one."""
     high = rng.random() < 0.55
     tract = float(rng.uniform(1.1, 1.25) if high else rng.uniform(0.94, 1.06))
     return Singer(
@@ -71,13 +71,17 @@ def draw_singer(rng: np.random.Generator) -> Singer:
 
 
 def glottal_table(singer: Singer, highest_hz: float) -> np.ndarray:
-    """One period of the flow's derivative, a t^2 - b t^3 while the glottis is open (Klatt & Klatt, 1990)."""
+    """One period of the flow's derivative, a t^2 - b t^3 while the glottis is open (Klatt & Klatt, 1990).
+
+    A table for `read_table` with one row, without harmonics above 16 kHz at `highest_hz`.
+    """
     t = np.arange(4096) / 4096 / singer.open_quotient
     derivative = np.where(t < 1, 2 * t - 3 * t**2, 0)
     count = max(4, int(16_000 / highest_hz))
     spectrum = np.fft.rfft(derivative - derivative.mean())[1 : count + 1]
     table = to_table(np.abs(spectrum)[None].astype(np.float32), np.angle(spectrum))
-    return table / np.abs(table).max()
+    scaled: np.ndarray = table / np.abs(table).max()
+    return scaled
 
 
 def tract_response(formants: np.ndarray, highest: np.ndarray) -> np.ndarray:
@@ -85,31 +89,36 @@ def tract_response(formants: np.ndarray, highest: np.ndarray) -> np.ndarray:
 
     `highest`, (BINS,), is the response of the formants above the fifth, which do not move.
     """
-    turn = np.exp(-2j * np.pi * np.arange(BINS) / (2 * FRAME)).astype(np.complex64)
+    z_inverse = np.exp(-2j * np.pi * np.arange(BINS) / (2 * FRAME)).astype(np.complex64)
     response = np.broadcast_to(highest, (len(formants), BINS)).copy()
     for column, width in enumerate(BANDWIDTHS):
-        response *= resonator(formants[:, column : column + 1], width, turn)
+        response *= resonator(formants[:, column : column + 1], width, z_inverse)
     return response
 
 
-def resonator(hz: np.ndarray, width_hz: float | np.ndarray, turn: np.ndarray) -> np.ndarray:
-    """Klatt's resonator A / (1 - B z^-1 - C z^-2) on the unit circle; `turn` is z^-1 for each bin."""
+def resonator(hz: np.ndarray, width_hz: float | np.ndarray, z_inverse: np.ndarray) -> np.ndarray:
+    """Klatt's resonator A / (1 - B z^-1 - C z^-2) on the unit circle: complex (..., BINS).
+
+    `z_inverse` is z^-1 for each bin; A makes the response 1 at 0 Hz.
+    """
     c = -np.exp(-2 * np.pi * np.asarray(width_hz) / SAMPLE_RATE)
     b = 2 * np.exp(-np.pi * np.asarray(width_hz) / SAMPLE_RATE) * np.cos(2 * np.pi * hz / SAMPLE_RATE)
-    b, c = b.astype(np.float32), np.float32(c) if np.ndim(c) == 0 else c.astype(np.float32)
-    return (1 - b - c) / (1 - b * turn - c * turn * turn)
+    b, c = np.asarray(b, np.float32), np.asarray(c, np.float32)
+    response: np.ndarray = (1 - b - c) / (1 - b * z_inverse - c * z_inverse * z_inverse)
+    return response
 
 
 def upper_tract(tract: float) -> np.ndarray:
     """Formants six and up, one every 1000 Hz of a 17.5 cm tube; without them the treble dies: (BINS,)."""
-    turn = np.exp(-2j * np.pi * np.arange(BINS) / (2 * FRAME)).astype(np.complex64)
+    z_inverse = np.exp(-2j * np.pi * np.arange(BINS) / (2 * FRAME)).astype(np.complex64)
     hz = np.arange(5500, 21_000, 1000)[:, None] * min(tract, 1.04)
-    return resonator(hz, 0.08 * hz, turn).prod(0)
+    response: np.ndarray = resonator(hz, 0.08 * hz, z_inverse).prod(0)
+    return response
 
 
 @dataclass(slots=True)
 class Controls:
-    """What the voice does in every frame: (frames,) unless said otherwise."""
+    """The voice's parameters in every frame: (frames,) unless said otherwise."""
 
     midi: np.ndarray
     effort: np.ndarray  # level of the glottal source
@@ -119,17 +128,19 @@ class Controls:
     noise: np.ndarray  # level of the consonant's noise
 
 
-def draw_controls(rng: np.random.Generator, singer: Singer, plan: Plan, notes: list[Note]) -> Controls:
-    """Syllables for `notes`, whose vowels begin on the beat and whose consonants come just before it."""
-    frames = plan.samples // HOP + 2
+def draw_controls(
+    rng: np.random.Generator, singer: Singer, arrangement: Arrangement, notes: list[Note]
+) -> Controls:
+    """One syllable per note: the vowel begins on the note's beat, the consonant just before it."""
+    frames = arrangement.samples // HOP + 2
     names = list(NOISES)
     midi = np.full(frames, notes[0].midi if notes else 60, np.float32)
     effort, breath, noise = (np.zeros(frames, np.float32) for _ in range(3))
     consonant = np.zeros(frames, np.intp)
     formants = np.tile(to_formants(singer, VOWELS["uh"]), (frames, 1))
     for note in notes:
-        start = plan.at(note.beat) // HOP
-        stop = min(frames, start + max(4, plan.length(note.beats) // HOP))
+        start = arrangement.at(note.beat) // HOP
+        stop = min(frames, start + max(4, arrangement.length(note.beats) // HOP))
         if start >= frames:
             continue
         vowel = to_formants(singer, VOWELS[str(rng.choice(list(VOWELS)))])
@@ -159,17 +170,18 @@ def draw_controls(rng: np.random.Generator, singer: Singer, plan: Plan, notes: l
 
 
 def to_formants(singer: Singer, three: tuple[int, int, int]) -> np.ndarray:
-    """All five formants of the singer, Hz."""
+    """All five formants of the singer for a vowel given by its first `three`: (5,) in Hz."""
     return np.array([*(singer.tract * hz for hz in three), *singer.upper], np.float32)
 
 
 def glide(track: np.ndarray, frames: float) -> np.ndarray:
-    """`track` (frames, ...) smoothed by a Gaussian of that many frames: an articulator has mass."""
+    """`track` (frames, ...) smoothed by a Gaussian whose deviation is `frames`: an articulator has mass."""
     reach = max(1, int(3 * frames))
     weights = np.exp(-0.5 * (np.arange(-reach, reach + 1) / frames) ** 2)
     padded = np.pad(track, [(reach, reach)] + [(0, 0)] * (track.ndim - 1), mode="edge")
     windows = np.lib.stride_tricks.sliding_window_view(padded, 2 * reach + 1, axis=0)
-    return (windows @ (weights / weights.sum())).astype(np.float32)
+    smooth: np.ndarray = (windows @ (weights / weights.sum())).astype(np.float32)
+    return smooth
 
 
 def draw_pitch(rng: np.random.Generator, singer: Singer, controls: Controls) -> np.ndarray:
@@ -184,12 +196,13 @@ def draw_pitch(rng: np.random.Generator, singer: Singer, controls: Controls) -> 
         2 * np.pi * singer.vibrato_hz * np.arange(frames) * frame_s + rng.uniform(0, 6.28)
     )
     drift = 0.6 * glide(rng.standard_normal(frames).astype(np.float32), 8) * 0.25
-    return midi_to_hz(glide(midi, singer.glide_s / frame_s) + vibrato + drift)
+    glided: np.ndarray = glide(midi, singer.glide_s / frame_s) + vibrato + drift
+    return midi_to_hz(glided)
 
 
-def sing(rng: np.random.Generator, singer: Singer, plan: Plan, notes: list[Note]) -> np.ndarray:
-    """(samples,): the melody sung by one voice."""
-    controls = draw_controls(rng, singer, plan, notes)
+def sing(rng: np.random.Generator, singer: Singer, arrangement: Arrangement, notes: list[Note]) -> np.ndarray:
+    """`notes` sung by one voice: (samples,)."""
+    controls = draw_controls(rng, singer, arrangement, notes)
     hz = draw_pitch(rng, singer, controls)
     frames = len(hz)
     length = (frames + 1) * HOP
@@ -212,12 +225,12 @@ def sing(rng: np.random.Generator, singer: Singer, plan: Plan, notes: list[Note]
     shape = consonant_responses()[controls.consonant[frame]] * controls.noise[frame, None]
     spectra[noisy] += np.fft.rfft(hisses, 2 * FRAME, axis=1) * shape
     return overlap_add(np.fft.irfft(spectra, axis=1).astype(np.float32), active, frames)[
-        HOP : HOP + plan.samples
+        HOP : HOP + arrangement.samples
     ]
 
 
 def consonant_responses() -> np.ndarray:
-    """Bell-shaped spectra of the unvoiced consonants: (len(NOISES), BINS)."""
+    """Bell-shaped spectra of the unvoiced consonants, in the order of NOISES: (len(NOISES), BINS)."""
     hz = np.arange(BINS) * SAMPLE_RATE / (2 * FRAME)
     return np.stack([0.5 / (1 + ((hz - centre) / width) ** 2) for centre, width, _, _ in NOISES.values()])
 
@@ -230,24 +243,32 @@ def overlap_add(pieces: np.ndarray, active: np.ndarray, frames: int) -> np.ndarr
     return canvas.ravel()
 
 
-def play_vocals(rng: np.random.Generator, plan: Plan) -> np.ndarray:
-    """(2, samples): a lead, doubled at the sides or joined by a third above in some choruses."""
+def play_vocals(rng: np.random.Generator, arrangement: Arrangement) -> np.ndarray:
+    """The stem, float32 (2, samples); its level is arbitrary.
+
+    A lead voice, in some songs doubled left and right or joined by a third above in the choruses.
+    """
     singer = draw_singer(rng)
     verses: list[Note] = []
     choruses: list[Note] = []
-    for section in plan.hears("vocals"):
+    for section in arrangement.sections_with("vocals"):
         chorus = section.name == "chorus"
-        notes = draw_melody(rng, plan, section, singer.centre + (3 if chorus else 0), rng.uniform(0.3, 0.8))
+        notes = draw_melody(
+            rng, arrangement, section, singer.centre + (3 if chorus else 0), rng.uniform(0.3, 0.8)
+        )
         (choruses if chorus else verses).extend(notes)
     stem = pan(
-        sing(rng, singer, plan, sorted(verses + choruses, key=lambda note: note.beat)), rng.normal(0, 0.05)
+        sing(rng, singer, arrangement, sorted(verses + choruses, key=lambda note: note.beat)),
+        rng.normal(0, 0.05),
     )
     extra = rng.random()
     if choruses and extra < 0.25:
         for side in (-0.6, 0.6):
             again = replace(singer, vibrato_hz=singer.vibrato_hz * rng.uniform(0.93, 1.07))
-            stem += 0.45 * pan(sing(rng, again, plan, choruses), side)
+            stem += 0.45 * pan(sing(rng, again, arrangement, choruses), side)
     elif choruses and extra < 0.5:
-        above = [replace(note, midi=plan.pitch(plan.step_near(note.midi) + 2)) for note in choruses]
-        stem += 0.5 * pan(sing(rng, draw_singer(rng), plan, above), rng.choice((-0.4, 0.4)))
+        above = [
+            replace(note, midi=arrangement.pitch(arrangement.step_near(note.midi) + 2)) for note in choruses
+        ]
+        stem += 0.5 * pan(sing(rng, draw_singer(rng), arrangement, above), rng.choice((-0.4, 0.4)))
     return stem

@@ -1,4 +1,4 @@
-"""make demo: a small catalogue from S3 to stems on a Ray cluster, all of it on this machine.
+"""make demo: separates a small catalogue from S3 to S3 on a Ray cluster, all of it on this machine.
 
 band --> catalogue --> S3 (moto) --> ray job submit: jobs.separate --> S3 --> ./demo
 """
@@ -23,18 +23,19 @@ from rich.table import Table
 
 RESULT = ROOT / "demo"
 BUCKET = "demo"
-BAG = ROOT / "band/bag"  # knows the synthetic band that the catalogue is made of
+BAG = ROOT / "band/bag"  # the demonstration bag, trained on songs like those of the catalogue
 BROKEN = "broken/not really audio.mp3"  # as python -m band --broken names it
-TABLE_COLUMNS = 110  # a log has no width of its own
+TABLE_COLUMNS = 110  # where the output is a log and not a terminal
 console = Console(highlight=False, width=None if sys.stdout.isatty() else TABLE_COLUMNS)
 
 
 class DemoError(Exception):
-    """What came out otherwise than it should, in a sentence."""
+    """A result that is not the expected one; the message is a sentence."""
 
 
 @contextlib.contextmanager
 def step(name: str, times: dict[str, float]) -> Iterator[None]:
+    """Prints `name` and enters the seconds of the block into `times`."""
     console.print(f"[bold]{name}[/bold]")
     start = time.perf_counter()
     yield
@@ -42,7 +43,7 @@ def step(name: str, times: dict[str, float]) -> Iterator[None]:
 
 
 def copy_models(bench: Workbench, models: str) -> Path:
-    """The model folder, from wherever it is, on this machine."""
+    """Copies the model folder at path or URI `models` into the workbench; its path there."""
     folder = bench.home / "models"
     files, path = fsspec.url_to_fs(models)
     if not files.exists(f"{path.rstrip('/')}/bag.json"):
@@ -52,7 +53,7 @@ def copy_models(bench: Workbench, models: str) -> Path:
 
 
 def show(folder: Path) -> None:
-    """Both tables of an output folder, in the columns that fit a terminal."""
+    """Prints both tables of an output folder, with the columns that fit a terminal."""
     tracks = pq.read_table(folder / "tracks").sort_by("track_id")
     columns = ("track_id", "status", "duration_s", "sample_rate_hz", "channels", "chunks", "error_kind")
     console.print(as_table("tracks", tracks.select(columns)))
@@ -63,11 +64,11 @@ def show(folder: Path) -> None:
 
 
 def as_table(title: str, rows: pa.Table) -> Table:
-    """A row's first column is its group's name, and stands only where a new group begins."""
+    """`rows`, which are grouped by their first column; its value is shown once per group."""
     table = Table(title=title, title_justify="left", box=SIMPLE)
     for field in rows.schema:
-        side = "left" if pa.types.is_string(field.type) else "right"
-        table.add_column(field.name, justify=side, no_wrap=True)
+        text = pa.types.is_string(field.type)
+        table.add_column(field.name, justify="left" if text else "right", no_wrap=True)
     group = None
     for row in rows.to_pylist():
         first, *others = row.values()
@@ -77,21 +78,23 @@ def as_table(title: str, rows: pa.Table) -> Table:
 
 
 def as_cell(value: object) -> str:
+    """Empty for None, three decimals for a float."""
     return "" if value is None else f"{value:,.3f}" if isinstance(value, float) else str(value)
 
 
 def check(folder: Path, code: int, expected: list[str] | None) -> None:
-    """Only the tracks in `expected` (None: any) are in error, and every other one has its stems."""
+    """Raises a DemoError unless `expected` (None: any) are the tracks in error and all others have stems."""
     tracks = pq.read_table(folder / "tracks")
     errors = tracks.filter(pc.field("status") != "ok")["track_id"].to_pylist()
     if code != bool(errors) or (expected is not None and errors != expected):
         raise DemoError(f"exit code {code}, tracks in error {errors}; expected {expected}")
     for track in tracks.filter(pc.field("status") == "ok")["track_id"].to_pylist():
         if not any((folder / "stems" / track).iterdir()):
-            raise DemoError(f"{track}: done by the tables, and without stems in {folder / 'stems'}")
+            raise DemoError(f"{track}: ok in the tables, but without stems in {folder / 'stems'}")
 
 
 def demo(models: str, catalogue: Path | None) -> None:
+    """Separates `catalogue`, or songs made here, with the model folder `models`, and checks the results."""
     times: dict[str, float] = {}
     with contextlib.ExitStack() as stack:
         bench = stack.enter_context(workbench())

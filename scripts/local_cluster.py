@@ -1,8 +1,8 @@
-"""An S3 server and a Ray cluster for as long as a `with` lasts, on loopback and in one temporary folder.
+"""Context managers for an S3 server and a Ray cluster, on loopback and in one temporary folder.
 
 That folder is also the home of every process started here, so no other Ray cluster, no ~/.ray and no
-~/.aws is read or touched. Token authentication is on, as Ray 2.60 has it for local clusters: the token
-lies in the folder, and RAY_AUTH_MODE and RAY_AUTH_TOKEN_PATH lead the cluster and its clients to it.
+~/.aws is read or changed. Token authentication is on, as Ray 2.60 has it for local clusters: the token is
+a file in the folder, which RAY_AUTH_MODE and RAY_AUTH_TOKEN_PATH tell the cluster and its clients.
 """
 
 import contextlib
@@ -22,12 +22,13 @@ import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import s3fs
 
 ROOT = Path(__file__).resolve().parent.parent
 OBJECT_STORE_BYTES = 1_000_000_000
-MOST_CPUS = 4  # enough for a demo; leaves a larger machine to its owner
+MOST_CPUS = 4  # enough for a demo; leaves the rest of a larger machine free
 START_LIMIT_S = 90
 STOP_LIMIT_S = 10  # Ray ends a stopped job's driver by force after 3 s
 POLL_S = 0.5
@@ -35,26 +36,31 @@ ENDED = ("SUCCEEDED", "FAILED", "STOPPED")
 
 
 class LocalError(Exception):
-    """What could not be started or run, in a sentence."""
+    """A server that did not start or a command that failed; the message is a sentence."""
 
 
 @dataclass(frozen=True, slots=True)
 class Workbench:
-    """Where the demo works: `home`, and the environment of every process that it starts."""
+    """A temporary folder, and the environment of every process that is started in it."""
 
     home: Path
     environment: dict[str, str]
 
     def finish(self, command: list[str]) -> None:
-        """Runs `command` at the root to its end; its output only matters if it fails."""
+        """Runs `command` in the repository's root to its end; its output is shown only if it fails."""
         done = subprocess.run(command, cwd=ROOT, env=self.environment, capture_output=True, text=True)
         if done.returncode:
             output = done.stdout + done.stderr
             raise LocalError(f"{shlex.join(command)} exited with {done.returncode}:\n{output}")
 
     @contextlib.contextmanager
-    def running(self, name: str, command: list[str], more: dict[str, str]) -> Iterator[subprocess.Popen]:
-        """A server in a process group of its own, which is ended on leaving; its output goes to a log."""
+    def running(
+        self, name: str, command: list[str], more: dict[str, str]
+    ) -> Iterator[subprocess.Popen[bytes]]:
+        """A server in its own process group, which is ended on exit; its output goes to `name`.log.
+
+        `more` is added to its environment.
+        """
         environment = self.environment | more
         with (self.home / f"{name}.log").open("wb") as log:
             server = subprocess.Popen(
@@ -65,14 +71,14 @@ class Workbench:
         finally:
             end_group(server)
 
-    def wait_for(self, server: subprocess.Popen, name: str, url: str) -> None:
-        """Returns when `url` answers anything; raises with the log's end when the server does not come up."""
+    def wait_for(self, server: subprocess.Popen[bytes], name: str, url: str) -> None:
+        """Waits until `url` answers anything; raises a LocalError with the end of the log if it does not."""
         until = time.monotonic() + START_LIMIT_S
         while time.monotonic() < until and server.poll() is None:
             try:
                 with urllib.request.urlopen(url, timeout=5):
                     return
-            except urllib.error.HTTPError:  # an answer too: the token is asked for
+            except urllib.error.HTTPError:  # an answer too: it asks for the token
                 return
             except OSError:
                 time.sleep(0.2)
@@ -80,8 +86,8 @@ class Workbench:
         raise LocalError(f"{name} did not answer at {url}; the end of its log:\n{log[-3000:]}")
 
 
-def end_group(leader: subprocess.Popen) -> None:
-    """Asks the leader to end, then ends what is left of its group."""
+def end_group(leader: subprocess.Popen[bytes]) -> None:
+    """Terminates the leader, then kills what is left of its process group."""
     leader.terminate()
     with contextlib.suppress(subprocess.TimeoutExpired):
         leader.wait(timeout=20)
@@ -92,14 +98,15 @@ def end_group(leader: subprocess.Popen) -> None:
 
 @contextlib.contextmanager
 def workbench() -> Iterator[Workbench]:
+    """A new temporary folder with a token for Ray, removed on exit."""
     # /tmp, as a socket's path may have only 107 bytes and Ray needs 70 of them below its own folder.
     home = Path(tempfile.mkdtemp(prefix="stemfleet-", dir="/tmp"))
     token = home / ".ray" / "auth_token"  # where Ray itself looks for it below a home
     token.parent.mkdir()
     token.touch(mode=0o600)
     token.write_text(secrets.token_hex(32))
-    theirs = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "RAY_"))}
-    environment = theirs | {
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "RAY_"))}
+    environment = inherited | {
         "HOME": str(home),
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
         # Despite its name: Ray turns 127.0.0.1 into the machine's address, and listens there, unless
@@ -117,17 +124,17 @@ def workbench() -> Iterator[Workbench]:
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on now, all different."""
+    """`count` different ports on which nothing listens now."""
     with contextlib.ExitStack() as held:
         sockets = [held.enter_context(socket.socket()) for _ in range(count)]
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in sockets]
 
 
 @contextlib.contextmanager
 def s3_server(bench: Workbench, bucket: str) -> Iterator[dict[str, str]]:
-    """An empty `bucket` in a server's memory; yields the usual AWS environment that leads to it."""
+    """A server that holds an empty `bucket` in memory; yields the AWS environment variables for it."""
     port = free_ports(1)[0]
     aws = {
         "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
@@ -144,6 +151,7 @@ def s3_server(bench: Workbench, bucket: str) -> Iterator[dict[str, str]]:
 
 
 def bucket_files(aws: dict[str, str]) -> s3fs.S3FileSystem:
+    """The file system of the server that `aws`, from `s3_server`, names; nothing is cached."""
     return s3fs.S3FileSystem(
         key=aws["AWS_ACCESS_KEY_ID"],
         secret=aws["AWS_SECRET_ACCESS_KEY"],
@@ -158,7 +166,7 @@ def bucket_files(aws: dict[str, str]) -> s3fs.S3FileSystem:
 def ray_head(bench: Workbench, environment: dict[str, str]) -> Iterator[str]:
     """A cluster of one node, whose jobs inherit `environment`; yields the address for `ray job submit`.
 
-    What is given to `ray job submit` as env_vars would stand in Ray's table of jobs and on its dashboard.
+    As env_vars of `ray job submit` they would be in Ray's table of jobs and on its dashboard.
     """
     dashboard, client, agent = free_ports(3)
     command = [
@@ -176,22 +184,23 @@ def ray_head(bench: Workbench, environment: dict[str, str]) -> Iterator[str]:
         yield address
 
 
-def ask(bench: Workbench, url: str, method: str = "GET") -> dict:
-    """A request to the job server with the cluster's token, as `ray job` sends it."""
+def ask(bench: Workbench, url: str, method: str = "GET") -> dict[str, Any]:
+    """The JSON answer to a request to the job server, with the cluster's token, as `ray job` sends it."""
     token = Path(bench.environment["RAY_AUTH_TOKEN_PATH"]).read_text()
     request = urllib.request.Request(url, method=method, headers={"Authorization": f"Bearer {token}"})
     with urllib.request.urlopen(request, timeout=30) as reply:
-        return json.load(reply)
+        answer: dict[str, Any] = json.load(reply)
+    return answer
 
 
 def submit(bench: Workbench, address: str, entrypoint: list[str]) -> int:
-    """Runs `entrypoint` as a job, with its log on this terminal; its driver's exit code.
+    """Runs `entrypoint` as a job and prints its log; returns its driver's exit code.
 
     Without `--no-wait`, `ray job submit` follows the log too, but only tells 0 from 1, and prints the log
     again for every exit code other than 0.
     """
     name = f"local-{secrets.token_hex(4)}"
-    # The working directory leaves out what .gitignore names, the environment among it.
+    # The working directory leaves out what .gitignore names, the virtual environment included.
     runtime = json.dumps({"excludes": ["/tests", "/docs"]})
     ray = str(Path(sys.executable).with_name("ray"))
     command = [ray, "job", "submit", "--address", address, "--working-dir", "."]
@@ -222,10 +231,11 @@ def follow(bench: Workbench, job: str) -> int:
         time.sleep(POLL_S)
     if state["driver_exit_code"] is None:
         raise LocalError(f"the job ended as {state['status']}, with no exit code: {state['message']}")
-    return state["driver_exit_code"]
+    return int(state["driver_exit_code"])
 
 
 def wait_for_end(bench: Workbench, job: str) -> None:
+    """Waits up to STOP_LIMIT_S until the job has ended."""
     until = time.monotonic() + STOP_LIMIT_S
     while time.monotonic() < until and ask(bench, job)["status"] not in ENDED:
         time.sleep(POLL_S)

@@ -1,29 +1,30 @@
-"""Which node type Ray's autoscaler starts next: spot, and on-demand for as long as spot is not to be had.
+"""Which node type Ray's autoscaler starts next: spot, or on-demand while EC2 refuses spot.
 
-Ray 2.60 has no such fallback of its own. Both of its autoscalers take the best match again at once when EC2
-has just refused it: v1's default score leaves the refusals unread, v2 counts only machines that never come
-up. v1 keeps every refusal for 30 minutes, and RAY_AUTOSCALER_UTILIZATION_SCORER replaces its score.
+Ray 2.60 has no such fallback. Both of its autoscalers ask for the best match again at once when EC2 has just
+refused it: v1's default score ignores refusals, v2 counts only machines that never come up. v1 remembers
+every refusal for 30 minutes, and RAY_AUTOSCALER_UTILIZATION_SCORER replaces its score by the one here.
 """
 
 from typing import Any
 
 from ray.autoscaler._private.node_provider_availability_tracker import NodeAvailabilitySummary
-from ray.autoscaler._private.resource_demand_scheduler import _default_utilization_scorer
+from ray.autoscaler._private.resource_demand_scheduler import ResourceDict, _default_utilization_scorer
 
-SPOT = "_spot"  # how the names of node types on spot end in aws.yaml
+SPOT = "_spot"  # suffix of the names of spot node types in aws.yaml
 
 
 def score(
-    node_resources: dict[str, float],
-    demands: list[dict[str, float]],
+    node_resources: ResourceDict,
+    demands: list[ResourceDict],
     node_type: str,
     *,
     node_availability_summary: NodeAvailabilitySummary,
 ) -> tuple[Any, ...] | None:
-    """Ray's own score, after whether EC2 gave the type, and before whether it is on spot; the highest wins.
+    """The score of `node_type` for `demands` (None: it fits none of them); the type with the highest starts.
 
-    Ray's first element keeps GPUs for work that needs one, and stays the first: a refusal of CPU nodes must
-    not start L4s.
+    Ray's own first element keeps GPUs for work that needs them and stays first, or a refusal of CPU nodes
+    would start L4s. Then come whether EC2 has not refused the type, the rest of Ray's score, and whether the
+    type is spot.
     """
     scored = _default_utilization_scorer(
         node_resources, demands, node_type, node_availability_summary=node_availability_summary
@@ -31,5 +32,5 @@ def score(
     if scored is None:
         return None
     refused = node_availability_summary.node_availabilities.get(node_type)
-    to_be_had = refused is None or refused.is_available
-    return (scored[0], to_be_had, *scored[1:], node_type.endswith(SPOT))
+    available = refused is None or refused.is_available
+    return (scored[0], available, *scored[1:], node_type.endswith(SPOT))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from band import bass, chords
-from band.plan import Note, draw_plan
+from band.arrangement import Note, draw_arrangement
 from band.tone import fade, midi_to_hz
 from band.voice import draw_singer, sing
 from separation.contract import SAMPLE_RATE
@@ -38,10 +38,10 @@ def test_a_timbre_sounds_at_its_pitch_and_ends_in_silence(name, midi):
 def test_bass_stays_in_its_range_and_in_the_scale():
     for seed in range(30):
         rng = np.random.default_rng(seed)
-        plan = draw_plan(rng, 20 * SAMPLE_RATE)
-        allowed = {(plan.tonic + step) % 12 for step in plan.scale}
-        for section in plan.sections:
-            for note in bass.draw_line(rng, plan, section):
+        arrangement = draw_arrangement(rng, 20 * SAMPLE_RATE)
+        allowed = {(arrangement.tonic + step) % 12 for step in arrangement.scale}
+        for section in arrangement.sections:
+            for note in bass.draw_line(rng, arrangement, section):
                 assert 26 <= note.midi <= 54
                 assert note.midi % 12 in allowed
 
@@ -49,23 +49,23 @@ def test_bass_stays_in_its_range_and_in_the_scale():
 @pytest.mark.parametrize("seconds", [2, 9, 60, 300])
 def test_a_form_covers_the_song_and_every_stem_plays_in_it(seconds):
     for seed in range(200):
-        plan = draw_plan(np.random.default_rng(seed), seconds * SAMPLE_RATE)
-        assert plan.sections[0].first == 0
-        for one, after in pairwise(plan.sections):
+        arrangement = draw_arrangement(np.random.default_rng(seed), seconds * SAMPLE_RATE)
+        assert arrangement.sections[0].first == 0
+        for one, after in pairwise(arrangement.sections):
             assert one.first + one.bars == after.first
-        last = plan.sections[-1]
-        assert plan.at((last.first + last.bars) * plan.beats_per_bar) >= plan.samples
-        heard = frozenset().union(*(section.playing for section in plan.sections))
+        last = arrangement.sections[-1]
+        assert arrangement.at((last.first + last.bars) * arrangement.beats_per_bar) >= arrangement.samples
+        heard = frozenset().union(*(section.playing for section in arrangement.sections))
         assert {"drums", "bass", "vocals"} <= heard and heard & {"comp", "pad", "lead"}
 
 
 def test_a_singer_sings_the_note_and_rests():
-    plan = draw_plan(np.random.default_rng(0), 4 * SAMPLE_RATE)
+    arrangement = draw_arrangement(np.random.default_rng(0), 4 * SAMPLE_RATE)
     for seed in range(6):
         rng = np.random.default_rng(seed)
-        beats = plan.bpm / 60
-        sound = sing(rng, draw_singer(rng), plan, [Note(0.5 * beats, 1.5 * beats, 60, 0.8)])
-        assert sound.shape == (plan.samples,)
+        beats = arrangement.bpm / 60
+        sound = sing(rng, draw_singer(rng), arrangement, [Note(0.5 * beats, 1.5 * beats, 60, 0.8)])
+        assert sound.shape == (arrangement.samples,)
         held = sound[int(0.9 * SAMPLE_RATE) : int(1.7 * SAMPLE_RATE)]
         assert abs(1200 * np.log2(period_of(held, midi_to_hz(60)) / midi_to_hz(60))) < 60
         rest = sound[int(2.6 * SAMPLE_RATE) :]

@@ -1,8 +1,8 @@
-"""What KubeRay's operator takes: the fields of `ray.io/v1` as JSON schemas, without its pods.
+"""The fields of KubeRay's custom resources, `ray.io/v1`, as JSON schemas, without pod templates.
 
-Written down from KubeRay's API reference (https://ray-project.github.io/kuberay/reference/api/), as no
+Transcribed from KubeRay's API reference (https://ray-project.github.io/kuberay/reference/api/), as no
 package carries its custom resource definitions; fields of newer releases may be missing here. Unknown fields
-are errors: the API server would drop them in silence. Pod templates are checked apart, against Kubernetes'
+are errors: the API server would drop them silently. Pod templates are checked separately, against Kubernetes'
 own schemas.
 """
 
@@ -17,10 +17,12 @@ POD = {"type": "object", "required": ["spec"]}
 
 
 def record(required: tuple[str, ...] = (), **fields: Schema) -> Schema:
+    """An object with these fields and no others."""
     return {"type": "object", "properties": fields, "required": [*required], "additionalProperties": False}
 
 
 def one_of(*values: str) -> Schema:
+    """One of these strings."""
     return {"enum": [*values]}
 
 
@@ -93,6 +95,7 @@ JOB_SPEC = record(
 
 
 def resource(kind: str, spec: Schema) -> Schema:
+    """A custom resource: `spec` with its kind and metadata."""
     metadata = record(("name",), name=TEXT, namespace=TEXT, labels=TEXTS, annotations=TEXTS)
     required = ("apiVersion", "kind", "metadata", "spec")
     return record(required, apiVersion=one_of("ray.io/v1"), kind=one_of(kind), metadata=metadata, spec=spec)

@@ -1,17 +1,17 @@
-"""What a song is before it sounds: tempo, key, chords and form, all drawn from one generator.
+"""What a song is before any sound is made: tempo, key, chords and form, drawn from one random generator.
 
 form      intro | verse     | chorus    | bridge | chorus ...
 bars      | 0 | 1 | 2 | 3 | 4 | 5 | ...
-chords      i   VI  III VII   i  ...        one a bar, by scale degree
+chords      i   VI  III VII   i  ...        one per bar, by scale degree
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from separation.contract import SAMPLE_RATE
 
-# Semitones above the tonic, and progressions (scale degrees from 0, one a bar) that are common in each.
+# Semitones above the tonic, and progressions (scale degrees from 0, one per bar) that are common in each.
 SCALES = {
     "major": (0, 2, 4, 5, 7, 9, 11),
     "minor": (0, 2, 3, 5, 7, 8, 10),
@@ -25,7 +25,7 @@ PROGRESSIONS = {
     "mixolydian": ((0, 6, 3, 0), (0, 3, 6, 0), (0, 4, 6, 3)),
 }
 
-# The chance that a part plays in a section of that name.
+# Probability that a part plays in a section of that name, in the order of PARTS.
 PARTS = ("drums", "bass", "comp", "pad", "lead", "vocals")
 PRESENCE = {
     "intro": (0.5, 0.4, 0.7, 0.5, 0.4, 0.0),
@@ -49,8 +49,8 @@ class Note:
 
 
 @dataclass(frozen=True, slots=True)
-class Section:
-    """Bars `first` to `first + bars` of the song, and who plays in them; `energy` in 0..1."""
+class SongSection:
+    """Bars `first` to `first + bars` of the song and the PARTS that play in them; `energy` in 0..1."""
 
     name: str
     first: int
@@ -60,7 +60,7 @@ class Section:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class Arrangement:
     """`samples` at 44.1 kHz; `tonic` is a MIDI pitch class; `swing` delays the off-beat, in beats."""
 
     samples: int
@@ -70,17 +70,17 @@ class Plan:
     tonic: int
     scale: tuple[int, ...]
     chords: tuple[int, ...]
-    sections: tuple[Section, ...]
+    sections: tuple[SongSection, ...]
 
     def at(self, beat: float) -> int:
-        """The sample on which `beat` falls; off-beats come late by `swing`."""
+        """The sample at which `beat` begins; off-beats come late by `swing`."""
         whole, part = divmod(beat, 1.0)
         middle = 0.5 + self.swing
         swung = part / 0.5 * middle if part < 0.5 else middle + (part - 0.5) / 0.5 * (1 - middle)
         return round((whole + swung) * 60 / self.bpm * SAMPLE_RATE)
 
     def length(self, beats: float) -> int:
-        """Samples in `beats`."""
+        """The number of samples in `beats` beats, at least 1."""
         return max(1, round(beats * 60 / self.bpm * SAMPLE_RATE))
 
     def degree(self, beat: float) -> int:
@@ -97,20 +97,20 @@ class Plan:
         guess = int((midi - self.tonic) / 12 * len(self.scale))
         return min(range(guess - 3, guess + 4), key=lambda step: abs(self.pitch(step) - midi))
 
-    def hears(self, part: str) -> list[Section]:
+    def sections_with(self, part: str) -> list[SongSection]:
         """The sections in which `part` plays."""
         return [section for section in self.sections if part in section.playing]
 
 
-def draw_plan(rng: np.random.Generator, samples: int) -> Plan:
-    """A song of `samples`; every stem plays somewhere in it, most of them nearly everywhere."""
+def draw_arrangement(rng: np.random.Generator, samples: int) -> Arrangement:
+    """An arrangement for a song of `samples`, in which every stem plays somewhere."""
     bpm = float(rng.uniform(72, 150))
     beats_per_bar = 3 if rng.random() < 0.12 else 4
     mode = str(rng.choice(list(SCALES), p=(0.4, 0.4, 0.1, 0.1)))
     progressions = PROGRESSIONS[mode]
     progression = progressions[rng.integers(len(progressions))]
     bars = int(samples / SAMPLE_RATE * bpm / 60 / beats_per_bar) + 1
-    return Plan(
+    return Arrangement(
         samples=samples,
         bpm=bpm,
         beats_per_bar=beats_per_bar,
@@ -122,34 +122,33 @@ def draw_plan(rng: np.random.Generator, samples: int) -> Plan:
     )
 
 
-def draw_form(rng: np.random.Generator, bars: int) -> tuple[Section, ...]:
+def draw_form(rng: np.random.Generator, bars: int) -> tuple[SongSection, ...]:
     """Sections that cover `bars`; a short song begins anywhere in the form, a long one with the intro."""
     unit = 1 if bars < 12 else 2 if bars < 32 else 4 if bars < 96 else 8
-    turn = int(rng.integers(4)) if bars < 12 else 0
-    sections: list[Section] = []
+    number = int(rng.integers(4)) if bars < 12 else 0
+    sections: list[SongSection] = []
     first = 0
     while first < bars:
-        name = FORM[turn % len(FORM)]
+        name = FORM[number % len(FORM)]
         length = min(unit * UNITS[name], bars - first)
         playing = frozenset(
             part for part, chance in zip(PARTS, PRESENCE[name], strict=True) if rng.random() < chance
         )
         energy = float(np.clip(rng.normal(0.85 if name == "chorus" else 0.55, 0.12), 0.2, 1))
-        sections.append(Section(name, first, length, energy, playing or frozenset({"comp"})))
-        first, turn = first + length, turn + 1
+        sections.append(SongSection(name, first, length, energy, playing or frozenset({"comp"})))
+        first, number = first + length, number + 1
     return tuple(complete(sections))
 
 
-def complete(sections: list[Section]) -> list[Section]:
-    """The same sections with every stem's part added where it would otherwise never play.
+def complete(sections: list[SongSection]) -> list[SongSection]:
+    """The same sections; a stem that plays in none of them is added to the longest one.
 
-    The last section is often cut by the song's end, so the longest one takes the part.
+    Not to the last one, which the song's end often cuts short.
     """
-    heard = frozenset().union(*(section.playing for section in sections))
-    missing = {"drums", "bass", "vocals"} - heard
-    if not heard & {"comp", "pad", "lead"}:
+    playing = frozenset[str]().union(*(section.playing for section in sections))
+    missing = {"drums", "bass", "vocals"} - playing
+    if not playing & {"comp", "pad", "lead"}:
         missing.add("comp")
     longest = max(range(len(sections)), key=lambda index: sections[index].bars)
-    one = sections[longest]
-    sections[longest] = Section(one.name, one.first, one.bars, one.energy, one.playing | missing)
+    sections[longest] = replace(sections[longest], playing=sections[longest].playing | missing)
     return sections
