@@ -46,7 +46,7 @@ def noise(rng: np.random.Generator, length: int, low_hz: float, high_hz: float) 
 
 
 def falling_sine(t: np.ndarray, hz: float, fall: float, fall_s: float) -> np.ndarray:
-    """A sine at times `t` in s; its pitch falls from `hz * (1 + fall)` to `hz` with time constant `fall_s`."""
+    """A sine at times `t` in s; its pitch falls from `hz * (1 + fall)` to `hz`, time constant `fall_s`."""
     cycles = hz * (t + fall * fall_s * (1 - np.exp(-t / fall_s)))
     return np.sin(2 * np.pi * cycles)
 

@@ -8,7 +8,8 @@ every refusal for 30 minutes, and RAY_AUTOSCALER_UTILIZATION_SCORER replaces its
 from typing import Any
 
 from ray.autoscaler._private.node_provider_availability_tracker import NodeAvailabilitySummary
-from ray.autoscaler._private.resource_demand_scheduler import ResourceDict, _default_utilization_scorer
+from ray.autoscaler._private.resource_demand_scheduler import _default_utilization_scorer
+from ray.autoscaler._private.util import ResourceDict
 
 SPOT = "_spot"  # suffix of the names of spot node types in aws.yaml
 
