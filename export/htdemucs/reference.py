@@ -1,17 +1,16 @@
 """python -m export.htdemucs.reference SPEC.json: demucs itself over a list of tracks, timed.
 
-`jobs.benchmark --compare demucs` starts it as a process of its own, so that no job loads torch. SPEC has
-`tracks` (pairs of track id and path), `origin` (the words that name the checkpoints), `trust`, `stems`,
-`overlap`, `threads`, `device` and `out`. Stems go to `out` as float32 WAV; one JSON line says what it took.
+`jobs.benchmark --compare demucs` starts it as a separate process, so that no job loads torch. The file holds
+the fields of `Spec`. Stems are written to `out` as float32 WAV; one JSON line on stdout gives the times.
 
-The time is that of what the job does too: decode, separate, encode, write. Loading is apart.
+The work timed is the job's: decode, separate, encode, write. Loading the models is timed separately.
 """
 
 import json
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -29,13 +28,31 @@ from separation.options import Options
 OPTIONS = Options(bits="float", clip_mode="none")
 
 
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """What to separate and how: `tracks` are pairs of track id and path or URI.
+
+    `origin` names the checkpoints as `origin` in bag.json does, `trust` is --trust-checkpoint, `overlap` a
+    fraction of a segment, `device` torch's name, and `out` the folder of the stems.
+    """
+
+    tracks: list[tuple[str, str]]
+    origin: str
+    trust: bool
+    stems: list[str]
+    overlap: float
+    threads: int
+    device: str
+    out: str
+
+
 def separate(
     mix: np.ndarray, specialists: list[SpecialistModel], overlap: float, device: str
 ) -> dict[str, np.ndarray]:
-    """float32 (2, samples) -> a stem each, as demucs/api.py does around `apply_model`.
+    """float32 (2, samples) -> by stem float32 (2, samples), as demucs/api.py does around `apply_model`.
 
-    For a bag, `apply_model` calls itself on one model after the other and keeps the rows of its weights:
-    one row of each specialist.
+    For a bag, `apply_model` calls itself on one model after the other and keeps the rows that the bag's
+    weights select: one row of each specialist.
     """
     wav = torch.from_numpy(mix)
     ref = wav.mean(0)
@@ -48,21 +65,22 @@ def separate(
     return stems
 
 
-def run(spec: dict[str, Any]) -> dict[str, float]:
-    torch.set_num_threads(spec["threads"])
+def run(spec: Spec) -> dict[str, float]:
+    """Writes the stems; returns `load_s`, `work_s` and `audio_s`, the tracks' length, all in seconds."""
+    torch.set_num_threads(spec.threads)
     clock = time.perf_counter()
-    request = from_origin(spec["origin"], spec["trust"])
-    specialists = [each for each in request.specialists() if each.stem in spec["stems"]]
+    request = from_origin(spec.origin, spec.trust)
+    specialists = [each for each in request.specialists() if each.stem in spec.stems]
     load_s, clock, audio_s = time.perf_counter() - clock, time.perf_counter(), 0.0
     pool = DecoderPool()
-    for track_id, uri in spec["tracks"]:
+    for track_id, uri in spec.tracks:
         mix, _ = read_mix(uri, limits.DEFAULTS, pool)
         audio_s += mix.shape[1] / SAMPLE_RATE
-        stems = separate(mix, specialists, spec["overlap"], spec["device"])
+        stems = separate(mix, specialists, spec.overlap, spec.device)
         blocks = {stem: [samples] for stem, samples in stems.items()}
-        write_stems(blocks, track_id, mix.shape[1], OPTIONS, spec["out"])
+        write_stems(blocks, track_id, mix.shape[1], OPTIONS, spec.out)
     return {"load_s": load_s, "work_s": time.perf_counter() - clock, "audio_s": audio_s}
 
 
 if __name__ == "__main__":
-    print(json.dumps(run(json.loads(Path(sys.argv[1]).read_text()))))
+    print(json.dumps(run(Spec(**json.loads(Path(sys.argv[1]).read_text())))))

@@ -69,7 +69,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
         "device": "cpu",
         "out": str(made.demucs),
     }
-    reference.run(spec)
+    reference.run(reference.Spec(**spec))
     return made
 
 
