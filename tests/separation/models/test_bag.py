@@ -109,6 +109,16 @@ def test_an_object_of_another_size_is_not_downloaded(
         fetch(bag, "drums", tmp_path / "cache")
 
 
+def test_wrong_bytes_of_the_right_size_are_asked_for_once_more(
+    remote: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    handed_out = iter([CONTENT[::-1], CONTENT])
+    monkeypatch.setattr(
+        "separation.store.objects.download", lambda uri, target: target.write_bytes(next(handed_out))
+    )
+    assert fetch(read_bag(remote), "drums", tmp_path / "cache").read_bytes() == CONTENT
+
+
 def test_a_hash_cannot_be_a_path(tmp_path: Path) -> None:
     """The hash is the file's name in the cache."""
     bag_of(tmp_path)

@@ -11,7 +11,7 @@ from separation.errors import ErrorKind, StorageError, TrackError
 from separation.store import objects
 from separation.store.retry import RetryPolicy
 from separation.store.source_cache import SourceCache
-from tests.faulty_store import cut, flipped, flipped_unchecked
+from tests.faulty_store import cut, flipped, flipped_unchecked, refused
 
 FETCH = """
 import hashlib, sys
@@ -104,6 +104,12 @@ def test_an_object_that_is_gone_is_missing(store: str, bucket: str, tmp_path: Pa
     with pytest.raises(TrackError) as caught:
         SourceCache(tmp_path / "cache", 10**6).open(uri, "0" * 32)
     assert caught.value.kind == ErrorKind.MISSING
+
+
+def test_an_object_that_is_closed_to_us_is_denied(proxy, bucket: str, tmp_path: Path) -> None:
+    etag = put(f"{bucket}/song", b"audio")
+    proxy.always = {"GET": refused(403, "AccessDenied")}
+    assert fetch(proxy, f"{bucket}/song", etag, tmp_path).startswith(f"TrackError {bucket}/song: denied")
 
 
 def test_a_missing_bucket_is_no_fault_of_the_track(s3_endpoint: str, tmp_path: Path) -> None:
