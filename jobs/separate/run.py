@@ -25,8 +25,7 @@ def separate(args: argparse.Namespace, console: LineConsole) -> int:
     request = job_request.from_arguments(args)
     found = catalogue.read_catalogue(args.input)
     check_folder(request.output)
-    if not args.force:
-        refuse_mixture(found, request)
+    refuse_mixture(found, request, force=args.force)
     with ray_session.connect():
         job = request.job(dataset.cluster_nodes())
         for line in job.plan.describe():

@@ -55,15 +55,16 @@ def find_work(found: Catalogue, job: Job, *, force: bool, retry_errors: bool) ->
     )
 
 
-def refuse_mixture(found: Catalogue, request: JobRequest) -> None:
+def refuse_mixture(found: Catalogue, request: JobRequest, *, force: bool) -> None:
     """Raises `UsageError` if the output holds tracks of the catalogue under other models or settings.
 
-    The tables are read only if the run record differs: those of ten million tracks take minutes.
+    `force` allows that. The run record is read in any case, which shows that the store answers; the tables
+    only if it differs, as those of ten million tracks take minutes.
     """
     try:
         run_record.refuse_mixture(request)
     except UsageError:
-        if known_tracks(found, request.output).num_rows:
+        if not force and known_tracks(found, request.output).num_rows:
             raise
 
 
