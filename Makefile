@@ -9,7 +9,7 @@ setup: $(READY)
 
 $(READY): pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --editable '.[cpu,openvino,export,test]'
+	$(BIN)/python -m pip install --quiet --editable '.[cpu,openvino,cluster,export,test]'
 	touch $(READY)
 
 demo: $(READY)

@@ -15,6 +15,8 @@ from separation.store import objects
 from separation.store.atomic_write import atomic_write
 
 BAG_FILE = "bag.json"
+DEMO = "demo"  # in place of a folder: the demonstration model that comes with the package
+DEMO_FOLDER = Path(__file__).resolve().parents[2] / "band/bag"  # in a checkout and in an installed wheel
 PRECISIONS = ("fp32", "fp16", "int8")
 MOST_BAG_BYTES = 1_000_000  # of bag.json
 MOST_GRAPH_BYTES = 2**31 - 1  # protobuf's own limit on a message
@@ -66,8 +68,12 @@ def write_bag(bag: Bag, folder: Path) -> None:
 
 
 def read_bag(uri: str | Path) -> Bag:
-    """The bag of the folder at `uri`, checked against the contract; its files are checked by `fetch`."""
-    folder = str(uri).rstrip("/")
+    """The bag of the folder at `uri`, checked against the contract; its files are checked by `fetch`.
+
+    The string "demo" is the demonstration model, wherever the program runs and whatever lies there: a folder
+    of that name is "./demo" or "demo/".
+    """
+    folder = str(DEMO_FOLDER if uri == DEMO else uri).rstrip("/")
     where = f"{folder}/{BAG_FILE}"
     try:
         if (size := objects.stat(where).bytes) > MOST_BAG_BYTES:

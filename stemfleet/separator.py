@@ -1,0 +1,114 @@
+"""`Separator`: a file or an array in, one array per stem out."""
+
+import logging
+import os
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from separation.audio.limits import DEFAULTS
+from separation.audio.mixes import array_mix, read_mix
+from separation.audio.stem_files import Blocks
+from separation.contract import CHANNELS, OVERLAP, SAMPLE_RATE
+from separation.errors import UsageError
+from separation.local import LocalSeparator, default_cache
+from separation.options import Options
+from separation.store.redact import shown
+
+log = logging.getLogger("stemfleet")
+
+
+class Separator:
+    """Separates tracks on this machine with the models at `models`: a folder, an fsspec URI, or "demo".
+
+    The options are those of `python -m separation`, and so are the samples: to the bit what
+    `--float32 --clip-mode none` writes.
+
+    provider    what runs the models: auto, cpu, openvino, openvino-bf16, cuda or tensorrt
+    threads     CPU threads, shared by the models that run in parallel; all cores by default
+    overlap     of neighbouring chunks, 0 to under 1
+    shifts      average over this many random shifts of up to half a second, drawn from `seed`
+    stems       only these; all that the models have by default
+    two_stems   only this stem and no_<stem>, the mix minus it
+    cache       folder for downloaded and for optimized models; one per user in the temporary folder by default
+
+    The models are loaded once, here, and stay loaded as long as the object lives; there is nothing to close.
+    One object may be used from several threads: tracks are read at the same time and separated one after the
+    other. Raises `SeparationError`: `ModelError` for models that are missing or not what they say,
+    `UsageError` for options that contradict the models or each other, `WrongProvider` if the models would
+    run elsewhere than asked for.
+    """
+
+    sample_rate: int = SAMPLE_RATE  # Hz, of the arrays that `separate` returns
+    stems: tuple[str, ...]  # the names of what `separate` returns
+
+    def __init__(
+        self,
+        models: str | os.PathLike[str],
+        *,
+        provider: str = "auto",
+        threads: int | None = None,
+        overlap: float = OVERLAP,
+        shifts: int = 0,
+        seed: int = 0,
+        stems: Sequence[str] = (),
+        two_stems: str | None = None,
+        cache: str | os.PathLike[str] | None = None,
+    ):
+        if isinstance(stems, str):
+            raise UsageError(f"stems is {stems!r}; expected a list of names")
+        if threads is not None and threads < 1:
+            raise UsageError(f"threads is {threads}; expected 1 or more")
+        options = Options(
+            stems=tuple(stems), two_stems=two_stems, overlap=overlap, shifts=shifts, seed=seed, bits="float"
+        )
+        self._separator = LocalSeparator(
+            models if isinstance(models, str) else Path(models),
+            options,
+            provider,
+            threads or os.cpu_count() or 1,
+            default_cache() if cache is None else Path(cache),
+        )
+        self._one_at_a_time = threading.Lock()  # a session of OpenVINO has one set of buffers
+        self.stems = self._separator.stems
+
+    def separate(
+        self, track: str | os.PathLike[str] | npt.ArrayLike, sample_rate: float | None = None
+    ) -> dict[str, np.ndarray]:
+        """The stems of a track: name -> float32 (samples, channels) at `self.sample_rate`, never clipped.
+
+        `track` is an audio file (a path or an fsspec URI), or an array of its samples with its `sample_rate`
+        in Hz: (samples,) or (samples, channels) as soundfile.read gives it, floats or integers. Other rates
+        than `self.sample_rate` are resampled, one channel becomes two, more than two are mixed to stereo.
+        What is unusual about a track (silence, a downmix) is a warning of the logger "stemfleet".
+
+        Raises `TrackError` for a file that cannot be separated, `UsageError` for an array that is not audio.
+        """
+        if isinstance(track, str | os.PathLike):
+            if sample_rate is not None:
+                raise UsageError("sample_rate is for arrays; a file states its own")
+            name = os.fspath(track)
+            mix, notes = read_mix(name, DEFAULTS)
+        else:
+            if sample_rate is None:
+                raise UsageError("an array needs its sample_rate: separate(array, 44100)")
+            name = "array"
+            mix, notes = array_mix(track, sample_rate)
+        for note in notes:
+            log.warning("%s: %s", shown(name), note)
+        with self._one_at_a_time:
+            stems = self._separator.separate(mix)
+        return {stem: as_array(blocks, mix.shape[1]) for stem, blocks in stems.items()}
+
+
+def as_array(blocks: Blocks, samples: int) -> np.ndarray:
+    """Blocks (channels, n) as one C-contiguous float32 array (samples, channels)."""
+    array = np.empty((samples, CHANNELS), np.float32)
+    start = 0
+    for block in blocks:
+        array[start : start + block.shape[1]] = block.T
+        start += block.shape[1]
+    return array
