@@ -33,7 +33,7 @@ class Separator:
     shifts      average over this many random shifts of up to half a second, drawn from `seed`
     stems       only these; all that the models have by default
     two_stems   only this stem and no_<stem>, the mix minus it
-    cache       folder for downloaded and for optimized models; one per user in the temporary folder by default
+    cache       folder for downloaded and optimized models; by default one per user in the temporary folder
 
     The models are loaded once, here, and stay loaded as long as the object lives; there is nothing to close.
     One object may be used from several threads: tracks are read at the same time and separated one after the

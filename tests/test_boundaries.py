@@ -1,19 +1,47 @@
-"""Who may import what (docs: the boundaries in README): a job node has no torch, a laptop needs no Ray."""
+"""Who may import what (README, "Where things are"): a job node has no torch, a laptop no Ray."""
 
+import ast
 import pkgutil
 import subprocess
 import sys
+import tomllib
+from functools import cache
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
 import soundfile
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 import jobs
 import separation
+import stemfleet
 from separation.contract import STEMS
 from tests.bags import write_gain_bag
 
+ROOT = Path(__file__).parents[1]
 EXPORT_ONLY = ("torch", "demucs", "onnx")
+CLUSTER_ONLY = ("ray", "pyarrow", "jinja2", "psutil")
+# Package of ours -> those of ours that it may import. stemfleet imports a program by name, when it runs it.
+MAY_IMPORT = {
+    "band": {"band", "separation"},
+    "cluster": set(),
+    "export": {"export", "band", "separation"},
+    "jobs": {"jobs", "band", "separation"},
+    "separation": {"separation"},
+    "stemfleet": {"stemfleet", "separation"},
+}
+FOLDERS = (*MAY_IMPORT, "scripts")
+# Package of others -> the only folders that may import it.
+ONLY_IN = {
+    "ray": {"cluster", "jobs", "scripts"},  # of cluster/, a policy that Ray's autoscaler loads
+    **{name: {"export"} for name in EXPORT_ONLY},
+}
+# Package of ours -> the extras that an installation needs for it.
+EXTRAS = {"band": (), "separation": (), "stemfleet": (), "jobs": ("cluster",), "export": ("export",)}
+ENGINES = {"onnxruntime", "openvino"}  # whichever is installed: the extras cpu, gpu, openvino
+BROUGHT_BY = {"botocore": "s3fs", "markupsafe": "jinja2"}  # imported, and of a version that the other decides
 
 
 def modules(package: object) -> list[str]:
@@ -29,6 +57,50 @@ def loaded(names: list[str]) -> set[str]:
     return {name.partition(".")[0] for name in done.stdout.split()}
 
 
+@cache
+def imports(folder: str) -> set[tuple[Path, str]]:
+    """Each file below the folder with each top-level package that it imports, wherever in the file."""
+    found = set()
+    for path in (ROOT / folder).rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                found |= {(path, alias.name.partition(".")[0]) for alias in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                assert node.level == 0, f"{path}: a relative import"
+                found.add((path, (node.module or "").partition(".")[0]))
+    assert found
+    return found
+
+
+@pytest.mark.parametrize("package", MAY_IMPORT)
+def test_our_packages_import_one_way(package: str) -> None:
+    forbidden = MAY_IMPORT.keys() - MAY_IMPORT[package]
+    wrong = [(path, name) for path, name in imports(package) if name in forbidden]
+    assert not wrong
+
+
+@pytest.mark.parametrize("package", ONLY_IN)
+def test_what_is_imported_in_its_folders_alone(package: str) -> None:
+    users = {folder for folder in FOLDERS if package in {name for _, name in imports(folder)}}
+    assert users <= ONLY_IN[package]
+    assert users & {"export", "jobs"}
+
+
+@pytest.mark.parametrize("package", EXTRAS)
+def test_the_dependencies_and_extras_bring_what_is_imported(package: str) -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    needed = [*project["dependencies"]]
+    for extra in EXTRAS[package]:
+        needed += project["optional-dependencies"][extra]
+    declared = {canonicalize_name(Requirement(text).name) for text in needed}
+    assert ("ray" in declared) == (package == "jobs")
+    distributions = packages_distributions()
+    others = {name for _, name in imports(package)} - sys.stdlib_module_names - MAY_IMPORT.keys() - ENGINES
+    for name in others:
+        name = BROUGHT_BY.get(name, name)
+        assert declared & {canonicalize_name(each) for each in distributions[name]}, name
+
+
 def test_separation_and_jobs_load_nothing_of_the_export() -> None:
     assert len(modules(separation)) > 15
     assert len(modules(jobs)) > 10
@@ -38,14 +110,16 @@ def test_separation_and_jobs_load_nothing_of_the_export() -> None:
 
 
 def test_separation_loads_no_ray() -> None:
-    assert not loaded(modules(separation)) & {"ray", "jobs"}
+    held = loaded([*modules(separation), *modules(stemfleet)])
+    assert not held & {*CLUSTER_ONLY, *EXPORT_ONLY, "band", "export", "jobs"}
 
 
 @pytest.mark.parametrize("arguments", [[], ["--two-stems", "vocals"]])
 def test_a_file_is_separated_where_the_export_is_not_installed(tmp_path: Path, arguments: list[str]) -> None:
+    """Nor what the cluster needs."""
     models = write_gain_bag(tmp_path / "models")
     soundfile.write(tmp_path / "a.wav", [[0.1, 0.2]] * 44_100, 44_100)
-    blocked = f"import sys; sys.modules.update(dict.fromkeys({EXPORT_ONLY!r})); "
+    blocked = f"import sys; sys.modules.update(dict.fromkeys({EXPORT_ONLY + CLUSTER_ONLY!r})); "
     run = "import runpy; runpy.run_module('separation', run_name='__main__')"
     command = [sys.executable, "-c", blocked + run, str(tmp_path / "a.wav"), "--models", str(models)]
     subprocess.run([*command, "--out", str(tmp_path / "out"), *arguments], check=True)
