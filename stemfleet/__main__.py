@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from separation import __version__
-
-REFUSED = 2
+from separation.program import ExitCode, print_error
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,13 +35,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command, *rest = (sys.argv[1:] if arguments is None else arguments) or [""]
     if command in ("-h", "--help"):
         print(help_text())
-        return 0
+        return ExitCode.DONE
     if command == "--version":
         print(f"stemfleet {__version__}")
-        return 0
+        return ExitCode.DONE
     if command not in PROGRAMS:
-        print(f"stemfleet: {refusal(command)}", file=sys.stderr)
-        return REFUSED
+        print_error(f"{refusal(command)} (see stemfleet --help)")
+        return ExitCode.REFUSED
     program = importlib.import_module(PROGRAMS[command].module)
     code: int = program.main(rest, prog=f"stemfleet {command}")
     return code

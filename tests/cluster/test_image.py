@@ -36,6 +36,11 @@ def test_its_extras_exist() -> None:
     assert used == {"cpu", "gpu"} <= set(PROJECT["optional-dependencies"])
 
 
+def test_it_brings_ray() -> None:
+    assert 'pip install --no-cache-dir ".[${EXTRA},cluster]"' in TEXT
+    assert "ray" in {Requirement(text).name for text in PROJECT["optional-dependencies"]["cluster"]}
+
+
 def test_its_gpu_extra_brings_cuda() -> None:
     (runtime,) = map(Requirement, PROJECT["optional-dependencies"]["gpu"])
     assert (runtime.name, runtime.extras) == ("onnxruntime-gpu", {"cuda", "cudnn"})

@@ -188,6 +188,22 @@ def _fetch_in_a_process(bag: Bag, source: Path, cache: Path, ready: object) -> N
         raise SystemExit(1)
 
 
+def test_demo_is_the_demonstration_model_and_a_folder_by_its_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    found = read_bag("demo")
+    assert found.name == "band_ft" and len(found.stems) == 4
+    assert all(fetch(found, stem, tmp_path).is_file() for stem in found.stems)
+    with pytest.raises(ModelError, match="not found"):
+        read_bag("./demo")
+    bag_of(tmp_path / "demo")
+    assert read_bag("demo") == found
+    folder: str | Path
+    for folder in ("./demo", "demo/", tmp_path / "demo", Path("demo"), str(tmp_path / "demo")):
+        assert read_bag(folder).name == "test"
+
+
 def test_many_processes_at_once(remote: str, tmp_path: Path) -> None:
     bag, cache = read_bag(remote), tmp_path / "cache"
     context = multiprocessing.get_context("spawn")
