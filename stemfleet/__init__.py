@@ -14,10 +14,6 @@ from typing import TYPE_CHECKING
 
 from separation import __version__
 
-if TYPE_CHECKING:
-    from separation.errors import ModelError, SeparationError, TrackError, UsageError, WrongProvider
-    from stemfleet.separator import Separator
-
 __all__ = [
     "ModelError",
     "SeparationError",
@@ -28,13 +24,16 @@ __all__ = [
     "__version__",
 ]
 
+if TYPE_CHECKING:
+    from separation.errors import ModelError, SeparationError, TrackError, UsageError, WrongProvider
+    from stemfleet.separator import Separator
+else:
 
-def __getattr__(name: str) -> object:
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module = "stemfleet.separator" if name == "Separator" else "separation.errors"
-    return getattr(importlib.import_module(module), name)
+    def __getattr__(name: str) -> object:
+        if name not in __all__:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        module = "stemfleet.separator" if name == "Separator" else "separation.errors"
+        return getattr(importlib.import_module(module), name)
 
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__all__})

@@ -16,7 +16,7 @@ from separation.contract import SAMPLE_RATE, STEMS
 from stemfleet import ModelError, Separator, TrackError, UsageError
 from tests.bags import GAINS, write_gain_bag
 
-SECONDS = 9  # two chunks
+SECONDS = 7  # two chunks
 FLOAT = ("--float32", "--clip-mode", "none")
 
 
