@@ -29,7 +29,11 @@ def parser(prog: str = PROG) -> argparse.ArgumentParser:
         "tracks", nargs="+", type=uri, metavar="TRACK", help="audio files: paths or fsspec URIs"
     )
     parser.add_argument(
-        "--models", required=True, type=uri, metavar="DIR", help="a model folder (see python -m export)"
+        "--models",
+        required=True,
+        type=uri,
+        metavar="DIR",
+        help="a model folder (see python -m export), or demo",
     )
     parser.add_argument(
         "--out",

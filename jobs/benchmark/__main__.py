@@ -27,7 +27,9 @@ def parser(prog: str = PROG) -> argparse.ArgumentParser:
         description="Measures what an hour of audio costs on a Ray cluster, and where the time goes.",
         epilog="The last line on stdout is the summary as JSON. Exit codes as of jobs.separate.",
     )
-    parser.add_argument("--models", type=uri, metavar="URI", help="a model folder (see python -m export)")
+    parser.add_argument(
+        "--models", type=uri, metavar="URI", help="a model folder (see python -m export), or demo"
+    )
     parser.add_argument(
         "--output", type=uri, metavar="URI", help="folder for the figures and the last run's stems"
     )

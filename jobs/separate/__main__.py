@@ -33,7 +33,11 @@ def parser(prog: str = PROG) -> argparse.ArgumentParser:
         "--output", required=True, type=uri, metavar="URI", help="folder for the stems and the tables"
     )
     parser.add_argument(
-        "--models", required=True, type=uri, metavar="URI", help="a model folder (see python -m export)"
+        "--models",
+        required=True,
+        type=uri,
+        metavar="URI",
+        help="a model folder (see python -m export), or demo",
     )
     parser.add_argument("--dry-run", action="store_true", help="print the plan and what is left, and stop")
     again = parser.add_mutually_exclusive_group()

@@ -16,6 +16,7 @@ from tests.cluster.conftest import CLUSTER, ROOT
 DOCKERFILE = CLUSTER / "image/Dockerfile"
 TEXT = DOCKERFILE.read_text()
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+(JOB,) = re.findall(r'python -c "(import jobs[^"]+)"', TEXT)  # what the build tries
 COPIED = [word for line in re.findall(r"^COPY (.+)$", TEXT, re.MULTILINE) for word in line.split()[:-1]]
 
 
@@ -54,10 +55,13 @@ def test_what_it_copies_is_sent_to_docker_and_holds_the_job(tmp_path: Path) -> N
     for name in COPIED:
         source = ROOT / name
         (shutil.copytree if source.is_dir() else shutil.copy)(source, tmp_path / name)
-    command = [sys.executable, "-m", "jobs.separate", "--help"]
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
-    assert "--input" in done.stdout, done.stderr
+    for words in (["-m", "stemfleet", "run", "--help"], ["-m", "jobs.separate", "--help"], ["-c", JOB]):
+        done = subprocess.run(
+            [sys.executable, *words], cwd=tmp_path, env=environment, capture_output=True, text=True
+        )
+        assert "--input" in done.stdout or words[0] == "-c", done.stderr
+        assert done.returncode == 0, done.stderr
 
 
 def test_every_image_in_use_is_one_that_it_builds() -> None:
