@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from separation.audio.decoder_process.pool import DecoderPool
 from separation.audio.limits import DEFAULTS
 from separation.audio.mixes import array_mix, read_mix
 from separation.audio.stem_files import Blocks
@@ -73,6 +74,7 @@ class Separator:
             default_cache() if cache is None else Path(cache),
         )
         self._one_at_a_time = threading.Lock()  # a session of OpenVINO has one set of buffers
+        self._decoders = DecoderPool()
         self.stems = self._separator.stems
 
     def separate(
@@ -91,7 +93,7 @@ class Separator:
             if sample_rate is not None:
                 raise UsageError("sample_rate is for arrays; a file states its own")
             name = os.fspath(track)
-            mix, notes = read_mix(name, DEFAULTS)
+            mix, notes = read_mix(name, DEFAULTS, self._decoders)
         else:
             if sample_rate is None:
                 raise UsageError("an array needs its sample_rate: separate(array, 44100)")
