@@ -1,0 +1,91 @@
+"""run.json: what is written is what is read, older ones still load, other settings are refused."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jobs.pipeline.job import Job
+from jobs.pipeline.output import run_record
+from jobs.pipeline.output.run_record import NodePrice, RunRecord, Settings
+from jobs.pipeline.sizing import Node, Plan
+from separation.errors import StorageError, UsageError
+from separation.models.bag import read_bag
+from separation.options import Options
+from tests.bags import write_gain_bag
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> Job:
+    plan = Plan("cpu", 1, 2, 0.5, 0.0, 2, 1, 1, 16, 40)
+    bag = read_bag(str(write_gain_bag(tmp_path / "models")))
+    options = Options(stems=("vocals", "drums"), shifts=2)
+    return Job("r1", str(tmp_path / "out"), bag, options, plan, str(tmp_path / "cache"), 0, 0.0)
+
+
+def test_a_record_is_read_as_written(job: Job) -> None:
+    arguments = {"input": "https://me:hush@host/in", "price": 0.5, "seconds": (3.0, 4.0)}
+    totals = {"total": 5, "done": 4, "failed": 1, "audio_s": 12.5}
+    run_record.write(job, arguments, [Node(2.0, 0.0, 1e9)], 5, totals)
+    found = run_record.read(job.output)
+    assert found is not None
+    assert (found.input, found.output) == ("https://host/in", job.output)
+    assert found.arguments["seconds"] == [3.0, 4.0]
+    assert found.settings == Settings.of(job)
+    assert found.settings.parse_options() == job.options
+    assert found.settings.outputs == {"vocals", "drums"}
+    assert (found.actors, found.catalogue.tracks, found.totals) == (2, 5, totals)
+    assert (found.price, found.usd_per_node_hour) == (NodePrice(0.5), 0.5)
+    assert found.shifts_samples == job.options.grid_shifts
+
+
+@pytest.mark.parametrize(
+    ("content", "price"),
+    [({}, None), ({"price": 1.5}, 1.5), ({"price": {"usd_per_node_hour": 2, "region": "x"}}, 2.0)],
+)
+def test_an_older_record_says_less(tmp_path: Path, content: dict[str, Any], price: float | None) -> None:
+    (tmp_path / "run.json").write_text(json.dumps(content | {"key of a later version": 1}))
+    found = run_record.read(str(tmp_path))
+    assert found is not None
+    assert found.usd_per_node_hour == price
+    assert (found.input, found.output, found.actors, found.settings.outputs) == (None, None, None, set())
+    assert found.settings.parse_options() == Options()
+
+
+@pytest.mark.parametrize(
+    ("content", "named"),
+    [("{", "expected the JSON"), ("[]", "expected"), ('{"plan": {"actors": []}}', r"\$\.plan")],
+)
+def test_a_broken_record_is_named(tmp_path: Path, content: str, named: str) -> None:
+    (tmp_path / "run.json").write_text(content)
+    with pytest.raises(StorageError, match=rf"run\.json: .*{named}"):
+        run_record.read(str(tmp_path))
+
+
+def test_an_option_of_another_version_is_named() -> None:
+    with pytest.raises(UsageError, match=r"settings\.options.*opus"):
+        Settings(options={"format": "opus"}).parse_options()
+
+
+def test_two_stems_are_a_stem_and_the_rest() -> None:
+    record = RunRecord(settings=Settings({"vocals": ""}, "fp32", {"two_stems": "vocals"}))
+    assert record.settings.outputs == {"vocals", "no_vocals"}
+
+
+def test_other_settings_are_refused_by_name(job: Job, tmp_path: Path) -> None:
+    run_record.refuse_mixture(job)  # nothing is there yet
+    run_record.write(job, {}, [])
+    run_record.refuse_mixture(job)
+    other = replace(job, options=replace(job.options, overlap=0.5))
+    with pytest.raises(UsageError, match=r"holds stems of other options: options were .*'overlap': 0\.25"):
+        run_record.refuse_mixture(other)
+    with pytest.raises(UsageError, match="other models"):
+        run_record.refuse_mixture(replace(job, options=replace(job.options, stems=("bass",))))
+    path = tmp_path / "out/run.json"
+    record = json.loads(path.read_text())
+    record["settings"]["options"]["of a later version"] = True
+    path.write_text(json.dumps(record))
+    with pytest.raises(UsageError, match="of a later version"):
+        run_record.refuse_mixture(job)
