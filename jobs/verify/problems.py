@@ -1,36 +1,58 @@
-"""What can be wrong with an output, and the table of what was found: `verify/<id>.parquet`."""
+"""What can be wrong with an output, and the table of what was found: `verify/<time>.parquet`."""
 
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from separation.store.objects import join, put_file
 
-ROWS_A_BATCH = 10_000
+BATCH = 10_000  # problems in memory
 
 
 class Kind(StrEnum):
-    """Whose mending is what: see `sweep`."""
+    """A kind of problem; `sweep` says which of them `--sweep` and `--repair` mend."""
 
-    PENDING = "pending"  # in the catalogue, not yet in the tables
-    MISSING_STEM = "missing_stem"  # the tables name it, and it is not there
-    WRONG_SIZE = "wrong_size"  # its size is not the recorded one
-    DAMAGED_STEM = "damaged_stem"  # its sha256 is not the recorded one
-    UNTIMED_TRACK = "untimed_track"  # ok, without a row for each of its stems
-    DUPLICATE_TRACK = "duplicate_track"  # in the tables more than once
-    DUPLICATE_TIMING = "duplicate_timing"  # the same file in several rows of one track
-    SHARED_STEM = "shared_stem"  # the same file in rows of several tracks
-    ORPHAN_TIMING = "orphan_timing"  # a row of a track that is not ok in the tables
-    ORPHAN_STEM = "orphan_stem"  # a file that no ok track owns
-    ORPHAN_PART = "orphan_part"  # a section of a track that is done, or of none
-    UNFINISHED_UPLOAD = "unfinished_upload"  # bytes of a file that never appeared
+    meaning: str
+
+    def __new__(cls, value: str, meaning: str = "") -> "Kind":
+        member = str.__new__(cls, value)
+        member._value_, member.meaning = value, meaning
+        return member
+
+    PENDING = "pending", "The catalogue has the track, the tables do not have it yet."
+    MISSING_STEM = "missing_stem", "The tables name the file, and it is not there."
+    WRONG_SIZE = "wrong_size", "The file does not have the recorded size."
+    DAMAGED_STEM = "damaged_stem", "The file does not have the recorded sha256."
+    UNTIMED_TRACK = "untimed_track", "The track is `ok`, without a row in `timings` for each of its stems."
+    DUPLICATE_TRACK = "duplicate_track", "The track has several rows in `tracks`."
+    DUPLICATE_TIMING = "duplicate_timing", "The file has several rows of one track in `timings`."
+    SHARED_STEM = "shared_stem", "The file has rows of several tracks in `timings`."
+    ORPHAN_TIMING = "orphan_timing", "A row in `timings` whose track is not `ok` in `tracks`."
+    ORPHAN_STEM = "orphan_stem", "A file below `stems/` that belongs to no `ok` track."
+    ORPHAN_PART = "orphan_part", "A section below `parts/` whose track is done or unknown."
+    UNFINISHED_UPLOAD = "unfinished_upload", "A multipart upload that was begun and never completed."
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A row of the table; what does not apply is None."""
+
+    kind: Kind
+    track_id: str | None = None
+    stem: str | None = None
+    uri: str | None = None
+    expected: str | None = None
+    found: str | None = None
+    file: str | None = None  # the file of the tables that has the row
+    upload_id: str | None = None
+    modified: datetime | None = None
 
 
 SCHEMA = pa.schema(
@@ -41,7 +63,7 @@ SCHEMA = pa.schema(
         ("uri", pa.string()),
         ("expected", pa.string()),
         ("found", pa.string()),
-        ("file", pa.string()),  # of the tables, that holds the row
+        ("file", pa.string()),
         ("upload_id", pa.string()),
         ("modified", pa.timestamp("us", tz="UTC")),
     ]
@@ -49,17 +71,17 @@ SCHEMA = pa.schema(
 
 
 class Problems:
-    """Keeps what is found in a local file, so that memory does not grow with it; use as a context.
+    """Collects problems in a local file, so that memory does not grow with their number. A context manager.
 
-    What is younger than `since` may be the work of a job that runs: it is counted apart, and no problem.
+    A file modified after `since` may belong to a running job: it counts as `recent`, not as a problem.
     """
 
     def __init__(self, since: datetime):
         self.since = since
         self.counts: Counter[Kind] = Counter()
-        self.young: Counter[Kind] = Counter()
-        self.examples: dict[Kind, dict[str, Any]] = {}
-        self._rows: list[dict[str, Any]] = []
+        self.recent: Counter[Kind] = Counter()
+        self.examples: dict[Kind, Problem] = {}  # the first of each kind
+        self._batch: list[Problem] = []
         self._folder = tempfile.TemporaryDirectory(prefix="stemfleet-verify-")
         self._path = Path(self._folder.name) / "problems.parquet"
         self._writer: pq.ParquetWriter | None = pq.ParquetWriter(self._path, SCHEMA)
@@ -71,35 +93,37 @@ class Problems:
         self._close()
         self._folder.cleanup()
 
-    def add(self, kind: Kind, **columns: Any) -> None:
-        modified = columns.get("modified")
-        if modified is not None and modified.astimezone(UTC) > self.since:
-            self.young[kind] += 1
+    def add(self, problem: Problem) -> None:
+        if problem.modified is not None and problem.modified.astimezone(UTC) > self.since:
+            self.recent[problem.kind] += 1
             return
-        row = {name: columns.get(name) for name in SCHEMA.names} | {"kind": str(kind)}
-        self.examples.setdefault(kind, row)
-        self.counts[kind] += 1
-        self._rows.append(row)
-        if len(self._rows) >= ROWS_A_BATCH:
+        self.examples.setdefault(problem.kind, problem)
+        self.counts[problem.kind] += 1
+        self._batch.append(problem)
+        if len(self._batch) >= BATCH:
             self._write()
 
-    def rows(self, *kinds: Kind) -> Iterator[dict[str, Any]]:
-        """All that was found of these kinds; nothing is added after it."""
+    def found(self, *kinds: Kind) -> Iterator[Problem]:
+        """All problems of these kinds; nothing can be added afterwards."""
         self._close()
-        for batch in pq.ParquetFile(self._path).iter_batches(ROWS_A_BATCH):
-            yield from (row for row in batch.to_pylist() if row["kind"] in kinds)
+        for batch in pq.ParquetFile(self._path).iter_batches(BATCH):
+            for row in batch.to_pylist():
+                if row["kind"] in kinds:
+                    problem = Problem(**row)
+                    yield replace(problem, kind=Kind(problem.kind))
 
     def publish(self, output: str) -> str:
-        """Writes the table to the output; returns where."""
+        """Writes the table to the output and returns its URI."""
         self._close()
         uri = join(output, f"verify/{datetime.now(UTC):%Y%m%dT%H%M%S}.parquet")
         put_file(self._path, uri)
         return uri
 
     def _write(self) -> None:
-        if self._writer and self._rows:
-            self._writer.write_table(pa.Table.from_pylist(self._rows, SCHEMA))
-            self._rows = []
+        if self._writer and self._batch:
+            rows = [asdict(problem) | {"kind": str(problem.kind)} for problem in self._batch]
+            self._writer.write_table(pa.Table.from_pylist(rows, SCHEMA))
+            self._batch = []
 
     def _close(self) -> None:
         self._write()

@@ -1,4 +1,4 @@
-"""The tables alone: each track once, each ok track with its stems, each row of a stem with its track."""
+"""The tables alone: one row per track, all stems of each `ok` track, and no row of a stem without a track."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -8,8 +8,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from jobs.pipeline.output import tables
-from jobs.verify.name_hashes import contains, marks
-from jobs.verify.problems import Kind, Problems
+from jobs.verify.name_hashes import contains, hash_names
+from jobs.verify.problems import Kind, Problem, Problems
 from separation.store.objects import join
 
 TRACKS = ["track_id", "status", "finished_at"]
@@ -17,103 +17,141 @@ TIMINGS = ["track_id", "stem", "uri", "bytes", "sha256"]
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """Where an output's stems lie: at `output`, though the tables name the folder that a run wrote to."""
+class OutputFolder:
+    """Where an output is, and the folder that its tables name; they differ once an output was moved."""
 
-    output: str
+    uri: str
     written_to: str
 
-    def key(self, uri: str) -> str:
-        """A stem's path below the folder of stems; the URI itself if it lies elsewhere."""
+    def stem_key(self, uri: str) -> str:
+        """A stem's path below the folder of stems; the URI itself if it is elsewhere."""
         path = path_of(uri)
-        for root in (self.written_to, self.output):
+        for root in (self.written_to, self.uri):
             folder = join(path_of(root), "stems/")
             if path.startswith(folder):
                 return path.removeprefix(folder)
         return uri
 
-    def uri(self, key: str) -> str:
-        """Where the stem with this key is read."""
-        return key if "://" in key or key.startswith("/") else join(self.output, f"stems/{key}")
+    def stem_uri(self, key: str) -> str:
+        """Where to read the stem with this key."""
+        return key if "://" in key or key.startswith("/") else join(self.uri, f"stems/{key}")
 
 
 def path_of(uri: str) -> str:
+    """The URI without its protocol."""
     return uri.partition("://")[2] or uri
 
 
 @dataclass(frozen=True, slots=True)
-class Accounts:
-    """Marks of names, sorted, each once."""
+class Reconciled:
+    """What the tables hold. Arrays are sorted hashes of names, each once: uint64."""
 
-    done: np.ndarray  # of all tracks in the tables
-    ok: int  # of the catalogue's
-    errors: int  # of the catalogue's
-    pending: int
-    beside: int  # tracks in the tables that the catalogue does not name
-    stems: np.ndarray  # of the keys of ok tracks' stems
-    twice: np.ndarray  # of track ids that stand more than once
-    shared: np.ndarray  # of keys that stand more than once
+    ok: int  # tracks of the catalogue
+    errors: int  # tracks of the catalogue
+    pending: int  # tracks of the catalogue that the tables do not have
+    unlisted: int  # tracks in the tables that the catalogue does not have
+    tracks: np.ndarray  # ids of all tracks in the tables, ok or error
+    repeated_tracks: np.ndarray  # ids with more than one row
+    stems: np.ndarray  # keys of all stems of ok tracks
+    repeated_stems: np.ndarray  # keys with more than one row
 
     @property
     def catalogue(self) -> int:
         return self.ok + self.errors + self.pending
 
 
-def count(place: Place, catalogue: pa.ChunkedArray, stems: set[str] | None, problems: Problems) -> Accounts:
-    """`catalogue` are its track ids; `stems` are those that each ok track should have, if known."""
-    ids, ok, keys = [_NONE], [_NO], [_NONE]
-    for name, tracks, timings in tables.read_named_pairs(place.output, TRACKS, TIMINGS):
+def reconcile_tables(
+    folder: OutputFolder, catalogue: pa.ChunkedArray, stems: set[str], problems: Problems
+) -> Reconciled:
+    """Counts the tracks of `catalogue`, an array of ids, in the tables; adds the problems of the tables.
+
+    `stems` are those that every ok track should have; if it is empty, one row per track is enough.
+    """
+    ids, ok, keys = [_NO_HASHES], [np.empty(0, bool)], [_NO_HASHES]
+    for name, tracks, timings in tables.read_named_pairs(folder.uri, TRACKS, TIMINGS):
         is_ok = pc.equal(tracks["status"], "ok")
-        ids.append(marks(tracks["track_id"].to_pylist()))
+        ids.append(hash_names(tracks["track_id"].to_pylist()))
         ok.append(is_ok.to_numpy())
-        owned = _owned(tracks, timings)
-        keys.append(marks(map(place.key, timings.filter(owned)["uri"].to_pylist())))
+        owned = _is_owned(tracks, timings)
+        keys.append(hash_names(map(folder.stem_key, timings.filter(owned)["uri"].to_pylist())))
         for row in timings.filter(pc.invert(owned)).to_pylist():
             problems.add(
-                Kind.ORPHAN_TIMING, track_id=row["track_id"], stem=row["stem"], uri=row["uri"], file=name
+                Problem(
+                    Kind.ORPHAN_TIMING,
+                    track_id=row["track_id"],
+                    stem=row["stem"],
+                    uri=row["uri"],
+                    file=name,
+                )
             )
         _find_untimed(name, tracks.filter(is_ok), timings, stems, problems)
     all_ids, all_ok = np.concatenate(ids), np.concatenate(ok)
-    done, repeats = np.unique(all_ids, return_counts=True)
-    stem_keys, stem_repeats = np.unique(np.concatenate(keys), return_counts=True)
-    wanted = marks(catalogue.to_pylist())
-    known = contains(done, wanted)
-    for track in catalogue.filter(pa.array(~known, pa.bool_())).to_pylist():
-        problems.add(Kind.PENDING, track_id=track)
+    known_ids, rows_of_track = np.unique(all_ids, return_counts=True)
+    known_stems, rows_of_stem = np.unique(np.concatenate(keys), return_counts=True)
+    wanted = hash_names(catalogue.to_pylist())
+    is_known = contains(known_ids, wanted)
+    for track in catalogue.filter(pa.array(~is_known, pa.bool_())).to_pylist():
+        problems.add(Problem(Kind.PENDING, track_id=track))
     good = int(contains(np.unique(all_ids[all_ok]), wanted).sum())
-    return Accounts(
-        done=done,
+    return Reconciled(
         ok=good,
-        errors=int(known.sum()) - good,
-        pending=len(wanted) - int(known.sum()),
-        beside=int((~contains(np.sort(wanted), done)).sum()),
-        stems=stem_keys,
-        twice=done[repeats > 1],
-        shared=stem_keys[stem_repeats > 1],
+        errors=int(is_known.sum()) - good,
+        pending=len(wanted) - int(is_known.sum()),
+        unlisted=int((~contains(np.sort(wanted), known_ids)).sum()),
+        tracks=known_ids,
+        repeated_tracks=known_ids[rows_of_track > 1],
+        stems=known_stems,
+        repeated_stems=known_stems[rows_of_stem > 1],
     )
 
 
-_NONE, _NO = np.empty(0, np.uint64), np.empty(0, bool)
+_NO_HASHES = np.empty(0, np.uint64)
 
 
-def owned_timings(place: Place) -> Iterator[tuple[str, pa.Table, pa.Table]]:
-    """Name of a file, its tracks, and the rows of stems that its ok tracks own."""
-    for name, tracks, timings in tables.read_named_pairs(place.output, TRACKS, TIMINGS):
-        yield name, tracks, timings.filter(_owned(tracks, timings))
+def owned_timings(folder: OutputFolder) -> Iterator[tuple[str, pa.Table, pa.Table]]:
+    """For each file of the tables: its name, its tracks, and the rows of stems that its ok tracks own."""
+    for name, tracks, timings in tables.read_named_pairs(folder.uri, TRACKS, TIMINGS):
+        yield name, tracks, timings.filter(_is_owned(tracks, timings))
 
 
-def _owned(tracks: pa.Table, timings: pa.Table) -> pa.ChunkedArray:
+def _is_owned(tracks: pa.Table, timings: pa.Table) -> pa.ChunkedArray:
     ok = tracks.filter(pc.equal(tracks["status"], "ok"))["track_id"]
     return pc.is_in(timings["track_id"], value_set=ok)
 
 
-def _find_untimed(
-    name: str, ok: pa.Table, timings: pa.Table, stems: set[str] | None, problems: Problems
-) -> None:
-    rows = timings if stems is None else timings.filter(pc.is_in(timings["stem"], pa.array(sorted(stems))))
+def _find_untimed(name: str, ok: pa.Table, timings: pa.Table, stems: set[str], problems: Problems) -> None:
+    rows = timings.filter(pc.is_in(timings["stem"], pa.array(sorted(stems)))) if stems else timings
     rows = rows.group_by("track_id").aggregate([("stem", "count_distinct")])
-    enough = 1 if stems is None else len(stems)
-    whole = rows.filter(pc.greater_equal(rows["stem_count_distinct"], enough))["track_id"]
-    for track in ok.filter(pc.invert(pc.is_in(ok["track_id"], value_set=whole)))["track_id"].to_pylist():
-        expected = "rows of its stems" if stems is None else f"rows of {', '.join(sorted(stems))}"
-        problems.add(Kind.UNTIMED_TRACK, track_id=track, expected=expected, file=name)
+    enough = pc.greater_equal(rows["stem_count_distinct"], max(1, len(stems)))
+    complete = rows.filter(enough)["track_id"]
+    expected = f"rows of {', '.join(sorted(stems))}" if stems else "rows of its stems"
+    for track in ok.filter(pc.invert(pc.is_in(ok["track_id"], value_set=complete)))["track_id"].to_pylist():
+        problems.add(Problem(Kind.UNTIMED_TRACK, track_id=track, expected=expected, file=name))
+
+
+def find_duplicates(folder: OutputFolder, reconciled: Reconciled, problems: Problems) -> None:
+    """Names the tracks and files with more than one row; reads the tables again only if there are any."""
+    if not len(reconciled.repeated_tracks) and not len(reconciled.repeated_stems):
+        return
+    owners: dict[str, set[str]] = {}  # key of a repeated stem -> its tracks
+    files: dict[str, list[str]] = {}  # repeated track -> the file of each of its rows
+    for name, tracks, timings in owned_timings(folder):
+        ids = tracks["track_id"].to_pylist()
+        for track in tracks.filter(_are_in(ids, reconciled.repeated_tracks))["track_id"].to_pylist():
+            files.setdefault(track, []).append(name)
+        keys = [folder.stem_key(uri) for uri in timings["uri"].to_pylist()]
+        for row in timings.filter(_are_in(keys, reconciled.repeated_stems)).to_pylist():
+            owners.setdefault(folder.stem_key(row["uri"]), set()).add(row["track_id"])
+    for track, names in files.items():
+        found = f"{len(names)} rows in {', '.join(sorted(set(names)))}"
+        problems.add(Problem(Kind.DUPLICATE_TRACK, track_id=track, expected="1 row", found=found))
+    for key, of in owners.items():
+        if len(of) > 1:
+            found = f"{len(of)} tracks: {min(of)}, …"
+            problems.add(Problem(Kind.SHARED_STEM, uri=folder.stem_uri(key), found=found))
+        elif not of <= files.keys():
+            problems.add(Problem(Kind.DUPLICATE_TIMING, track_id=min(of), uri=folder.stem_uri(key)))
+
+
+def _are_in(names: list[str], hashes: np.ndarray) -> pa.Array:
+    return pa.array(contains(hashes, hash_names(names)), pa.bool_())

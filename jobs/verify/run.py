@@ -3,20 +3,19 @@
 import argparse
 from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import numpy as np
 import ray
 
 from jobs.pipeline import catalogue, ray_session
-from jobs.pipeline.output import tables
+from jobs.pipeline.output import run_record, tables
 from jobs.pipeline.output.lease import Lease
-from jobs.report.facts import read_record
-from jobs.verify import leftovers, reconcile, stored_stems
+from jobs.pipeline.output.run_record import RunRecord
+from jobs.verify import leftovers, stored_stems
 from jobs.verify import sweep as sweeping
-from jobs.verify.name_hashes import marks
+from jobs.verify.name_hashes import hash_names
 from jobs.verify.problems import Kind, Problems
-from jobs.verify.reconcile import Place
+from jobs.verify.reconcile import OutputFolder, find_duplicates, reconcile_tables
 from jobs.verify.stored_stems import Sample
 from separation.arguments import absolute
 from separation.console import LineConsole
@@ -27,34 +26,34 @@ from separation.store.errors import NotOffered
 
 def verify(args: argparse.Namespace, console: LineConsole) -> int:
     output, sample = absolute(args.output), sample_of(args.sample, args.seed)
-    record = read_record(output)
-    written_to, read_from = (record.get("arguments") or {}).get("output"), args.input or _input_of(record)
-    if not read_from:
+    record = run_record.read(output) or RunRecord()
+    if not (read_from := args.input or record.input):
         raise UsageError(f"{output} has no run.json that names its catalogue; --input does")
-    where = Place(output, absolute(written_to or output))
+    folder = OutputFolder(output, absolute(record.output or output))
     ids = catalogue.read_catalogue(read_from).tracks["track_id"]
     with Problems(since=datetime.now(UTC) - timedelta(hours=args.older_than)) as problems:
-        found = reconcile.count(where, ids, stems_of(record), problems)
+        found = reconcile_tables(folder, ids, record.settings.outputs, problems)
         console.result(
             f"catalogue: {found.catalogue} tracks = {found.ok} ok + {found.errors} error + "
-            f"{found.pending} pending" + (f"; {found.beside} others in the tables" if found.beside else "")
+            f"{found.pending} pending"
+            + (f"; {found.unlisted} others in the tables" if found.unlisted else "")
         )
-        stored_stems.find_doubles(where, found, problems)
-        sizes = stored_stems.list_stems(where, found, problems)
-        reads_stems = sample.rate != 0.0 or (sizes == stored_stems.UNSEEN).any()
+        find_duplicates(folder, found, problems)
+        sizes = stored_stems.list_sizes(folder, found, problems)
+        reads_stems = sample.rate != 0.0 or (sizes == stored_stems.NOT_LISTED).any()
         with ray_session.connect() if reads_stems else nullcontext():
             cpus = ray.cluster_resources().get("CPU", 1.0) if reads_stems else 1.0
-            read = stored_stems.reread(where, found, sizes, sample, problems, max(2, int(4 * cpus)))
+            read = stored_stems.check_stems(folder, found, sizes, sample, problems, max(2, int(4 * cpus)))
         console.result(
             f"stems: {len(found.stems)} files of ok tracks, every size compared, {read.stems} read again "
             f"({read.bytes / 1e6:,.1f} MB)"
         )
-        leftovers.find_parts(where, found, np.sort(marks(ids.to_pylist())), problems)
+        leftovers.find_parts(folder, found, np.sort(hash_names(ids.to_pylist())), problems)
         try:
-            leftovers.find_uploads(where, problems)
+            leftovers.find_uploads(folder, problems)
         except NotOffered as error:
             console.result(f"unfinished uploads: not looked for, as the store lists none: {error}")
-        mended = mend(args, where, problems, read.elsewhere, console)
+        mended = mend(args, folder, problems, read.hidden, console)
         for line in describe(problems, mended, args.older_than):
             console.result(line)
         if problems.counts:
@@ -63,29 +62,29 @@ def verify(args: argparse.Namespace, console: LineConsole) -> int:
 
 
 def mend(
-    args: argparse.Namespace, where: Place, problems: Problems, elsewhere: int, console: LineConsole
+    args: argparse.Namespace, folder: OutputFolder, problems: Problems, hidden: int, console: LineConsole
 ) -> set[Kind]:
     """What `--sweep` and `--repair` say; the kinds that are mended."""
     if not (args.sweep or args.repair) or not problems.counts:
         return set()
-    written = tables.last_written(where.output)
+    written = tables.last_written(folder.uri)
     if written and written.astimezone(UTC) > problems.since:
         raise UsageError(
-            f"{where.output}: its tables were written at {written:%Y-%m-%d %H:%M:%S} UTC, and a job may be "
+            f"{folder.uri}: its tables were written at {written:%Y-%m-%d %H:%M:%S} UTC, and a job may be "
             f"running: nothing was removed. --older-than 0 says that none is"
         )
-    if elsewhere and args.sweep:
+    if hidden and args.sweep:
         raise UsageError(
-            f"{where.output}: {elsewhere} stems are there under other names than the listing has, so that "
+            f"{folder.uri}: {hidden} stems are there under other names than the listing has, so that "
             "orphans cannot be told from them: nothing was removed"
         )
     mended: set[Kind] = set()
-    with Lease(where.output, "verify", console.print):  # no job writes meanwhile
+    with Lease(folder.uri, "verify", console.print):  # no job writes meanwhile
         if args.sweep:
-            sweeping.sweep(where, problems)
+            sweeping.sweep(folder, problems)
             mended.update(sweeping.SWEPT)
         if args.repair:
-            sweeping.repair(where, problems)
+            sweeping.repair(folder, problems)
             mended.update(sweeping.REPAIRED)
     return mended
 
@@ -95,26 +94,14 @@ def describe(problems: Problems, mended: set[Kind], older_than: float) -> list[s
     lines = []
     for kind in Kind:
         if number := problems.counts[kind]:
-            row = problems.examples[kind]
-            said = [row["track_id"], row["stem"] or row["uri"], row["found"]]
+            example = problems.examples[kind]
+            said = [example.track_id, example.stem or example.uri, example.found]
             done = "" if kind not in mended else ", forgotten" if kind in sweeping.REPAIRED else ", removed"
             lines.append(f"{kind:<18} {number:>9}{done}: {', '.join(each for each in said if each)}")
-    if problems.young:
-        young = ", ".join(f"{number} {kind}" for kind, number in problems.young.items())
+    if problems.recent:
+        young = ", ".join(f"{number} {kind}" for kind, number in problems.recent.items())
         lines.append(f"younger than {older_than:g} hours, and perhaps of a job that runs: {young}")
     return lines or ["no problems"]
-
-
-def _input_of(record: dict[str, Any]) -> str | None:
-    return (record.get("arguments") or {}).get("input")
-
-
-def stems_of(record: dict[str, Any]) -> set[str] | None:
-    """The stems that an ok track has, as the last run's settings say; None if they do not."""
-    settings = record.get("settings") or {}
-    if two := (settings.get("options") or {}).get("two_stems"):
-        return {two, f"no_{two}"}
-    return set(settings.get("models") or ()) or None
 
 
 def sample_of(wanted: float, seed: int) -> Sample:

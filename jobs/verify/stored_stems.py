@@ -1,196 +1,185 @@
-"""The stems that are stored, against the rows that own them: by a listing, then by their bytes.
+"""The stored stems against the rows of the tables that name them: sizes from a listing, then the bytes.
 
-A listing knows names and sizes at a thousand a request. What it does not show is asked for one by one, and
-hashes take every byte: both are tasks on the cluster, a batch of stems each.
+A listing gives names and sizes, a thousand per request. Stems that it does not show are looked up one by
+one, and hashes need every byte: both run as tasks on the cluster, a batch of stems each.
 """
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import ray
 
-from jobs.verify.name_hashes import EVERY, contains, draw, marks
-from jobs.verify.problems import Kind, Problems
-from jobs.verify.reconcile import Accounts, Place, owned_timings
+from jobs.verify.name_hashes import HASHES, contains, draw, hash_names
+from jobs.verify.problems import Kind, Problem, Problems
+from jobs.verify.reconcile import OutputFolder, Reconciled, owned_timings
 from separation.store.objects import UNFINISHED, digest, join, list_files
 
 LISTED_AT_ONCE = 100_000
-STEMS_A_TASK, BYTES_A_TASK = 256, 4_000_000_000
-THREADS = 4  # of a task: a store answers slowly, but several at once
-TASK_CPUS = 0.5  # so that it finds room beside a job
-UNSEEN = -1
-READINGS = 2  # of a stem whose bytes are wrong: they may have been damaged on their way
-
-Row = dict[str, Any]
+STEMS_PER_TASK, BYTES_PER_TASK = 256, 4_000_000_000
+THREADS = 4  # per task: stores answer slowly, but several requests at once
+TASK_CPUS = 0.5  # small enough to be scheduled beside a job
+NOT_LISTED = -1
+ATTEMPTS = 2  # at a stem whose bytes are wrong: they may have been damaged in transfer
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """Which stems are read again: all whose drawn number is below a limit."""
+    """Which stems to read: a share of them or a number of them, drawn by `seed`."""
 
     seed: int
     rate: float | None = None
     count: int | None = None
 
     def limit(self, stems: np.ndarray) -> int:
+        """A stem is in the sample if its number, by `draw`, is below this."""
         if self.rate is not None:
-            return round(self.rate * EVERY)
+            return round(self.rate * HASHES)
         if self.count is None or self.count >= len(stems):
-            return EVERY
+            return HASHES
         return int(np.sort(draw(stems, self.seed))[self.count])
 
 
-def list_stems(place: Place, accounts: Accounts, problems: Problems) -> np.ndarray:
-    """Sizes of the stored files in the order of `accounts.stems`, UNSEEN where there is none: int64."""
-    sizes = np.full(len(accounts.stems), UNSEEN, np.int64)
-    there = Place(place.output, place.output)
-    listing = list_files(join(place.output, "stems"))
+@dataclass(frozen=True, slots=True)
+class StemRow:
+    """A row of `timings`: a stem as the tables describe it."""
+
+    track_id: str
+    stem: str
+    uri: str  # where it is now
+    bytes: int
+    sha256: str
+    file: str  # the file of the tables that has the row
+    listed_bytes: int = NOT_LISTED
+
+    def problem(self, kind: Kind, expected: str, found: str) -> Problem:
+        return Problem(kind, self.track_id, self.stem, self.uri, expected, found, self.file)
+
+
+@dataclass(frozen=True, slots=True)
+class StemRead:
+    row: StemRow
+    bytes: int  # read in the last attempt
+    problem: Problem | None
+
+
+@dataclass
+class Totals:
+    stems: int = 0
+    bytes: int = 0
+    hidden: int = 0  # found by their URI although no listing showed them: listed names are not ours
+
+
+def list_sizes(folder: OutputFolder, reconciled: Reconciled, problems: Problems) -> np.ndarray:
+    """Sizes of the stored files in the order of `reconciled.stems`, NOT_LISTED where there is none: int64."""
+    sizes = np.full(len(reconciled.stems), NOT_LISTED, np.int64)
+    here = OutputFolder(folder.uri, folder.uri)
+    listing = list_files(join(folder.uri, "stems"))
     while page := list(islice(listing, LISTED_AT_ONCE)):
         page = [file for file in page if not UNFINISHED.fullmatch(file.uri.rpartition("/")[2])]
-        found = marks(there.key(file.uri) for file in page)
-        known = contains(accounts.stems, found)
-        sizes[np.searchsorted(accounts.stems, found[known])] = [
+        hashes = hash_names(here.stem_key(file.uri) for file in page)
+        known = contains(reconciled.stems, hashes)
+        sizes[np.searchsorted(reconciled.stems, hashes[known])] = [
             file.bytes for file, is_known in zip(page, known, strict=True) if is_known
         ]
         for file, is_known in zip(page, known, strict=True):
             if not is_known:
-                problems.add(
-                    Kind.ORPHAN_STEM, uri=file.uri, found=f"{file.bytes} bytes", modified=file.modified
-                )
+                found = f"{file.bytes} bytes"
+                problems.add(Problem(Kind.ORPHAN_STEM, uri=file.uri, found=found, modified=file.modified))
     return sizes
 
 
-@dataclass
-class Read:
-    stems: int = 0
-    bytes: int = 0
-    elsewhere: int = 0  # there, though the listing did not show them: names are not what we take them for
+def check_stems(
+    folder: OutputFolder,
+    reconciled: Reconciled,
+    sizes: np.ndarray,
+    sample: Sample,
+    problems: Problems,
+    in_flight: int,
+) -> Totals:
+    """Compares every size, and the bytes of the sample, with the tables.
 
-
-def reread(
-    place: Place, accounts: Accounts, sizes: np.ndarray, sample: Sample, problems: Problems, in_flight: int
-) -> Read:
-    """Compares every size, and the bytes of the sample, with the tables; needs Ray to read any."""
-    read = Read()
+    Reads with Ray, at most `in_flight` tasks at once. Ray must be running if any stem is to be read.
+    """
+    totals = Totals()
     task = ray.remote(read_batch).options(num_cpus=TASK_CPUS)
-    running: deque[ray.ObjectRef] = deque()
+    running: deque[ray.ObjectRef[list[StemRead]]] = deque()
 
-    def take() -> None:
-        for row in ray.get(running.popleft()):
-            read.stems += 1
-            read.bytes += row["read"]
-            if row["kind"]:
-                problems.add(Kind(row["kind"]), **{name: row[name] for name in COLUMNS})
-            elif row["seen"] == UNSEEN:
-                read.elsewhere += 1
+    def collect() -> None:
+        for done in ray.get(running.popleft()):
+            totals.stems += 1
+            totals.bytes += done.bytes
+            if done.problem:
+                problems.add(done.problem)
+            elif done.row.listed_bytes == NOT_LISTED:
+                totals.hidden += 1
 
-    for batch in _batches(_to_read(place, accounts, sizes, sample, problems)):
+    for batch in _batches(_to_read(folder, reconciled, sizes, sample, problems)):
         running.append(task.remote(batch))
         if len(running) >= in_flight:
-            take()
+            collect()
     while running:
-        take()
-    return read
-
-
-COLUMNS = ("track_id", "stem", "uri", "expected", "found", "file")
+        collect()
+    return totals
 
 
 def _to_read(
-    place: Place, accounts: Accounts, sizes: np.ndarray, sample: Sample, problems: Problems
-) -> Iterator[Row]:
-    limit = sample.limit(accounts.stems)
-    for name, _, timings in owned_timings(place):
+    folder: OutputFolder, reconciled: Reconciled, sizes: np.ndarray, sample: Sample, problems: Problems
+) -> Iterator[StemRow]:
+    """The stems of the sample and those that were not listed; adds the problems that sizes show."""
+    limit = sample.limit(reconciled.stems)
+    for file, _, timings in owned_timings(folder):
         rows = timings.to_pylist()
-        keys = [place.key(row["uri"]) for row in rows]
-        found = marks(keys)
-        known = contains(accounts.stems, found)  # not the rows that a running job has added since
-        chosen = [int(number) < limit for number in draw(found, sample.seed)]
-        for row, key, at, is_known, is_chosen in zip(
-            rows, keys, np.searchsorted(accounts.stems, found), known, chosen, strict=True
-        ):
+        keys = [folder.stem_key(row["uri"]) for row in rows]
+        hashes = hash_names(keys)
+        known = contains(reconciled.stems, hashes)  # not the rows that a running job has added since
+        chosen = [int(number) < limit for number in draw(hashes, sample.seed)]
+        indices = np.searchsorted(reconciled.stems, hashes)
+        for row, key, index, is_known, is_chosen in zip(rows, keys, indices, known, chosen, strict=True):
             if not is_known:
                 continue
-            seen = int(sizes[at])
-            row |= {"file": name, "uri": place.uri(key), "seen": seen}
-            if seen not in (UNSEEN, row["bytes"]):
-                problems.add(
-                    Kind.WRONG_SIZE,
-                    **{column: row.get(column) for column in COLUMNS}
-                    | {"expected": f"{row['bytes']} bytes", "found": f"{seen} bytes"},
-                )
-            elif seen == UNSEEN or is_chosen:
-                yield row
+            size = int(sizes[index])
+            stem = StemRow(**row | {"uri": folder.stem_uri(key)}, file=file, listed_bytes=size)
+            if size not in (NOT_LISTED, stem.bytes):
+                problems.add(stem.problem(Kind.WRONG_SIZE, f"{stem.bytes} bytes", f"{size} bytes"))
+            elif size == NOT_LISTED or is_chosen:
+                yield stem
 
 
-def _batches(rows: Iterator[Row]) -> Iterator[list[Row]]:
-    batch: list[Row] = []
+def _batches(stems: Iterator[StemRow]) -> Iterator[list[StemRow]]:
+    batch: list[StemRow] = []
     size = 0
-    for row in rows:
-        batch.append(row)
-        size += row["bytes"]
-        if len(batch) == STEMS_A_TASK or size >= BYTES_A_TASK:
+    for stem in stems:
+        batch.append(stem)
+        size += stem.bytes
+        if len(batch) == STEMS_PER_TASK or size >= BYTES_PER_TASK:
             yield batch
             batch, size = [], 0
     if batch:
         yield batch
 
 
-def read_batch(rows: list[Row]) -> list[Row]:
-    """Each row with `kind` of what is wrong with its stem, "" if nothing is, and `read`, its bytes."""
+def read_batch(stems: Sequence[StemRow]) -> list[StemRead]:
+    """Reads each stem and compares size and sha256 with its row."""
     with ThreadPoolExecutor(THREADS) as pool:
-        return list(pool.map(_read, rows))
+        return list(pool.map(_read, stems))
 
 
-def _read(row: Row) -> Row:
-    kind, size = "", 0
-    for _ in range(READINGS):
+def _read(row: StemRow) -> StemRead:
+    size, problem = 0, None
+    for _ in range(ATTEMPTS):
         try:
-            size, sha256 = digest(row["uri"])
+            size, sha256 = digest(row.uri)
         except FileNotFoundError:
-            kind, expected, found = Kind.MISSING_STEM, f"{row['bytes']} bytes", "nothing"
+            problem = row.problem(Kind.MISSING_STEM, f"{row.bytes} bytes", "nothing")
             continue
-        if size != row["bytes"]:
-            kind, expected, found = Kind.WRONG_SIZE, f"{row['bytes']} bytes", f"{size} bytes"
-        elif sha256 != row["sha256"]:
-            kind, expected, found = Kind.DAMAGED_STEM, f"sha256 {row['sha256']}", f"sha256 {sha256}"
+        if size != row.bytes:
+            problem = row.problem(Kind.WRONG_SIZE, f"{row.bytes} bytes", f"{size} bytes")
+        elif sha256 != row.sha256:
+            problem = row.problem(Kind.DAMAGED_STEM, f"sha256 {row.sha256}", f"sha256 {sha256}")
         else:
-            return row | {"kind": "", "read": size, "expected": None, "found": None}
-    return row | {"kind": str(kind), "read": size, "expected": expected, "found": found}
-
-
-def find_doubles(place: Place, accounts: Accounts, problems: Problems) -> None:
-    """Names the tracks and files that stand more than once; reads the tables only if there are any."""
-    if not len(accounts.twice) and not len(accounts.shared):
-        return
-    owners: dict[str, set[str]] = {}
-    found: dict[str, list[Row]] = {}
-    for name, tracks, timings in owned_timings(place):
-        for row in tracks.filter(_among(tracks["track_id"].to_pylist(), accounts.twice)).to_pylist():
-            found.setdefault(row["track_id"], []).append(row | {"file": name})
-        keys = [place.key(uri) for uri in timings["uri"].to_pylist()]
-        shared = _among(keys, accounts.shared)
-        for row in timings.filter(shared).to_pylist():
-            owners.setdefault(place.key(row["uri"]), set()).add(row["track_id"])
-    for track, rows in found.items():
-        files = ", ".join(sorted({row["file"] for row in rows}))
-        problems.add(
-            Kind.DUPLICATE_TRACK, track_id=track, expected="1 row", found=f"{len(rows)} rows in {files}"
-        )
-    for key, tracks in owners.items():
-        if len(tracks) > 1:
-            problems.add(
-                Kind.SHARED_STEM, uri=place.uri(key), found=f"{len(tracks)} tracks: {min(tracks)}, …"
-            )
-        elif not tracks <= found.keys():
-            problems.add(Kind.DUPLICATE_TIMING, track_id=min(tracks), uri=place.uri(key))
-
-
-def _among(names: list[str], wanted: np.ndarray) -> pa.Array:
-    return pa.array(contains(wanted, marks(names)), pa.bool_())
+            return StemRead(row, size, None)
+    return StemRead(row, size, problem)

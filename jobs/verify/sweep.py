@@ -1,15 +1,16 @@
-"""Removes what verify found to be nobody's; and, as `repair`, makes the next run do damaged tracks again."""
+"""Mends what verify found: `sweep` removes what belongs to no track, `repair` forgets damaged tracks."""
 
 from collections import Counter
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from jobs.pipeline.output import tables
 from jobs.verify.problems import Kind, Problems
-from jobs.verify.reconcile import TIMINGS, TRACKS, Place
+from jobs.verify.reconcile import TIMINGS, TRACKS, OutputFolder
 from separation.store.objects import Upload, end_upload, remove
 
 FILES = (Kind.ORPHAN_STEM, Kind.ORPHAN_PART)
@@ -18,64 +19,81 @@ SWEPT = (*FILES, Kind.UNFINISHED_UPLOAD, *ROWS)
 REPAIRED = (Kind.MISSING_STEM, Kind.WRONG_SIZE, Kind.DAMAGED_STEM, Kind.UNTIMED_TRACK)
 
 
-def sweep(place: Place, problems: Problems) -> None:
-    """Everything of the kinds SWEPT. Files first: a row that is still there can only name what is."""
-    remove(row["uri"] for row in problems.rows(*FILES))
-    for row in problems.rows(Kind.UNFINISHED_UPLOAD):
-        end_upload(Upload(row["uri"], row["upload_id"] or "", None))
-    for name in sorted({row["file"] for row in problems.rows(Kind.ORPHAN_TIMING)}):
-        orphans = [row for row in problems.rows(Kind.ORPHAN_TIMING) if row["file"] == name]
-        ids = pa.array([row["track_id"] for row in orphans], pa.string())
-        tables.rewrite(place.output, "timings", name, _not_of(ids))
-    twice = {row["track_id"] for row in problems.rows(Kind.DUPLICATE_TRACK, Kind.DUPLICATE_TIMING)}
-    if twice:
-        _keep_one(place.output, twice)
+def sweep(folder: OutputFolder, problems: Problems) -> None:
+    """Removes everything of the kinds SWEPT.
+
+    Files go before rows: if it stops halfway, the next verify still finds the rows.
+    """
+    remove(problem.uri for problem in problems.found(*FILES) if problem.uri)
+    for problem in problems.found(Kind.UNFINISHED_UPLOAD):
+        end_upload(Upload(problem.uri or "", problem.upload_id or "", None))
+    for name in sorted({problem.file or "" for problem in problems.found(Kind.ORPHAN_TIMING)}):
+        orphans = [problem for problem in problems.found(Kind.ORPHAN_TIMING) if problem.file == name]
+        ids = pa.array([problem.track_id for problem in orphans], pa.string())
+        tables.rewrite(folder.uri, "timings", name, _not_of(ids))
+    repeated = {
+        problem.track_id or "" for problem in problems.found(Kind.DUPLICATE_TRACK, Kind.DUPLICATE_TIMING)
+    }
+    if repeated:
+        _keep_one_row(folder.uri, repeated)
 
 
-def repair(place: Place, problems: Problems) -> None:
-    """Forgets the tracks of the kinds REPAIRED; their stems are written anew by the next run."""
-    damaged = sorted({row["track_id"] for row in problems.rows(*REPAIRED)})
-    tables.forget(place.output, pa.chunked_array([pa.array(damaged, pa.string())]))
+def repair(folder: OutputFolder, problems: Problems) -> None:
+    """Removes the rows of the tracks of the kinds REPAIRED; the next run writes their stems again."""
+    damaged = sorted({problem.track_id or "" for problem in problems.found(*REPAIRED)})
+    tables.forget(folder.uri, pa.chunked_array([pa.array(damaged, pa.string())]))
 
 
-def _not_of(ids: pa.Array) -> Any:
+def _not_of(ids: pa.Array) -> Callable[[pa.Table], pa.Array]:
     return lambda rows: pc.invert(pc.is_in(rows["track_id"], value_set=ids))
 
 
-def _keep_one(output: str, twice: set[str]) -> None:
-    """Of each track's rows the newest stays, one that is ok and has its stems before others."""
-    best: dict[str, tuple[Any, ...]] = {}
-    for name, track, at, row, stems in _rows_of(output, twice):
-        rank = (row["status"] == "ok", stems, row["finished_at"], name, at)
-        best[track] = max(best.get(track, rank), rank)
-    names = {name for name, *_ in _rows_of(output, twice)}
-    for name in sorted(names):
+@dataclass(frozen=True, slots=True, order=True)
+class Candidate:
+    """A row of a track that has several. The greatest stays: ok, with most stems, then the newest."""
 
-        def kept_track(rows: pa.Table, name: str = name) -> pa.Array:
-            ids = rows["track_id"].to_pylist()
-            return pa.array(
-                [i not in twice or best[i][3:] == (name, at) for at, i in enumerate(ids)], pa.bool_()
-            )
+    is_ok: bool
+    stems: int  # rows of `timings` in the same file
+    finished_at: datetime
+    file: str
+    index: int  # of the row in its file
 
-        def kept_timing(rows: pa.Table, name: str = name) -> pa.Array:
-            pairs = list(zip(rows["track_id"].to_pylist(), rows["stem"].to_pylist(), strict=True))
-            last = {pair: at for at, pair in enumerate(pairs)}
+
+def _keep_one_row(output: str, repeated: set[str]) -> None:
+    best: dict[str, Candidate] = {}
+    files = set()
+    for track, candidate in _candidates(output, repeated):
+        best[track] = max(best.get(track, candidate), candidate)
+        files.add(candidate.file)
+    for file in sorted(files):
+
+        def keep_track(rows: pa.Table, file: str = file) -> pa.Array:
             return pa.array(
                 [
-                    pair[0] not in twice or (best[pair[0]][3] == name and last[pair] == at)
-                    for at, pair in enumerate(pairs)
+                    track not in repeated or (best[track].file, best[track].index) == (file, index)
+                    for index, track in enumerate(rows["track_id"].to_pylist())
                 ],
                 pa.bool_(),
             )
 
-        tables.rewrite(output, "timings", name, kept_timing)
-        tables.rewrite(output, "tracks", name, kept_track)
+        def keep_timing(rows: pa.Table, file: str = file) -> pa.Array:
+            stems = list(zip(rows["track_id"].to_pylist(), rows["stem"].to_pylist(), strict=True))
+            last = {stem: index for index, stem in enumerate(stems)}
+            return pa.array(
+                [
+                    stem[0] not in repeated or (best[stem[0]].file == file and last[stem] == index)
+                    for index, stem in enumerate(stems)
+                ],
+                pa.bool_(),
+            )
+
+        tables.rewrite(output, "timings", file, keep_timing)
+        tables.rewrite(output, "tracks", file, keep_track)
 
 
-def _rows_of(output: str, wanted: set[str]) -> Iterator[tuple[str, str, int, dict[str, Any], int]]:
-    """File, track, the row's place in the file, the row, and how many stems the file has of the track."""
-    for name, tracks, timings in tables.read_named_pairs(output, TRACKS, TIMINGS):
+def _candidates(output: str, repeated: set[str]) -> Iterator[tuple[str, Candidate]]:
+    for file, tracks, timings in tables.read_named_pairs(output, TRACKS, TIMINGS):
         stems = Counter(timings["track_id"].to_pylist())
-        for at, row in enumerate(tracks.to_pylist()):
-            if row["track_id"] in wanted:
-                yield name, row["track_id"], at, row, stems[row["track_id"]]
+        for index, row in enumerate(tracks.to_pylist()):
+            if (track := row["track_id"]) in repeated:
+                yield track, Candidate(row["status"] == "ok", stems[track], row["finished_at"], file, index)

@@ -1,4 +1,4 @@
-"""The rooms of jobs.verify on a local output, without Ray; integration/test_verify.py has the program."""
+"""The parts of jobs.verify on a local output, without Ray; integration/test_verify.py has the program."""
 
 import hashlib
 from argparse import ArgumentTypeError
@@ -12,13 +12,13 @@ import pytest
 
 from jobs.pipeline.output import tables
 from jobs.pipeline.output.lease import Lease, OutputInUse
-from jobs.verify import leftovers, reconcile, stored_stems, sweep
+from jobs.verify import leftovers, stored_stems, sweep
 from jobs.verify.__main__ import parser
-from jobs.verify.name_hashes import contains, draw, mark, marks
+from jobs.verify.name_hashes import contains, draw, hash_name, hash_names
 from jobs.verify.problems import Kind, Problems
-from jobs.verify.reconcile import Accounts, Place
+from jobs.verify.reconcile import OutputFolder, Reconciled, find_duplicates, reconcile_tables
 from jobs.verify.run import mend, sample_of
-from jobs.verify.stored_stems import Sample
+from jobs.verify.stored_stems import Sample, StemRow
 from separation.arguments import share_or_count
 from separation.console import LineConsole
 from separation.errors import UsageError
@@ -41,14 +41,14 @@ def row(track: str, folder: Path, status: str = "ok", **more: Any) -> dict[str, 
     return base | {"stems": files, "finished_at": datetime(2026, 1, 1, tzinfo=UTC)} | more
 
 
-def look(folder: Path, catalogue: list[str], problems: Problems) -> tuple[Accounts, Place]:
-    place = Place(str(folder), str(folder))
-    found = reconcile.count(place, pa.chunked_array([pa.array(catalogue, pa.string())]), STEMS, problems)
-    stored_stems.find_doubles(place, found, problems)
-    stored_stems.list_stems(place, found, problems)
-    leftovers.find_parts(place, found, np.sort(marks(catalogue)), problems)
-    leftovers.find_uploads(place, problems)
-    return found, place
+def look(path: Path, catalogue: list[str], problems: Problems) -> tuple[Reconciled, OutputFolder]:
+    folder = OutputFolder(str(path), str(path))
+    found = reconcile_tables(folder, pa.chunked_array([pa.array(catalogue, pa.string())]), STEMS, problems)
+    find_duplicates(folder, found, problems)
+    stored_stems.list_sizes(folder, found, problems)
+    leftovers.find_parts(folder, found, np.sort(hash_names(catalogue)), problems)
+    leftovers.find_uploads(folder, problems)
+    return found, folder
 
 
 def test_every_track_is_counted_once(tmp_path: Path) -> None:
@@ -56,9 +56,9 @@ def test_every_track_is_counted_once(tmp_path: Path) -> None:
     write_tables(tmp_path, "r2", [row("elsewhere.wav", tmp_path)])
     with Problems(NOW) as problems:
         found, _ = look(tmp_path, ["a.wav", "b.wav", "c.wav"], problems)
-        assert (found.catalogue, found.ok, found.errors, found.pending, found.beside) == (3, 1, 1, 1, 1)
+        assert (found.catalogue, found.ok, found.errors, found.pending, found.unlisted) == (3, 1, 1, 1, 1)
         assert dict(problems.counts) == {Kind.PENDING: 1}
-        assert [each["track_id"] for each in problems.rows(Kind.PENDING)] == ["c.wav"]
+        assert [each.track_id for each in problems.found(Kind.PENDING)] == ["c.wav"]
 
 
 def test_of_several_rows_the_newest_ok_one_with_its_stems_stays(tmp_path: Path) -> None:
@@ -68,9 +68,9 @@ def test_of_several_rows_the_newest_ok_one_with_its_stems_stays(tmp_path: Path) 
     write_tables(tmp_path, "r3", [row("b.wav", tmp_path, finished_at=later)] * 2)
     ids = ["a.wav", "b.wav", "c.wav"]
     with Problems(NOW) as problems:
-        _, place = look(tmp_path, ids, problems)
+        _, folder = look(tmp_path, ids, problems)
         assert dict(problems.counts) == {Kind.DUPLICATE_TRACK: 2}
-        sweep.sweep(place, problems)
+        sweep.sweep(folder, problems)
     with Problems(NOW) as problems:
         look(tmp_path, ids, problems)
         assert not problems.counts
@@ -84,9 +84,9 @@ def test_one_file_of_two_tracks_is_seen_and_left(tmp_path: Path) -> None:
     first, second = row("a.wav", tmp_path), row("b.wav", tmp_path)
     write_tables(tmp_path, "r1", [first, second | {"stems": first["stems"]}])
     with Problems(NOW) as problems:
-        _, place = look(tmp_path, ["a.wav", "b.wav"], problems)
+        _, folder = look(tmp_path, ["a.wav", "b.wav"], problems)
         assert dict(problems.counts) == {Kind.SHARED_STEM: 2, Kind.ORPHAN_STEM: 2}
-        sweep.sweep(place, problems)
+        sweep.sweep(folder, problems)
     assert tables.read_table(str(tmp_path), "tracks").num_rows == 2
     assert {path.name for path in (tmp_path / "stems/a.wav").iterdir()} == {"drums.wav", "bass.wav"}
 
@@ -98,11 +98,11 @@ def test_what_is_young_is_no_problem(tmp_path: Path) -> None:
     with Problems(NOW - timedelta(days=2)) as problems:
         look(tmp_path, ["a.wav"], problems)
         assert not problems.counts
-        assert dict(problems.young) == {Kind.ORPHAN_STEM: 1, Kind.UNFINISHED_UPLOAD: 1}
+        assert dict(problems.recent) == {Kind.ORPHAN_STEM: 1, Kind.UNFINISHED_UPLOAD: 1}
     with Problems(NOW) as problems:
-        _, place = look(tmp_path, ["a.wav"], problems)
+        _, folder = look(tmp_path, ["a.wav"], problems)
         assert dict(problems.counts) == {Kind.ORPHAN_STEM: 1, Kind.UNFINISHED_UPLOAD: 1}
-        sweep.sweep(place, problems)
+        sweep.sweep(folder, problems)
     assert sorted(path.name for path in (tmp_path / "stems").iterdir()) == ["a.wav"]
 
 
@@ -111,25 +111,26 @@ def test_nothing_is_removed_while_a_run_holds_the_output(tmp_path: Path) -> None
     (tmp_path / "stems/nobody.wav").write_bytes(b"")
     args = parser().parse_args(["--output", str(tmp_path), "--sweep"])
     with Problems(NOW) as problems:
-        _, place = look(tmp_path, ["a.wav"], problems)
+        _, folder = look(tmp_path, ["a.wav"], problems)
         with Lease(str(tmp_path), "r2"), pytest.raises(OutputInUse, match="run r2"):
-            mend(args, place, problems, 0, LineConsole())
+            mend(args, folder, problems, 0, LineConsole())
         assert (tmp_path / "stems/nobody.wav").exists()
         with pytest.raises(UsageError, match="1 stems are there under other names"):
-            mend(args, place, problems, 1, LineConsole())
+            mend(args, folder, problems, 1, LineConsole())
         assert (tmp_path / "stems/nobody.wav").exists()
-        assert Kind.ORPHAN_STEM in mend(args, place, problems, 0, LineConsole())
+        assert Kind.ORPHAN_STEM in mend(args, folder, problems, 0, LineConsole())
         assert not (tmp_path / "stems/nobody.wav").exists()
 
 
 def test_a_folder_that_was_moved_is_the_same(tmp_path: Path) -> None:
     write_tables(tmp_path / "old", "r1", [row("a.wav", tmp_path / "old")])
     (tmp_path / "old").rename(tmp_path / "new")
-    place = Place(str(tmp_path / "new"), str(tmp_path / "old"))
-    key = place.key(str(tmp_path / "old/stems/a.wav/drums.wav"))
-    assert (key, place.key(place.uri(key))) == ("a.wav/drums.wav", "a.wav/drums.wav")
-    assert place.key("s3://other/x.wav") == place.uri("s3://other/x.wav") == "s3://other/x.wav"
-    assert Place("s3://b/out", "s3a://b/out").key("s3a://b/out/stems/x") == "x"
+    folder = OutputFolder(str(tmp_path / "new"), str(tmp_path / "old"))
+    key = folder.stem_key(str(tmp_path / "old/stems/a.wav/drums.wav"))
+    assert (key, folder.stem_key(folder.stem_uri(key))) == ("a.wav/drums.wav", "a.wav/drums.wav")
+    elsewhere = "s3://other/x.wav"
+    assert folder.stem_key(elsewhere) == folder.stem_uri(elsewhere) == elsewhere
+    assert OutputFolder("s3://b/out", "s3a://b/out").stem_key("s3a://b/out/stems/x") == "x"
 
 
 @pytest.mark.parametrize(
@@ -144,12 +145,12 @@ def test_a_folder_that_was_moved_is_the_same(tmp_path: Path) -> None:
 def test_a_stem_is_read_for_what_it_is(tmp_path: Path, change: Any, kind: str) -> None:
     (stem, *_) = row("a.wav", tmp_path)["stems"]
     change(Path(stem["uri"]))
-    (found,) = stored_stems.read_batch([stem])
-    assert found["kind"] == kind
+    (read,) = stored_stems.read_batch([StemRow("a.wav", file="r1.parquet", **stem)])
+    assert (read.problem.kind if read.problem else "") == kind
 
 
 def test_a_sample_is_drawn_by_its_seed() -> None:
-    names = np.unique(marks(f"stem {number}" for number in range(10_000)))
+    names = np.unique(hash_names(f"stem {number}" for number in range(10_000)))
 
     def drawn(sample: Sample) -> set[int]:
         limit = sample.limit(names)
@@ -171,8 +172,8 @@ def test_a_sample_is_drawn_by_its_seed() -> None:
 
 
 def test_marks_find_what_they_mark() -> None:
-    ordered = np.sort(marks(["a", "b", "é", "e\u0301", "\udcff"]))
+    ordered = np.sort(hash_names(["a", "b", "é", "e\u0301", "\udcff"]))
     assert len(set(ordered.tolist())) == 5
-    assert contains(ordered, marks(["b", "c"])).tolist() == [True, False]
-    assert contains(ordered[:0], marks(["b"])).tolist() == [False]
-    assert 0 <= mark("a") < 2**64
+    assert contains(ordered, hash_names(["b", "c"])).tolist() == [True, False]
+    assert contains(ordered[:0], hash_names(["b"])).tolist() == [False]
+    assert 0 <= hash_name("a") < 2**64
