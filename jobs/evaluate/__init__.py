@@ -1,1 +1,5 @@
-"""What jobs.evaluate does: layout (which files belong together), scoring (a track on a worker), show."""
+"""Scores stems against the true ones: the parts of `python -m jobs.evaluate`.
+
+Reading order: layout (which files belong together), sdr (the arithmetic), scoring (one track, on a worker),
+score_table (the medians, for people).
+"""

@@ -1,54 +1,54 @@
 """Which files belong together: references and estimates, each a folder of tracks or a job's output.
 
-    folder   <anything>/<track>/drums.wav ... mixture.wav      as MUSDB18-HQ has it, with or without subsets
+    folder   <anything>/<track>/drums.wav ... mixture.wav      MUSDB18-HQ's layout, with or without subsets
     output   run.json, tracks/, stems/                         as jobs.separate writes it
 
 A track's name is its folder's path, or its id in an output: `test/A - B/mixture.wav` there and the folder
-`test/A - B` are one track, `test/A - B`. Two sides mean one track if one name ends with the other, so that
-a catalogue `test/*/mixture.wav`, whose ids begin below `test`, finds its references in either place.
+`test/A - B` are one track, `test/A - B`. Names on both sides match if one is the end of the other, so that
+a catalogue `test/*/mixture.wav`, whose ids begin below `test`, finds its references below `test` or above.
 """
 
-import json
 import os
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from jobs.pipeline.arrow import Row
 from jobs.pipeline.catalogue import AUDIO
-from jobs.pipeline.output import tables
+from jobs.pipeline.output import run_record, tables
 from separation.contract import STEMS
 from separation.errors import UsageError
 from separation.options import Options
-from separation.store.objects import join, list_files, read_bytes
+from separation.store.objects import join, list_files
 
 MIXTURE = "mixture"
-BASELINE = "mix"  # the estimates that are the mixture, for every stem
+BASELINE = "mix"  # the name of the estimates that are the mixture, for every stem
 
 
 @dataclass(frozen=True, slots=True)
 class Track:
-    """`files` are URIs by stem, and `mixture`; times `gain` they are as loud as they were separated."""
-
-    files: Mapping[str, str]
-    gain: float = 1.0
+    files: Mapping[str, str]  # stem, or `mixture` -> URI
+    gain: float = 1.0  # undoes what the job did against clipping
     error: str | None = None  # why there are no files, where that is known
 
 
 MISSING = Track({}, error="is missing")
 
 
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A reference and what to score against it, by the name of the estimates."""
+
+    track_id: str
+    reference: Track
+    estimates: Mapping[str, Track]
+
+
 def find_tracks(uri: str) -> dict[str, Track]:
     """Name -> track, of a folder or an output; raises `UsageError` where there are none."""
     root = (uri if "://" in uri else os.path.abspath(uri)).rstrip("/")
-    try:
-        record = read_bytes(join(root, "run.json"))
-    except FileNotFoundError:
-        tracks = _in_folder(root)
-    else:
-        settings = json.loads(record)["settings"]["options"]
-        tracks = _in_output(root, Options(**{**settings, "stems": tuple(settings["stems"])}))
+    record = run_record.read(root)
+    tracks = _in_output(root, record.settings.parse_options()) if record else _in_folder(root)
     if not tracks:
         raise UsageError(f"{uri}: no track: expected folders with {', '.join(STEMS)}, or a job's output")
     return tracks
@@ -62,7 +62,7 @@ def _in_folder(root: str) -> dict[str, Track]:
             continue
         files = tracks[_name(str(path.parent))]
         if path.stem in files:
-            raise UsageError(f"{file.uri}: beside {files[path.stem]}; a track has one file a stem")
+            raise UsageError(f"{file.uri}: beside {files[path.stem]}; a track has one file per stem")
         files[path.stem] = file.uri
     return {name: Track(files) for name, files in tracks.items()}
 
@@ -85,7 +85,7 @@ def _in_output(root: str, options: Options) -> dict[str, Track]:
 
 
 def _name(path: str) -> str:
-    """`test/A - B/mixture.wav`, `test/A - B.wav` and `test/A - B` -> `test/A - B`."""
+    """A track's name: `test/A - B/mixture.wav`, `test/A - B.wav` and `test/A - B` -> `test/A - B`."""
     name = PurePosixPath(path)
     if name.suffix[1:].lower() in AUDIO:
         name = name.with_suffix("")
@@ -94,32 +94,36 @@ def _name(path: str) -> str:
 
 def pair(
     references: Mapping[str, Track], sets: Mapping[str, Mapping[str, Track]], baseline: bool
-) -> tuple[list[Row], dict[str, int]]:
-    """A row a reference with an estimate of every set (`scoring.PAIRS`), and how many each set really has.
+) -> tuple[list[Pair], dict[str, int]]:
+    """A pair per reference, with an estimate of every set, and the number of tracks found in each set.
 
-    Raises `UsageError` where a set has none, or where two names could be meant.
+    An estimate that a set lacks is `MISSING`. Raises `UsageError` where a set has no track of the
+    references, or where a name matches two.
     """
-    rows = []
+    pairs = []
     matches = {name: match(references, tracks) for name, tracks in sets.items()}
     for name, found in matches.items():
         if not found:
             one, other = min(sets[name]), min(references)
             raise UsageError(f"{name}: no track in common: {one!r} there, {other!r} in the reference")
     for reference, track in references.items():
-        estimates = [
-            _row(sets[name].get(found.get(reference, ""), MISSING)) | {"name": name}
-            for name, found in matches.items()
-        ]
+        estimates = {
+            name: sets[name].get(found.get(reference, ""), MISSING) for name, found in matches.items()
+        }
         if baseline:
-            mixture = {} if MIXTURE not in track.files else dict.fromkeys(STEMS, track.files[MIXTURE])
-            why = None if mixture else f"has no {MIXTURE}"
-            estimates.append(_row(Track(mixture, error=why)) | {"name": BASELINE})
-        rows.append({"track_id": reference, "reference": _row(track), "estimates": estimates})
-    return rows, {name: len(found) for name, found in matches.items()}
+            estimates[BASELINE] = _mixture_as_stems(track)
+        pairs.append(Pair(reference, track, estimates))
+    return pairs, {name: len(found) for name, found in matches.items()}
+
+
+def _mixture_as_stems(track: Track) -> Track:
+    if MIXTURE not in track.files:
+        return Track({}, error=f"has no {MIXTURE}")
+    return Track(dict.fromkeys(STEMS, track.files[MIXTURE]))
 
 
 def match(references: Iterable[str], estimates: Iterable[str]) -> dict[str, str]:
-    """Reference -> its name among the estimates, where it has one."""
+    """Name of a reference -> its name among the estimates, where it has one."""
     by_last = defaultdict(list)
     for name in estimates:
         by_last[name.rpartition("/")[2]].append(name)
@@ -138,7 +142,3 @@ def match(references: Iterable[str], estimates: Iterable[str]) -> dict[str, str]
 
 def _same(one: str, other: str) -> bool:
     return f"/{one}".endswith(f"/{other}") or f"/{other}".endswith(f"/{one}")
-
-
-def _row(track: Track) -> Row:
-    return {"files": list(track.files.items()), "gain": track.gain, "error": track.error}

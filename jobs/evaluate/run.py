@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import ray
 
 from jobs.evaluate import score_table, scoring
-from jobs.evaluate.layout import BASELINE, find_tracks, pair
+from jobs.evaluate.layout import BASELINE, Pair, find_tracks, pair
 from jobs.pipeline import dataset, ray_session
 from jobs.pipeline.arrow import Row
 from jobs.pipeline.driver import TracksMissing
@@ -36,10 +36,10 @@ def evaluate(args: argparse.Namespace, console: LineConsole) -> int:
         console.print(f"{name}: {found[name]} of {len(pairs)} tracks{passed_over}")
     with ray_session.connect():
         scores = score(pairs, stems, console)
-    names = [estimate["name"] for estimate in pairs[0]["estimates"]]
+    names = list(pairs[0].estimates)
     for metric in scoring.METRICS:
         console.result(
-            score_table.as_table(metric, score_table.summarize(scores, metric, names, stems), len(pairs))
+            score_table.as_table(metric, score_table.medians(scores, metric, names, stems), len(pairs))
         )
     if args.output:
         target = join(args.output, "scores.parquet")
@@ -48,12 +48,12 @@ def evaluate(args: argparse.Namespace, console: LineConsole) -> int:
     return ExitCode.SOME_ERRORS if show_errors(scores, console) else ExitCode.DONE
 
 
-def score(pairs: list[Row], stems: Sequence[str], console: LineConsole) -> pa.Table:
-    """`scoring.PAIRS` -> `scoring.SCORES`, a task a track; in the order of tracks and estimates."""
+def score(pairs: list[Pair], stems: Sequence[str], console: LineConsole) -> pa.Table:
+    """`scoring.SCORES` in the order of tracks and estimates, by one task per track."""
     dataset.configure()
     by_track: dict[str, list[Row]] = {}
     tracks = (
-        ray.data.from_arrow(scoring.as_table(pairs))
+        ray.data.from_arrow(scoring.pairs_table(pairs))
         .repartition(target_num_rows_per_block=1)
         .map_batches(scoring.score, batch_format="pyarrow", fn_kwargs={"stems": stems}, num_cpus=1)
     )
@@ -61,11 +61,11 @@ def score(pairs: list[Row], stems: Sequence[str], console: LineConsole) -> pa.Ta
         for row in dataset.iterate(tracks):
             by_track.setdefault(row["track_id"], []).append(row)
             whole = by_track[row["track_id"]]
-            if len(whole) == len(pairs[0]["estimates"]) * len(stems) * len(scoring.METRICS):
+            if len(whole) == len(pairs[0].estimates) * len(stems) * len(scoring.METRICS):
                 progress.add(_as_one(whole))
-    if missing := [pair["track_id"] for pair in pairs if pair["track_id"] not in by_track]:
+    if missing := [pair.track_id for pair in pairs if pair.track_id not in by_track]:
         raise TracksMissing(len(missing), missing[0])
-    rows = [row for pair in pairs for row in by_track[pair["track_id"]]]
+    rows = [row for pair in pairs for row in by_track[pair.track_id]]
     return pa.Table.from_pylist(rows, scoring.SCORES)
 
 

@@ -16,38 +16,38 @@ TITLES = {
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
-    """One set of estimates: `medians` by stem, NaN where no track has a score; `tracks` that have all."""
+class Medians:
+    """The medians over tracks of one set of estimates."""
 
     estimates: str
-    medians: dict[str, float]
-    tracks: int
+    by_stem: dict[str, float]  # dB; NaN where no track has a score
+    tracks: int  # with a score for every stem
 
     @property
     def mean(self) -> float:
-        """Of the stems, as published tables have it."""
-        return float(np.mean([*self.medians.values()]))
+        """The mean over the stems, which published tables give."""
+        return float(np.mean([*self.by_stem.values()]))
 
 
-def summarize(scores: pa.Table, metric: str, names: Sequence[str], stems: Sequence[str]) -> list[Line]:
-    lines = []
+def medians(scores: pa.Table, metric: str, names: Sequence[str], stems: Sequence[str]) -> list[Medians]:
+    found = []
     for name in names:
         of_set = scores.filter((pc.field("estimates") == name) & (pc.field("metric") == metric))
         good = of_set.filter(pc.field("status") == "ok")
-        by_stem = {stem: good.filter(pc.field("stem") == stem)["score_db"].to_numpy() for stem in stems}
-        medians = {stem: float(np.median(found)) if found.size else np.nan for stem, found in by_stem.items()}
-        whole = pc.value_counts(good["track_id"]).field("counts").to_numpy(zero_copy_only=False)
-        lines.append(Line(name, medians, int(np.count_nonzero(whole == len(stems)))))
-    return lines
+        scores_db = {stem: good.filter(pc.field("stem") == stem)["score_db"].to_numpy() for stem in stems}
+        by_stem = {stem: float(np.median(each)) if each.size else np.nan for stem, each in scores_db.items()}
+        complete = pc.value_counts(good["track_id"]).field("counts").to_numpy(zero_copy_only=False)
+        found.append(Medians(name, by_stem, int(np.count_nonzero(complete == len(stems)))))
+    return found
 
 
-def as_table(metric: str, lines: Sequence[Line], tracks: int) -> Table:
-    """`tracks` is how many there are to score."""
+def as_table(metric: str, lines: Sequence[Medians], tracks: int) -> Table:
+    """`tracks` is how many there were to score."""
     table = Table(title=TITLES[metric], title_justify="left", box=SIMPLE)
     table.add_column("estimates", overflow="fold")
-    for name in (*lines[0].medians, "mean", "tracks"):
+    for name in (*lines[0].by_stem, "mean", "tracks"):
         table.add_column(name, justify="right", no_wrap=True)
     for line in lines:
-        values = [f"{value:.2f}" for value in (*line.medians.values(), line.mean)]
+        values = [f"{value:.2f}" for value in (*line.by_stem.values(), line.mean)]
         table.add_row(line.estimates, *values, f"{line.tracks} of {tracks}")
     return table

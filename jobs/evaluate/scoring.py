@@ -1,26 +1,27 @@
-"""A track's scores, on a worker: no Ray here, `jobs.evaluate` hands it tables of tracks.
+"""The scores of a track. Runs in tasks on workers, between two Arrow tables; there is no Ray in here.
 
-What cannot be scored is a row with a reason; only a store that fails raises.
+A stem that cannot be scored gives rows with a reason; only a store that fails raises.
 """
 
 import math
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from jobs.evaluate.layout import Track
+from jobs.evaluate.layout import Pair, Track
 from jobs.evaluate.sdr import Comparison, LengthsDiffer, compare, frame_sdr, median, si_sdr
-from jobs.pipeline.arrow import Row
 from separation.audio.reading import open_audio
 from separation.contract import SAMPLE_RATE
 from separation.errors import TrackError
 from separation.store.source_cache import SourceCache
 
 METRICS = ("sdr", "si_sdr")
-FETCHED_BYTES = 2_000_000_000  # of a track's files on a worker's disk: references are read once an estimate
+CACHE_BYTES = 2_000_000_000  # for a track's files on a worker's disk: references are read once per estimate
 
 _files = pa.map_(pa.string(), pa.string())  # stem or mixture -> URI
 _track = [("files", _files), ("gain", pa.float64()), ("error", pa.string())]
@@ -48,35 +49,69 @@ SCORES = pa.schema(
 )
 
 
-def as_table(pairs: Sequence[Row]) -> pa.Table:
-    return pa.Table.from_pylist(list(pairs), PAIRS)
+@dataclass(frozen=True, slots=True)
+class Score:
+    """One metric of one stem; a row of SCORES, less the names of the estimates and the track."""
+
+    stem: str
+    metric: str
+    status: str
+    score_db: float | None = None
+    reason: str | None = None
+    frames: int | None = None
+    duration_s: float | None = None
 
 
-def score(tracks: pa.Table, stems: Sequence[str]) -> pa.Table:
-    """PAIRS -> SCORES, a row an estimate, stem and metric."""
-    return pa.Table.from_pylist([row for track in tracks.to_pylist() for row in _score(track, stems)], SCORES)
+def pairs_table(pairs: Sequence[Pair]) -> pa.Table:
+    """PAIRS, one row per track."""
+    rows = [
+        {
+            "track_id": pair.track_id,
+            "reference": _track_row(pair.reference),
+            "estimates": [{"name": name, **_track_row(track)} for name, track in pair.estimates.items()],
+        }
+        for pair in pairs
+    ]
+    return pa.Table.from_pylist(rows, PAIRS)
 
 
-def _score(track: Row, stems: Sequence[str]) -> Iterator[Row]:
-    reference = _as_track(track["reference"])
+def _track_row(track: Track) -> dict[str, Any]:
+    return {"files": list(track.files.items()), "gain": track.gain, "error": track.error}
+
+
+def _pair_of(row: dict[str, Any]) -> Pair:
+    estimates = {each["name"]: _track_of(each) for each in row["estimates"]}
+    return Pair(row["track_id"], _track_of(row["reference"]), estimates)
+
+
+def _track_of(row: dict[str, Any]) -> Track:
+    return Track(dict(row["files"]), row["gain"], row["error"])
+
+
+def score(pairs: pa.Table, stems: Sequence[str]) -> pa.Table:
+    """PAIRS -> SCORES, one row per track, estimate, stem and metric."""
+    rows = [
+        {"estimates": name, "track_id": pair.track_id, **asdict(score)}
+        for pair in map(_pair_of, pairs.to_pylist())
+        for name, score in _score_pair(pair, stems)
+    ]
+    return pa.Table.from_pylist(rows, SCORES)
+
+
+def _score_pair(pair: Pair, stems: Sequence[str]) -> Iterator[tuple[str, Score]]:
+    """Each score with the name of its estimates."""
     with tempfile.TemporaryDirectory(prefix="stemfleet-") as folder:
-        sources = SourceCache(folder, FETCHED_BYTES)
-        for estimate in track["estimates"]:
+        sources = SourceCache(folder, CACHE_BYTES)
+        for name, estimate in pair.estimates.items():
             compared: dict[str, Comparison] = {}
             reasons: dict[str, str] = {}
             for stem in stems:
                 try:
-                    compared[stem] = _compare(reference, _as_track(estimate), stem, sources)
+                    compared[stem] = _compare(pair.reference, estimate, stem, sources)
                 except Unscored as error:
                     reasons[stem] = str(error)
-            for stem, scores in _scores(compared, reasons, stems).items():
-                for metric in METRICS:
-                    where = {"estimates": estimate["name"], "track_id": track["track_id"], "stem": stem}
-                    yield {**where, "metric": metric, **scores[metric]}
-
-
-def _as_track(row: Row) -> Track:
-    return Track(dict(row["files"]), row["gain"], row["error"])
+            for score in _scores(compared, reasons, stems):
+                yield name, score
 
 
 class Unscored(Exception):
@@ -107,27 +142,21 @@ def _blocks(uri: str, sources: SourceCache) -> Iterator[Iterator[np.ndarray]]:
 
 def _scores(
     compared: dict[str, Comparison], reasons: dict[str, str], stems: Sequence[str]
-) -> dict[str, dict[str, Row]]:
-    """Stem -> metric -> the columns of its row."""
+) -> Iterator[Score]:
+    """Of each stem, in the order of METRICS. A stem is either in `compared` or in `reasons`."""
     frames = frame_sdr(compared) if compared else {}
-    rows: dict[str, dict[str, Row]] = {}
     for stem in stems:
         if stem in reasons:
-            row = {"status": "error", "reason": reasons[stem]}
-            rows[stem] = dict.fromkeys(METRICS, row)
+            for metric in METRICS:
+                yield Score(stem, metric, "error", reason=reasons[stem])
             continue
-        row = {
-            "frames": int(np.count_nonzero(~np.isnan(frames[stem]))),
-            "duration_s": compared[stem].samples / SAMPLE_RATE,
-        }
-        rows[stem] = {
-            "sdr": row | _value(median(frames[stem]), "in every second some stem or its estimate is silent"),
-            "si_sdr": row | _value(si_sdr(compared[stem]), "it or its estimate is silent throughout"),
-        }
-    return rows
-
-
-def _value(score: float, why_not: str) -> Row:
-    if math.isnan(score):
-        return {"status": "silent", "reason": why_not}
-    return {"status": "ok", "score_db": score}
+        seconds = int(np.count_nonzero(~np.isnan(frames[stem])))
+        duration_s = compared[stem].samples / SAMPLE_RATE
+        for metric, score_db, why_not in (
+            ("sdr", median(frames[stem]), "in every second some stem or its estimate is silent"),
+            ("si_sdr", si_sdr(compared[stem]), "it or its estimate is silent throughout"),
+        ):
+            if math.isnan(score_db):
+                yield Score(stem, metric, "silent", None, why_not, seconds, duration_s)
+            else:
+                yield Score(stem, metric, "ok", score_db, None, seconds, duration_s)

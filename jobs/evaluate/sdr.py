@@ -1,12 +1,12 @@
-"""How well a track was separated: SDR as museval computes it, and SI-SDR, in one pass and no memory.
+"""How well a track was separated: SDR as museval computes it, and SI-SDR, in one pass over its blocks.
 
 museval's BSS eval v4 splits an estimate into the true source s, spatial error, interference and artifacts,
-by projecting it on the references delayed by up to 511 samples. In its version for images, which is the one
-that separation is published with, the numerator of SDR is s itself, and the three errors add up to s minus
-the estimate whatever the projections were: the filters decide SIR, ISR and SAR, and cancel in SDR. So SDR is
-the energy of s over that of the difference, second by second. What remains of museval is which seconds count:
+by projecting it on the references delayed by up to 511 samples. In its version for images, the one used in
+publications on separation, the numerator of SDR is s itself, and the three errors add up to s minus the
+estimate whatever the projections are: the filters decide SIR, ISR and SAR, and cancel in SDR. So SDR is the
+energy of s over that of the difference, second by second. What remains of museval is which seconds count:
 
-- frames of 1 s without overlap; the rest of the track is left out, unless all of it is shorter than a frame;
+- frames of 1 s without overlap; an incomplete last frame counts only if it is the whole track;
 - a frame counts for no stem if any stem's reference or estimate is silent in it, by the sum of the channels;
 - a track's score is the median over its frames, a data set's the median over its tracks.
 
@@ -40,24 +40,21 @@ class LengthsDiffer(SeparationError):
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """One stem's estimate beside its reference: energies, each a sum over both channels.
-
-    Arrays have one entry a frame. `silent`: reference or estimate is; the frame's `error` is of their
-    difference. `products` are those of reference and estimate over the whole track, rest included:
-    (reference, reference), (reference, estimate), (estimate, estimate).
-    """
+    """One stem's estimate against its reference; energies are sums over both channels, arrays (frames,)."""
 
     samples: int
-    energy: np.ndarray
-    error: np.ndarray
-    silent: np.ndarray
+    energy: np.ndarray  # float64, of the reference
+    error: np.ndarray  # float64, the energy of the difference
+    silent: np.ndarray  # bool: the reference or the estimate is
+    # Over the whole track, incomplete frame included: reference with itself, with the estimate, and the
+    # estimate with itself.
     products: tuple[float, float, float]
 
 
 def compare(reference: Iterable[np.ndarray], estimate: Iterable[np.ndarray], gain: float = 1.0) -> Comparison:
-    """Blocks float32 (2, n) of both, read once and side by side; the estimate is multiplied by `gain`.
+    """Compares blocks, float32 (2, n) of any n, read once and in parallel; `gain` multiplies the estimate.
 
-    Raises `LengthsDiffer`, once both have been read.
+    Raises `LengthsDiffer` after both have been read.
     """
     frames: list[tuple[float, float, bool]] = []
     of_reference = cross = of_estimate = 0.0
@@ -88,9 +85,9 @@ def product(one: np.ndarray, other: np.ndarray) -> float:
 
 
 def frame_sdr(stems: Mapping[str, Comparison]) -> dict[str, np.ndarray]:
-    """Each stem's SDR in dB, frame by frame; NaN where a frame does not count, for all stems alike.
+    """Each stem's SDR in dB per frame, (frames,); NaN where a frame does not count, the same for all stems.
 
-    `stems` are those of one track that are scored together; one of them changes which frames count.
+    `stems` are those of one track that are scored together: each of them decides which frames count.
     """
     silent = np.logical_or.reduce([stem.silent for stem in stems.values()])
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -101,7 +98,7 @@ def frame_sdr(stems: Mapping[str, Comparison]) -> dict[str, np.ndarray]:
 
 
 def median(frames: np.ndarray) -> float:
-    """Over the frames that count; NaN if none does."""
+    """The median over the frames that count; NaN if none does."""
     counted = frames[~np.isnan(frames)]
     return float(np.median(counted)) if counted.size else float("nan")
 
@@ -109,13 +106,13 @@ def median(frames: np.ndarray) -> float:
 def si_sdr(stem: Comparison) -> float:
     """In dB, over the whole track; NaN where reference or estimate is silent.
 
-    With the estimate's best scale a = (s, e) / (s, s), its energy is |as|^2 + |e - as|^2. Differences of
-    sums: above 140 dB it is rounding.
+    With the best scale a = (s, e) / (s, s), the estimate's energy is |as|^2 + |e - as|^2. As a difference of
+    sums, it is rounding above 140 dB.
     """
     of_reference, cross, of_estimate = stem.products
     if not of_reference or not of_estimate:
         return float("nan")
     target = cross**2 / of_reference
-    rest = max(of_estimate - target, 0.0)
+    error = max(of_estimate - target, 0.0)
     with np.errstate(divide="ignore"):
-        return float(10 * np.log10(np.float64(target) / rest))
+        return float(10 * np.log10(np.float64(target) / error))

@@ -77,7 +77,7 @@ def scores_of(reference: Path, **estimates: Path) -> Scores:
     """What `jobs.evaluate` would say, by its own functions and without Ray."""
     sets = {name: find_tracks(str(folder)) for name, folder in estimates.items()}
     pairs, _ = pair(find_tracks(str(reference)), sets, baseline=False)
-    rows = scoring.score(scoring.as_table(pairs), STEMS).to_pylist()
+    rows = scoring.score(scoring.pairs_table(pairs), STEMS).to_pylist()
     assert all(row["status"] == "ok" for row in rows), rows
     return {(row["estimates"], row["stem"], row["metric"]): row["score_db"] for row in rows}
 

@@ -81,12 +81,12 @@ def test_every_reference_is_asked_for_in_every_set(tmp_path: Path) -> None:
     write(tmp_path / "true", *(f"{track}/{name}.wav" for track in "ab" for name in HQ))
     write(tmp_path / "guess", "a/drums.wav", "c/drums.wav")
     references, estimates = find_tracks(str(tmp_path / "true")), find_tracks(str(tmp_path / "guess"))
-    rows, counts = pair(references, {"guess": estimates}, baseline=True)
+    pairs, counts = pair(references, {"guess": estimates}, baseline=True)
     assert counts == {"guess": 1}
-    by_track = {row["track_id"]: {each["name"]: each for each in row["estimates"]} for row in rows}
-    assert by_track["b"]["guess"]["error"] == MISSING.error
-    assert dict(by_track["a"][BASELINE]["files"])["bass"] == f"{tmp_path}/true/a/mixture.wav"
-    assert scoring.as_table(rows).to_pylist()[0]["estimates"][0]["name"] == "guess"
+    by_track = {each.track_id: each.estimates for each in pairs}
+    assert by_track["b"]["guess"].error == MISSING.error
+    assert by_track["a"][BASELINE].files["bass"] == f"{tmp_path}/true/a/mixture.wav"
+    assert scoring.pairs_table(pairs).to_pylist()[0]["estimates"][0]["name"] == "guess"
 
 
 def test_names_of_estimates() -> None:
