@@ -12,6 +12,8 @@ import pyarrow.parquet as pq
 
 from band.song import song
 from jobs.pipeline import schema
+from jobs.pipeline.cost.prices import Price
+from jobs.pipeline.cost.summary import Cluster, Figures, Opening, Spread, Stage, Summary
 from jobs.pipeline.output.tables import timing_rows, track_row
 from jobs.report.facts import gather
 from jobs.report.tally import STAGES
@@ -153,3 +155,54 @@ def write_output(folder: Path, tracks: int = 200, seconds: float = 12.0) -> list
         rows[at] = write_stems(folder / "stems" / form, rows[at], turned, form)
     write_tables(folder, "r1", rows, rows_a_file=60)
     return rows
+
+
+def benchmark_summary(benchmark_id: str = "20261124T080000-abc", **cluster: Any) -> Summary:
+    """What a benchmark of one CPU node might have measured; `cluster` changes the node."""
+    speed = Spread(0.5, 0.4, 0.6)
+    node = {"nodes": 1, "cpus": 2.0, "gpus": 0.0, "store_bytes": 1e9, "devices": ["A CPU"]}
+    return Summary(
+        benchmark_id=benchmark_id,
+        created_at="2026-11-24T08:00:00+00:00",
+        input="s3://music/",
+        models="models/",
+        stems=["vocals"],
+        cluster=Cluster(**node | {"machines": [], "ray": "2.60.0"} | cluster),
+        plan={"provider": "cpu", "actors": 1},
+        connect_s=1.0,
+        preflight_s=1.0,
+        warm_up_s=10.0,
+        openings=[Opening("vocals", 0.1, 1.0, 2.0, 0.5, "A CPU")],
+        last_run=f"runs/{benchmark_id}/run-1",
+        figures=Figures(
+            repeats=1,
+            tracks=4,
+            failed=0,
+            audio_s=720.0,
+            mean_track_s=180.0,
+            wall_s=Spread(1500.0, 1500.0, 1500.0),
+            work_s=Spread(1440.0, 1440.0, 1440.0),
+            x_realtime=speed,
+            x_realtime_per_node=speed.median,
+            x_realtime_per_device=speed.median / 2,
+            device="core",
+            device_utilisation=0.9,
+            gpu_busy=None,
+            cpu_utilisation=0.95,
+            core_s_per_audio_s=4.0,
+            accounted=0.99,
+            stages=[
+                Stage("phase", "work", 1440.0, None, 0.96),
+                Stage("core", "vocals", 1400.0, 2800.0, 0.93),
+            ],
+            peak_bytes=3_000_000_000,
+            peak_bytes_above_start=2_000_000_000,
+            source_bytes=1_000_000,
+            stem_bytes=2_000_000,
+            net_sent_bytes=0,
+            net_received_bytes=0,
+            price=Price(0.1, "by hand"),
+            usd_per_audio_hour=0.2,
+            usd_per_1000_tracks=10.0,
+        ),
+    )

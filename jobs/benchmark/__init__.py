@@ -1,5 +1,6 @@
-"""What a run costs: watch the machines, add up the stages, price them, project a catalogue.
+"""What a run costs: the parts of `python -m jobs.benchmark`.
 
-Reading order: watch (what the machines did), accounting (into stages), result (the figures and where
-they are kept), prices, projection, trial (one timed run), reference (demucs beside it), sweep.
+Reading order: process_usage (what the machines did), accounting (the time per stage), trial (one timed run),
+result (from runs to figures, and where they are stored), reference (demucs on the same tracks), sweep. The
+stored summary, prices and projections are in `jobs/pipeline/cost`.
 """

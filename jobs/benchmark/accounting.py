@@ -19,12 +19,11 @@ say how long a track takes through a stage, not what the stage costs. `stitch`, 
 in one task: its core-seconds are divided between them as their task seconds are.
 """
 
-from dataclasses import dataclass
-
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from jobs.benchmark.process_usage import DRIVER, LOAD, OUTSIDE, RAY, WATCH, Usage
+from jobs.pipeline.cost.summary import Stage
 
 SCHEMA = pa.schema(
     [
@@ -41,15 +40,6 @@ SCHEMA = pa.schema(
 
 ENDING = ("stitch", "encode", "upload")
 REST = ("idle", "stolen", "unseen")
-
-
-@dataclass(frozen=True, slots=True)
-class Stage:
-    account: str
-    stage: str
-    task_s: float | None
-    core_s: float | None
-    share: float | None
 
 
 def phases(seconds: dict[str, float]) -> list[Stage]:

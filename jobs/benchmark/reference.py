@@ -9,12 +9,12 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow.compute as pc
 
 from jobs.benchmark.result import spread
+from jobs.pipeline.cost.summary import DemucsComparison
 from jobs.pipeline.job import Job
 from jobs.pipeline.output import tables
 from separation.audio import limits
@@ -26,12 +26,12 @@ from separation.store.objects import join
 
 
 class ReferenceFailed(SeparationError):
-    def __init__(self, words: str):
-        super().__init__(words)
-        self.words = words
+    def __init__(self, reason: str):
+        super().__init__(reason)
+        self.reason = reason
 
     def __str__(self) -> str:
-        return f"demucs did not run; it needs the export extra (pip install '.[export]'): {self.words}"
+        return f"demucs did not run; it needs the export extra (pip install '.[export]'): {self.reason}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,15 +47,24 @@ class Reference:
         return self.audio_s / self.work_s
 
 
-def run_demucs(job: Job, threads: int, out: Path, bag: str | None, trust: bool) -> Reference:
-    """`python -m export.htdemucs.reference` over the tracks that `job` has separated.
+@dataclass(frozen=True, slots=True)
+class Separated:
+    """A track that the job has done; `clip_factor` is the gain that its stems were given against clipping."""
 
-    `bag` are the words after `python -m export` that name the checkpoints; by default bag.json has them.
+    track_id: str
+    uri: str
+    clip_factor: float
+
+
+def run_demucs(job: Job, threads: int, out: Path, bag: str | None, trust: bool) -> Reference:
+    """Runs `python -m export.htdemucs.reference` over the tracks that `job` has separated.
+
+    `bag` names the checkpoints as on the command line of `python -m export`; by default bag.json does.
     """
     if not (origin := bag or job.bag.origin):
         raise UsageError("--compare demucs: bag.json does not say where its checkpoints are; --bag does")
     spec = {
-        "tracks": [[row["track_id"], row["uri"]] for row in done(job)],
+        "tracks": [[track.track_id, track.uri] for track in separated(job)],
         "origin": origin,
         "trust": trust,
         "stems": list(job.stems),
@@ -76,38 +85,40 @@ def run_demucs(job: Job, threads: int, out: Path, bag: str | None, trust: bool) 
 
 
 def snr_db(job: Job, out: Path) -> dict[str, float]:
-    """Of each stem, over all tracks of the job's output: demucs's energy over that of the difference, in dB.
+    """Per stem, over all tracks of the job's output: demucs's energy over that of the difference, in dB.
 
-    The job's files are decoded, and `clip_factor` undone: 16-bit ones cannot come closer than their
-    own rounding, about 98 dB below full scale. `--float32` shows the models alone.
+    The job's files are decoded, and `clip_factor` is undone. Files of 16 bits cannot come closer than their
+    own rounding, about 98 dB below full scale; `--float32` shows the models alone.
     """
-    rows, pool = done(job), DecoderPool()
+    tracks, pool = separated(job), DecoderPool()
     found = {}
     for stem in job.stems:
         energy = difference = 0.0
-        for row in rows:
-            path = join(job.output, f"stems/{job.options.path(row['track_id'], stem)}")
-            theirs, _ = read_mix(f"{out}/{row['track_id']}/{stem}.wav", limits.DEFAULTS, pool)
+        for track in tracks:
+            path = join(job.output, f"stems/{job.options.path(track.track_id, stem)}")
+            theirs, _ = read_mix(f"{out}/{track.track_id}/{stem}.wav", limits.DEFAULTS, pool)
             ours, _ = read_mix(path, limits.DEFAULTS, pool)
             theirs = theirs.astype(np.float64)
             energy += float(np.sum(theirs**2))
-            difference += float(np.sum((theirs - ours / (row["clip_factor"] or 1.0)) ** 2))
+            difference += float(np.sum((theirs - ours / track.clip_factor) ** 2))
         found[stem] = 10 * math.log10(energy / difference) if difference else math.inf
     return found
 
 
-def done(job: Job) -> list[dict[str, Any]]:
-    """The job's tracks that were separated, as rows of its table."""
-    return tables.read_table(job.output, "tracks").filter(pc.field("status") == "ok").to_pylist()
+def separated(job: Job) -> list[Separated]:
+    """The tracks that are done, from the tables at the job's output."""
+    rows = tables.read_table(job.output, "tracks", ["track_id", "uri", "status", "clip_factor"])
+    done = rows.filter(pc.field("status") == "ok").to_pylist()
+    return [Separated(row["track_id"], row["uri"], row["clip_factor"] or 1.0) for row in done]
 
 
-def compared(ours: Sequence[float], references: Sequence[Reference], snr: dict[str, float]) -> dict[str, Any]:
-    """`ours` are the job's x realtime in the repeats that `references` ran after."""
-    ratios = [mine / theirs.x_realtime for mine, theirs in zip(ours, references, strict=True)]
-    return {
-        "with": "demucs",
-        "x_realtime": spread([reference.x_realtime for reference in references]),
-        "load_s": spread([reference.load_s for reference in references]),
-        "ratio": spread(ratios),
-        "snr_db": snr,
-    }
+def compared(
+    ours: Sequence[float], references: Sequence[Reference], snr_db: dict[str, float]
+) -> DemucsComparison:
+    """`ours` are the job's speeds, x realtime, in the repeats that the `references` ran after."""
+    return DemucsComparison(
+        x_realtime=spread([reference.x_realtime for reference in references]),
+        load_s=spread([reference.load_s for reference in references]),
+        ratio=spread([mine / theirs.x_realtime for mine, theirs in zip(ours, references, strict=True)]),
+        snr_db=snr_db,
+    )

@@ -13,20 +13,21 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
-import ray
+from msgspec import UNSET
 
 from jobs.benchmark import reference, result, result_tables, sweep
+from jobs.benchmark.result import StageOfRepeat
 from jobs.benchmark.synthesis import synthesise
 from jobs.benchmark.trial import Trial, machines, trial
 from jobs.benchmark.warm_up import openings
 from jobs.pipeline import catalogue, dataset, job_request, ray_session
 from jobs.pipeline.cost import estimate, prices, projection
+from jobs.pipeline.cost import summary as stored
+from jobs.pipeline.cost.summary import Comparison, Figures, Summary
 from jobs.pipeline.job import Job
 from jobs.pipeline.job_request import JobRequest
-from jobs.pipeline.sizing import Node
 from separation.arguments import check_folder
 from separation.console import LineConsole
 from separation.errors import PlanError, UsageError
@@ -47,10 +48,10 @@ def project(args: argparse.Namespace, console: LineConsole) -> int:
     hours = projection.parse_hours(args.project)
     throughputs, stems = projection.stated(args.x_realtime, args.price), "as stated"
     if not throughputs:
-        summary = result.find_last(args.output) if args.output else None
+        summary = stored.find_last(args.output) if args.output else None
         if summary is None:
             raise UsageError("--project needs --x-realtime, or an --output that holds a benchmark")
-        throughputs, stems = projection.measured(summary, args.price), ", ".join(summary["stems"])
+        throughputs, stems = projection.measured(summary, args.price), ", ".join(summary.stems)
     _print_projection(hours, throughputs, stems, args, console)
     return ExitCode.DONE
 
@@ -107,29 +108,32 @@ def measure(
     warm_up = runs.warm_up(tracks, job)
     for setting in sweep.settings(job.plan, runs.cores) if args.sweep else [{}]:
         runs.repeat(tracks, setting)
-    summary = {
-        "benchmark_id": runs.benchmark_id,
-        "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "input": args.input,
-        "models": args.models,
-        "stems": list(job.stems),
-        "cluster": _cluster(runs.nodes, warm_up),
-        "plan": asdict(job.plan),
-        "connect_s": connect_s,
-        "preflight_s": preflight_s,
-        "warm_up_s": warm_up.wall_s,
-        "openings": [asdict(opening) for opening in opened],
-        "last_run": runs.last.removeprefix(f"{args.output}/"),  # the one whose stems are kept
-        **runs.results(job, warm_up),
-    }
-    kept = result.write(args.output, summary, runs.table)
-    result_tables.summary(summary, console)
+    figures = runs.figures(job, warm_up)
+    summary = Summary(
+        benchmark_id=runs.benchmark_id,
+        created_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        input=args.input,
+        models=args.models,
+        stems=list(job.stems),
+        cluster=result.cluster_of(runs.nodes, warm_up),
+        plan=asdict(job.plan),
+        connect_s=connect_s,
+        preflight_s=preflight_s,
+        warm_up_s=warm_up.wall_s,
+        openings=opened,
+        last_run=runs.last.removeprefix(f"{args.output}/"),
+        figures=figures[""],
+        compare=runs.comparison() or UNSET,
+        sweep=result.sweep_result(figures) if args.sweep else UNSET,
+    )
+    kept = result.write(args.output, summary, runs.stages)
+    result_tables.print_summary(summary, console)
     if args.project:
         hours, throughputs = projection.parse_hours(args.project), projection.measured(summary, args.price)
         _print_projection(hours, throughputs, ", ".join(job.stems), args, console)
     console.result(f"kept: {kept}")
-    print(json.dumps(summary), flush=True)
-    return ExitCode.SOME_ERRORS if summary["figures"]["failed"] else ExitCode.DONE
+    print(json.dumps(stored.as_json(summary)), flush=True)
+    return ExitCode.SOME_ERRORS if summary.figures.failed else ExitCode.DONE
 
 
 class Runs:
@@ -144,7 +148,7 @@ class Runs:
         self._args, self._request, self._whole_request = args, request, whole
         self.benchmark_id = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
         self.cores = max(1, min(int(node.cpus) for node in self.nodes))
-        self.table: list[dict[str, Any]] = []  # a row a repeat and stage
+        self.stages: list[StageOfRepeat] = []
         self._trials: dict[str, list[Trial]] = {}  # by the setting's name
         self._references: list[reference.Reference] = []
         self._snr: dict[str, float] = {}
@@ -155,10 +159,10 @@ class Runs:
         """The first track alone: workers, caches and the operating system meet the work."""
         self.console.print("warm-up: one track")
         done = self._run(tracks.slice(0, 1), self._job_of(job, "", 0))
-        self.table += result.rows(self.benchmark_id, "", 0, [done])
+        self.stages += result.stages_of("", 0, [done])
         return done
 
-    def repeat(self, tracks: pa.Table, setting: dict[str, Any]) -> None:
+    def repeat(self, tracks: pa.Table, setting: sweep.Setting) -> None:
         """All tracks under `setting`, as often as asked for; demucs after each run, if asked for."""
         name = sweep.name(setting)
         try:
@@ -176,27 +180,22 @@ class Runs:
                 self._run_demucs(run)
             if self._whole_request and not setting:
                 self._run_whole(tracks, number, self._whole_request)
-        self.table += result.rows(self.benchmark_id, name, 1, trials)
+        self.stages += result.stages_of(name, 1, trials)
 
-    def results(self, job: Job, warm_up: Trial) -> dict[str, Any]:
-        """The summary's parts that the runs give: `figures`, and `compare` and `sweep` if asked for."""
+    def figures(self, job: Job, warm_up: Trial) -> dict[str, Figures]:
+        """By setting; "" is the plan as derived."""
         device, count = (warm_up.devices or ("",))[0], len(self.nodes)
         cpus, gpus = (sum(getattr(node, name) for node in self.nodes) / count for name in ("cpus", "gpus"))
         price = prices.price_of(cpus, gpus, device, self._args.price, self._args.instance)
-        figures = {
+        return {
             name: result.figures(trials, self.nodes, job.plan, price) for name, trials in self._trials.items()
         }
-        found: dict[str, Any] = {"figures": figures[""]}
+
+    def comparison(self) -> Comparison | None:
         if self._references:
             ours = [trial.x_realtime for trial in self._trials[""]]
-            found["compare"] = reference.compared(ours, self._references, self._snr)
-        if self._whole:
-            found["compare"] = result.part_of_whole(self._trials[""], self._whole)
-        if self._args.sweep:
-            speeds = {name: each["x_realtime"] for name, each in figures.items()}
-            medians = {name: speed["median"] for name, speed in speeds.items()}
-            found["sweep"] = {"x_realtime": speeds, "recommended": sweep.recommend(medians)}
-        return found
+            return reference.compared(ours, self._references, self._snr)
+        return result.compare_with_all_stems(self._trials[""], self._whole) if self._whole else None
 
     def _job_of(self, job: Job, setting: str, repeat: int) -> Job:
         words = "-".join(["run", *setting.replace("--", "").split(), str(repeat)])
@@ -213,7 +212,7 @@ class Runs:
         self.console.print("all stems, the same tracks")
         whole = request.job(dataset.cluster_nodes())
         self._whole.append(self._run(tracks, self._job_of(whole, "--all", number)))
-        self.table += result.rows(self.benchmark_id, "--all", number, self._whole[-1:])
+        self.stages += result.stages_of("--all", number, self._whole[-1:])
 
     def _run_demucs(self, job: Job) -> None:
         self.console.print("demucs, the same tracks")
@@ -223,18 +222,6 @@ class Runs:
                 reference.run_demucs(job, self.cores, out, args.bag, args.trust_checkpoint)
             )
             self._snr = reference.snr_db(job, out)
-
-
-def _cluster(nodes: Sequence[Node], seen: Trial) -> dict[str, Any]:
-    return {
-        "nodes": len(nodes),
-        "cpus": sum(node.cpus for node in nodes),
-        "gpus": sum(node.gpus for node in nodes),
-        "store_bytes": sum(node.store_bytes for node in nodes),
-        "machines": [{"name": usage.machine, "cores": usage.cores} for usage in seen.usages],
-        "devices": list(seen.devices),
-        "ray": ray.__version__,
-    }
 
 
 def _print_projection(

@@ -1,20 +1,20 @@
 """Which settings to try beside the derived plan, and which of them to recommend."""
 
 from collections.abc import Mapping
-from typing import Any
 
 from jobs.pipeline.sizing import Plan
 
-WORTH = 1.05  # of the derived plan's throughput: single short runs differ by 3 % on their own (measured)
+WORTHWHILE = 1.05  # times the derived plan's speed: single short runs differ by 3 % on their own (measured)
+Setting = dict[str, int | float]  # options of a plan that differ from the derived ones
 
 
-def settings(plan: Plan, cores: int) -> list[dict[str, Any]]:
-    """Overrides of `plan`, one or two numbers away from it; the first is the plan itself.
+def settings(plan: Plan, cores: int) -> list[Setting]:
+    """Settings that differ from `plan` in one or two numbers; the first is the plan itself.
 
-    On CPUs threads x turns stays the node's cores; on a GPU the batch varies. Sections vary on both, and so
-    do the pools: twice the actors, each with half of what one had.
+    On CPUs threads x turns stays the node's cores; on a GPU the batch varies. On both, sections vary, and
+    pools have twice the actors, each with half the share of one.
     """
-    found: list[dict[str, Any]] = [{}]
+    found: list[Setting] = [{}]
     if plan.gpus_per_actor:
         found += [{"batch": batch} for batch in (4, 8, 16) if batch != plan.batch]
     else:
@@ -30,12 +30,12 @@ def settings(plan: Plan, cores: int) -> list[dict[str, Any]]:
     return found
 
 
-def _twice_the_actors(plan: Plan) -> dict[str, Any]:
+def _twice_the_actors(plan: Plan) -> Setting:
     share = "gpus_per_actor" if plan.gpus_per_actor else "cpus_per_actor"
     return {"actors": 2 * plan.actors, share: int(50 * getattr(plan, share)) / 100}
 
 
-def name(setting: Mapping[str, Any]) -> str:
+def name(setting: Mapping[str, int | float]) -> str:
     """The setting as options of a command line; empty for the derived plan."""
     return " ".join(f"--{key.replace('_', '-')} {value}" for key, value in setting.items())
 
@@ -43,4 +43,4 @@ def name(setting: Mapping[str, Any]) -> str:
 def recommend(x_realtime: Mapping[str, float]) -> str:
     """The fastest setting, by name; the derived plan unless another is faster by more than noise."""
     best = max(x_realtime, key=lambda setting: x_realtime[setting])
-    return best if x_realtime[best] > WORTH * x_realtime[""] else ""
+    return best if x_realtime[best] > WORTHWHILE * x_realtime[""] else ""

@@ -1,4 +1,4 @@
-"""A seeded catalogue for a benchmark that was given none."""
+"""A catalogue of synthetic songs, drawn by a seed, for a benchmark without `--input`."""
 
 import argparse
 import tempfile
@@ -11,12 +11,16 @@ from separation.store.objects import join, list_files, put_file
 
 
 def synthesise(args: argparse.Namespace, console: Console) -> str:
-    """The URI of `args.tracks` songs below the output, in a folder named for what they are; kept if there."""
+    """Writes `args.tracks` songs below the output and returns their folder's URI.
+
+    The folder's name holds all that the songs depend on, so that it is kept if it is complete.
+    """
     from band.catalogue import draw_specs, write_track
 
     codecs = [codec for codec in args.codecs.split(",") if codec]
+    shortest, longest = args.seconds
     try:
-        specs = draw_specs(args.tracks, *args.seconds, seed=args.seed, codecs=codecs)
+        specs = draw_specs(args.tracks, shortest, longest, args.seed, codecs)
     except ValueError as error:
         raise UsageError(f"--{error}") from None
     lengths = "-".join(f"{seconds:g}" for seconds in args.seconds)

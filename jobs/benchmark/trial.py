@@ -13,8 +13,8 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from rich.console import Console
 
 from jobs.benchmark import accounting
-from jobs.benchmark.accounting import Stage
 from jobs.benchmark.process_usage import Usage, Watcher, session_of
+from jobs.pipeline.cost.summary import Stage
 from jobs.pipeline.dataset import cluster_nodes
 from jobs.pipeline.driver import run
 from jobs.pipeline.job import Job

@@ -1,28 +1,16 @@
 """What happens once and not for every track: models fetched and opened, a first inference."""
 
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import ray
 
+from jobs.pipeline.cost.summary import Opening
 from jobs.pipeline.job import Job
 from separation.contract import CHANNELS, SEGMENT
 from separation.models.bag import fetch
 from separation.models.specialist import Specialist
-
-
-@dataclass(frozen=True, slots=True)
-class Opening:
-    """`chunk_s` is an inference alone on the node's cores or GPU, after the first one has warmed up."""
-
-    stem: str
-    fetch_s: float  # whole on a node without the model, only its hash on one that has it
-    load_s: float
-    first_s: float
-    chunk_s: float
-    device: str
 
 
 def openings(job: Job) -> list[Opening]:
@@ -54,4 +42,5 @@ def _open(stem: str, job: Job) -> Opening:
         clock = time.perf_counter()
         specialist(segment)
         seconds.append(time.perf_counter() - clock)
-    return Opening(stem, fetch_s, specialist.load_s, *seconds, device=specialist.device)
+    first_s, chunk_s = seconds
+    return Opening(stem, fetch_s, specialist.load_s, first_s, chunk_s, specialist.device)

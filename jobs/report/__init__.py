@@ -1,1 +1,1 @@
-"""What the tables of an output say, for people: read with `facts`, drawn with `page` or `markdown`."""
+"""Parts of `python -m jobs.report`: `facts` are gathered from the tables, `page` and `markdown` show them."""

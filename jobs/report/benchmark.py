@@ -1,10 +1,9 @@
 """The benchmark that an output holds: its summary, and which of its runs has the tracks to show."""
 
-import json
 from dataclasses import dataclass
-from typing import Any
 
-from jobs.benchmark.result_tables import Sheet, sheets
+from jobs.pipeline.cost.summary import FOLDER, Summary, parse
+from jobs.pipeline.cost.summary_tables import TextTable, summary_tables
 from separation.errors import StorageError
 from separation.store.objects import join, list_files, read_bytes
 
@@ -15,15 +14,15 @@ class Benchmark:
 
     benchmark_id: str
     run: str
-    summary: dict[str, Any] | None
+    summary: Summary | None
 
     @property
-    def sheets(self) -> list[Sheet]:
-        return sheets(self.summary) if self.summary else []
+    def tables(self) -> list[TextTable]:
+        return summary_tables(self.summary) if self.summary else []
 
 
 def find(output: str) -> Benchmark | None:
-    """The last benchmark at `output`, which may still run; None if no run of one has begun.
+    """The last benchmark at `output`, which may still be running; None if no run of one has begun.
 
     A run's folder is `runs/<benchmark_id>/<run>`; it counts from its `run.json` on, the first file in it.
     """
@@ -36,9 +35,10 @@ def find(output: str) -> Benchmark | None:
         return None
     run = max(begun, key=_order)
     benchmark_id = run.split("/")[-2]
-    summary = _read(join(output, f"benchmarks/{benchmark_id}.json"))
-    last = (summary or {}).get("last_run")
-    return Benchmark(benchmark_id, join(output, last) if last else run, summary)
+    summary = _read(join(output, f"{FOLDER}/{benchmark_id}.json"))
+    if summary and summary.last_run:
+        run = join(output, summary.last_run)
+    return Benchmark(benchmark_id, run, summary)
 
 
 def _order(uri: str) -> tuple[str, int]:
@@ -47,12 +47,10 @@ def _order(uri: str) -> tuple[str, int]:
     return benchmark_id, int(run.rpartition("-")[2])
 
 
-def _read(uri: str) -> dict[str, Any] | None:
+def _read(uri: str) -> Summary | None:
     try:
-        summary: dict[str, Any] = json.loads(read_bytes(uri))
-        sheets(summary)
-        return summary
+        return parse(read_bytes(uri))
     except FileNotFoundError:
         return None
-    except (ValueError, KeyError, TypeError) as error:
-        raise StorageError(uri, f"expected the summary that jobs.benchmark writes: {error!r}") from error
+    except ValueError as error:
+        raise StorageError(uri, f"expected the summary that jobs.benchmark writes: {error}") from error

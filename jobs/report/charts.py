@@ -1,7 +1,7 @@
-"""Inline SVG. Places are percentages, so that a chart takes its column's width while its text keeps its size.
+"""Charts as inline SVG. Positions are percentages: a chart scales to its column, and its text does not.
 
-Colours are classes, which the page's style gives; titles are what a pointer reads. Nothing here trusts
-its text: `Markup.format` escapes it.
+Colours are CSS classes of the page's style; titles are shown under the pointer. All text is untrusted:
+`Markup.format` escapes it.
 """
 
 from collections.abc import Iterable, Sequence
@@ -10,18 +10,18 @@ from dataclasses import dataclass
 import numpy as np
 from markupsafe import Markup
 
-from jobs.report import wording
+from jobs.report import formatting
 from jobs.report.timeline import Bin
 
-TICKS = 4  # of an axis, about
-GAP, WIDEST_GAP = 0.14, 0.4  # between bars: share of a bar's place, percent of the chart
+TICKS = 4  # per axis, about
+GAP, WIDEST_GAP = 0.14, 0.4  # between bars: share of a bar's width, percent of the chart
 FAILED_TOP = 86.0  # percent: from here down to 100, the share of tracks in error
 FLOOR = 84.0  # percent: the foot of the bars
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A piece of a bar: `share` of the whole, 0 to 1."""
+    """A part of a bar: `share` of its width, 0 to 1."""
 
     share: float
     colour: str
@@ -29,21 +29,22 @@ class Part:
 
 
 def bar(parts: Iterable[Part], label: str) -> Markup:
-    pieces, at = [], 0.0
+    """A horizontal bar; `label` is what a screen reader says."""
+    pieces, x = [], 0.0
     for part in parts:
         pieces.append(
             Markup('<rect x="{}%" width="{}%" height="100%" class="{}"><title>{}</title></rect>').format(
-                _places(at * 100), _places(part.share * 100), part.colour, part.title
+                _coordinate(x * 100), _coordinate(part.share * 100), part.colour, part.title
             )
         )
-        at += part.share
+        x += part.share
     return Markup('<svg class="bar" role="img" aria-label="{}">{}</svg>').format(
         label, Markup("").join(pieces)
     )
 
 
 def throughput(bins: Sequence[Bin]) -> Markup:
-    """Bars of audio over clock, under them the share in error, the average, and lines between runs.
+    """Bars of throughput, below them the share in error; a line for the average, lines between runs.
 
     Two drawings of one height, side by side: the axis and the plot.
     """
@@ -53,7 +54,7 @@ def throughput(bins: Sequence[Bin]) -> Markup:
     scale = FLOOR / (ticks[-1] or 1.0)
     heights = [FLOOR - tick * scale for tick in ticks]
     drawn = [
-        Markup('<line class="grid" x1="0%" x2="100%" y1="{0}%" y2="{0}%"/>').format(_places(y))
+        Markup('<line class="grid" x1="0%" x2="100%" y1="{0}%" y2="{0}%"/>').format(_coordinate(y))
         for y in heights
     ]
     for at, each in enumerate(bins):
@@ -61,13 +62,15 @@ def throughput(bins: Sequence[Bin]) -> Markup:
         drawn.append(_throughput_bar(each, x, width, each.x_realtime * scale))
         if at and bins[at - 1].run != each.run:
             drawn.append(
-                Markup('<line class="seam" x1="{0}%" x2="{0}%" y1="0%" y2="100%"/>').format(_places(x))
+                Markup('<line class="seam" x1="{0}%" x2="{0}%" y1="0%" y2="100%"/>').format(_coordinate(x))
             )
     y = FLOOR - average * scale
-    drawn.append(Markup('<line class="average" x1="0%" x2="100%" y1="{0}%" y2="{0}%"/>').format(_places(y)))
-    label = f"Audio-hours an hour over time; {wording.number(average)} on average"
+    drawn.append(
+        Markup('<line class="average" x1="0%" x2="100%" y1="{0}%" y2="{0}%"/>').format(_coordinate(y))
+    )
+    label = f"Audio-hours per hour over time; {formatting.three_digits(average)} on average"
     labels = [
-        Markup('<text x="100%" dx="-8" y="{}%" dy="4">{}</text>').format(_places(y), f"{tick:g}")
+        Markup('<text x="100%" dx="-8" y="{}%" dy="4">{}</text>').format(_coordinate(y), f"{tick:g}")
         for tick, y in zip(ticks, heights, strict=True)
     ]
     return Markup(
@@ -79,25 +82,27 @@ def throughput(bins: Sequence[Bin]) -> Markup:
 def _throughput_bar(each: Bin, x: float, width: float, height: float) -> Markup:
     failed = f", {each.failed} in error" if each.failed else ""
     title = (
-        f"{wording.moment(each.started_at)}, {wording.duration(each.width_s)}: "
-        f"{wording.number(each.x_realtime)} audio-hours an hour, {each.tracks} tracks{failed}"
+        f"{formatting.utc_time(each.started_at)}, {formatting.duration(each.width_s)}: "
+        f"{formatting.three_digits(each.x_realtime)} audio-hours per hour, {each.tracks} tracks{failed}"
     )
     inner = width - min(width * GAP, WIDEST_GAP)
     drawn = Markup('<rect class="rate" x="{}%" width="{}%" y="{}%" height="{}%"/>').format(
-        *map(_places, (x, inner, FLOOR - height, height))
+        *map(_coordinate, (x, inner, FLOOR - height, height))
     )
     if each.failed:
         drawn += Markup('<rect class="failed" x="{}%" width="{}%" y="{}%" height="{}%"/>').format(
-            *map(_places, (x, inner, FAILED_TOP, max(1.0, each.failed / each.tracks * (100 - FAILED_TOP))))
+            *map(
+                _coordinate, (x, inner, FAILED_TOP, max(1.0, each.failed / each.tracks * (100 - FAILED_TOP)))
+            )
         )
     target = Markup('<rect class="target" x="{}%" width="{}%" height="100%"/>').format(
-        *map(_places, (x, width))
+        *map(_coordinate, (x, width))
     )
     return Markup("<g>{}{}<title>{}</title></g>").format(drawn, target, title)
 
 
 def waveform(envelope: np.ndarray, peak: float, clip: tuple[float, float], colour: str, label: str) -> Markup:
-    """A mirrored envelope to the scale of `peak`; `clip` is the start and end of what plays, as shares."""
+    """A mirrored envelope, scaled to `peak`; `clip` is where the played clip starts and ends, 0 to 1."""
     heights = np.repeat(envelope / peak * 48 if peak else np.zeros(len(envelope)), 2)
     edges = np.linspace(0, 1000, len(envelope) + 1)
     xs = np.stack([edges[:-1], edges[1:]], axis=1).ravel()  # both sides of each column
@@ -109,11 +114,11 @@ def waveform(envelope: np.ndarray, peak: float, clip: tuple[float, float], colou
     return Markup(
         '<svg class="waveform" viewBox="0 0 1000 100" preserveAspectRatio="none" role="img" aria-label="{}">'
         '<rect class="clip" x="{}" width="{}" height="100"/><path class="{}" d="{}"/></svg>'
-    ).format(label, _places(start * 1000), _places((end - start) * 1000), colour, path)
+    ).format(label, _coordinate(start * 1000), _coordinate((end - start) * 1000), colour, path)
 
 
 def nice_ticks(highest: float) -> list[float]:
-    """0 to at least `highest` in steps of 1, 2 or 5 times a power of ten."""
+    """From 0 to `highest` or just above it, in steps of 1, 2 or 5 times a power of ten."""
     if highest <= 0:
         return [0.0, 1.0]
     rough = highest / TICKS
@@ -122,5 +127,5 @@ def nice_ticks(highest: float) -> list[float]:
     return [float(step * at) for at in range(int(np.ceil(highest / step)) + 1)]
 
 
-def _places(value: float) -> str:
+def _coordinate(value: float) -> str:
     return f"{value:.2f}"

@@ -1,26 +1,25 @@
-"""An output's tables -> the facts of a report.
+"""From the tables of an output to the facts of a report.
 
-The tables are read a file at a time and only in the columns that are used. What stays in memory is
-three numbers a track (16 bytes: 16 MB for a million), and what the report shows.
+The tables are read one file at a time, and only the columns that are used. Three numbers per track stay in
+memory (16 bytes: 16 MB for a million tracks), beside what the report shows.
 """
 
-import json
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any
 
-from jobs.pipeline.output import tables
+from jobs.pipeline.output import run_record, tables
+from jobs.pipeline.output.run_record import RunRecord
 from jobs.report import benchmark
 from jobs.report.benchmark import Benchmark
-from jobs.report.tally import TIMINGS_READ, TRACKS_READ, Errors, Run, Sampled, Slow, Specialist, Tally
-from jobs.report.timeline import Bin, draw_timeline
-from separation.errors import StorageError
-from separation.store.objects import join, read_bytes
+from jobs.report.entries import ErrorGroup, Run, SampleTrack, SlowTrack, Specialist
+from jobs.report.tally import TIMINGS_READ, TRACKS_READ, Tally
+from jobs.report.timeline import Bin, plan_bins
+from separation.store.objects import join
 
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """Dollars from the first probe of each run to its last finished track, on the nodes that inferred."""
+    """What the nodes that inferred cost, from the first probe of each run to its last finished track."""
 
     usd_per_node_hour: float
     node_hours: float
@@ -37,23 +36,23 @@ class Cost:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """`record` is `run.json`, of the last run; empty if there is none.
+    """`record` is the last run's `run.json`; None if there is none.
 
-    Of a benchmark, all but `output` and `benchmark` are those of its last run.
+    For a benchmark, all but `output` and `benchmark` are those of its last run.
     """
 
     output: str
     made_at: datetime
-    record: dict[str, Any]
+    record: RunRecord | None
     usd_per_node_hour: float | None
     runs: list[Run]  # in the order of time
-    stages: dict[str, float]  # worker seconds on the road outside of the specialists
+    stages: dict[str, float]  # seconds of tasks, by stage; the specialists are apart
     specialists: list[Specialist]
     timeline: list[Bin]
-    errors: list[Errors]  # the most frequent kind first
-    slowest: list[Slow]
+    errors: list[ErrorGroup]  # the most frequent kind first
+    slowest: list[SlowTrack]
     median_chunk_s: float | None
-    samples: list[Sampled]
+    samples: list[SampleTrack]
     benchmark: Benchmark | None = None
 
     @property
@@ -66,11 +65,11 @@ class Facts:
 
     @property
     def catalogue_tracks(self) -> int | None:
-        """How many the last run found in its catalogue, if `run.json` says it.
+        """The size of the last run's catalogue, if `run.json` says it.
 
-        None too if the output holds more: then it is not this catalogue's alone.
+        None, too, if the output holds more tracks: then they come from several catalogues.
         """
-        tracks = (self.record.get("catalogue") or {}).get("tracks")
+        tracks = self.record.catalogue.tracks if self.record else None
         return tracks if tracks and tracks >= self.done + self.failed else None
 
     @property
@@ -87,9 +86,8 @@ class Facts:
 
     @property
     def actors(self) -> int | None:
-        """Of each specialist, at most, as the last run planned them."""
-        plan = self.record.get("plan") or {}
-        return plan.get("max_actors") or plan.get("actors")
+        """Per specialist, at most, as the last run planned them."""
+        return self.record.actors if self.record else None
 
     @property
     def cost(self) -> Cost | None:
@@ -99,71 +97,52 @@ class Facts:
         return Cost(self.usd_per_node_hour, node_hours, self.audio_s / 3600)
 
     def utilisation(self, specialist: Specialist) -> tuple[float, float] | None:
-        """Shares of its actors' time in inference and in waiting for a turn; None if nobody knows."""
+        """Shares of its actors' time in inference and in waiting for a slot; None if it is unknown."""
         if not self.actors or not self.wall_s:
             return None
-        have_s = self.actors * self.wall_s
-        busy = min(1.0, specialist.infer_s / have_s)
-        return busy, min(1.0 - busy, specialist.queue_s / have_s)
+        actor_s = self.actors * self.wall_s
+        busy = min(1.0, specialist.infer_s / actor_s)
+        return busy, min(1.0 - busy, specialist.queue_s / actor_s)
 
 
 def gather(output: str, price: float | None = None) -> Facts:
-    """What can be said of `output`, be it finished, running, empty or a benchmark's.
+    """Reads what is known about `output`: finished, running, empty, or a benchmark's.
 
-    `price` is that of a node-hour in dollars, instead of what `run.json` may say.
+    `price` is in dollars per node-hour; it replaces the one in `run.json`.
     """
-    record = read_record(output)
-    if not record and (found := benchmark.find(output)):
-        if price is None and found.summary and found.summary["figures"]["price"]:
-            price = found.summary["figures"]["price"]["usd_per_node_hour"]
+    record = run_record.read(output)
+    if record is None and (found := benchmark.find(output)):
+        if price is None and found.summary and found.summary.figures.price:
+            price = found.summary.figures.price.usd_per_node_hour
         return replace(gather(found.run, price), output=output, benchmark=found)
     tally = Tally()
     for tracks, timings in tables.read_pairs(output, TRACKS_READ, TIMINGS_READ):
         tally.add(tracks, timings)
     runs = tally.runs()
+    if price is None and record is not None:
+        price = record.usd_per_node_hour
+    written_to = (record.output if record else None) or output
     return Facts(
         output=output,
         made_at=datetime.now(UTC),
         record=record,
-        usd_per_node_hour=price_in(record) if price is None else price,
+        usd_per_node_hour=price,
         runs=runs,
         stages=tally.stages,
         specialists=tally.specialists(),
-        timeline=draw_timeline(runs, tally.moments()),
+        timeline=plan_bins(runs, tally.finished()),
         errors=tally.errors(),
         slowest=tally.slowest(),
         median_chunk_s=tally.median_chunk_s(),
-        samples=[rebased(sample, record, output) for sample in tally.samples()],
+        samples=[move_stems(sample, written_to, output) for sample in tally.samples()],
     )
 
 
-def rebased(sample: Sampled, record: dict[str, Any], output: str) -> Sampled:
-    """`sample` with its stems below `output`, where the run wrote them below a folder since copied there."""
-    written_to = str((record.get("arguments") or {}).get("output") or output).rstrip("/") + "/"
+def move_stems(sample: SampleTrack, written_to: str, output: str) -> SampleTrack:
+    """Points the URIs of stems below `written_to` below `output`, where the folder was copied since."""
+    folder = written_to.rstrip("/") + "/"
     stems = {
-        stem: join(output, uri.removeprefix(written_to)) if uri.startswith(written_to) else uri
+        stem: join(output, uri.removeprefix(folder)) if uri.startswith(folder) else uri
         for stem, uri in sample.stems.items()
     }
     return replace(sample, stems=stems)
-
-
-def price_in(record: dict[str, Any]) -> float | None:
-    """Dollars a node-hour: `price` as a number, or as an object that has it as `usd_per_node_hour`."""
-    price = record.get("price")
-    if isinstance(price, dict):
-        price = price.get("usd_per_node_hour")
-    return float(price) if isinstance(price, int | float) else None
-
-
-def read_record(output: str) -> dict[str, Any]:
-    """`run.json`, or nothing where it is not yet written."""
-    uri = join(output, "run.json")
-    try:
-        record: Any = json.loads(read_bytes(uri))
-    except FileNotFoundError:
-        return {}
-    except ValueError as error:
-        raise StorageError(uri, f"expected the JSON that a run writes: {error}") from error
-    if not isinstance(record, dict):
-        raise StorageError(uri, f"expected a JSON object, found {type(record).__name__}")
-    return record

@@ -1,4 +1,4 @@
-"""A few tracks to see and hear: the stems' waveforms, and a short clip of each at a lively place."""
+"""Tracks to look at and listen to: waveforms of mix and stems, and a short clip where most of them play."""
 
 import contextlib
 import io
@@ -11,7 +11,7 @@ from typing import BinaryIO
 import numpy as np
 import soundfile
 
-from jobs.report.tally import Sampled
+from jobs.report.entries import SampleTrack
 from separation.audio.reading import open_audio
 from separation.blocks import reblock
 from separation.contract import SAMPLE_RATE, STEMS
@@ -19,43 +19,43 @@ from separation.errors import StorageError, TrackError
 from separation.store.objects import download
 
 CLIP_S = 10
-HOPS_A_SECOND = 10
-HOP = SAMPLE_RATE // HOPS_A_SECOND  # samples that a waveform and the search for a lively place see as one
-COLUMNS = 320  # of a waveform
+HOPS_PER_SECOND = 10
+HOP = SAMPLE_RATE // HOPS_PER_SECOND  # samples: the resolution of waveforms and of the choice of a clip
+COLUMNS = 320  # per waveform
 FADE = SAMPLE_RATE // 50  # samples: a clip must not click
 SILENCE = 1e-4  # -80 dB of full scale
-MP3_LEVEL = 0.5  # of libsndfile's scale from best to smallest; 10 s are about 150 kB
+MP3_LEVEL = 0.5  # on libsndfile's scale from 0, the best, to 1, the smallest; 10 s are about 150 kB
 
 MIX = "mix"
 
 
 @dataclass(frozen=True, slots=True)
-class Voice:
-    """The mix or a stem. `envelope` is the largest |sample| in each column of the waveform."""
+class Sound:
+    """The mix or a stem."""
 
     name: str
-    envelope: np.ndarray
+    envelope: np.ndarray  # (columns,): the largest |sample| in each column of the waveform
     clip: bytes  # MP3
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
-    """All voices of a track, cut at the same place. `notes` say what is missing and why."""
+class SampleSounds:
+    """The mix and the stems of a track, with clips of the same seconds."""
 
-    track: Sampled
-    voices: list[Voice]
-    notes: list[str]
+    track: SampleTrack
+    sounds: list[Sound]
+    notes: list[str]  # what is missing and why
     clip_start_s: float = 0.0
     clip_s: float = 0.0
 
     @property
     def peak(self) -> float:
-        """Of all voices: the waveforms of a track are drawn to one scale."""
-        return max((float(voice.envelope.max(initial=0.0)) for voice in self.voices), default=0.0)
+        """Of all sounds: the waveforms of a track are drawn to one scale."""
+        return max((float(sound.envelope.max(initial=0.0)) for sound in self.sounds), default=0.0)
 
 
-def listen(track: Sampled) -> Heard:
-    """Reads the track's stems; one that cannot be read is a note.
+def listen(track: SampleTrack) -> SampleSounds:
+    """Reads the track's stems; one that cannot be read becomes a note.
 
     What is shown as the mix is the sum of the stems: the catalogue need not be readable from here.
     """
@@ -75,33 +75,35 @@ def listen(track: Sampled) -> Heard:
         notes = [f"{', '.join(stems)}: {reason}" for reason, stems in missing.items()]
         if not track.stems:
             notes.append("the timings name no stems of this track")
-        mixes = add_up(files)
-        if files and not mixes:
+        with_mix = sum_to_mix(files)
+        if files and not with_mix:
             notes.append("no mix: it is shown as the sum of the stems, which are not all here")
         if not files:
-            return Heard(track, [], notes)
+            return SampleSounds(track, [], notes)
         try:
-            return _listen(track, files, mixes, notes)
+            return _clip_all(track, files, with_mix, notes)
         except TrackError as error:
-            return Heard(track, [], [*notes, _reason(error)])
+            return SampleSounds(track, [], [*notes, _reason(error)])
 
 
-def add_up(stems: Collection[str]) -> bool:
-    """Whether the mix is the sum of these: all specialists' stems, or `vocals` and `no_vocals`."""
+def sum_to_mix(stems: Collection[str]) -> bool:
+    """Whether these stems add up to the mix: those of all specialists, or `vocals` and `no_vocals`."""
     return set(STEMS) <= set(stems) or any(f"no_{stem}" in stems for stem in stems)
 
 
-def _listen(track: Sampled, files: dict[str, BinaryIO], mixes: bool, notes: list[str]) -> Heard:
-    names = [*([MIX] if mixes else []), *files]
-    peaks, powers = _measure(track, files, mixes)
-    hops = min(CLIP_S * HOPS_A_SECOND, peaks.shape[1])
-    start = lively(powers[1:] if mixes else powers, hops) * HOP
-    blocks = list(_voices(track, files, mixes, start, start + hops * HOP))
+def _clip_all(
+    track: SampleTrack, files: dict[str, BinaryIO], with_mix: bool, notes: list[str]
+) -> SampleSounds:
+    names = [*([MIX] if with_mix else []), *files]
+    peaks, powers = _measure(track, files, with_mix)
+    hops = min(CLIP_S * HOPS_PER_SECOND, peaks.shape[1])
+    start = liveliest_hop(powers[1:] if with_mix else powers, hops) * HOP
+    blocks = list(_blocks(track, files, with_mix, start, start + hops * HOP))
     clips = np.concatenate(blocks, axis=2)
-    return Heard(
+    return SampleSounds(
         track,
         [
-            Voice(name, envelope(peak), encode(clip))
+            Sound(name, envelope(peak), encode_mp3(clip))
             for name, peak, clip in zip(names, peaks, clips, strict=True)
         ],
         notes,
@@ -110,30 +112,31 @@ def _listen(track: Sampled, files: dict[str, BinaryIO], mixes: bool, notes: list
     )
 
 
-def _measure(track: Sampled, files: dict[str, BinaryIO], mixes: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Each voice's peak and mean power a hop: (voices, hops) both."""
+def _measure(track: SampleTrack, files: dict[str, BinaryIO], with_mix: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Peak and mean power per hop, of each sound: (sounds, hops) both."""
     peaks, powers = [], []
-    for block in _voices(track, files, mixes):
+    for block in _blocks(track, files, with_mix):
         peaks.append(np.abs(block).max(axis=(1, 2)))
         powers.append(np.square(block).mean(axis=(1, 2)))
     return np.stack(peaks, axis=1), np.stack(powers, axis=1)
 
 
-def _voices(
-    track: Sampled, files: dict[str, BinaryIO], mixes: bool, start: int = 0, stop: int | None = None
+def _blocks(
+    track: SampleTrack, files: dict[str, BinaryIO], with_mix: bool, start: int = 0, stop: int | None = None
 ) -> Iterator[np.ndarray]:
-    """The track in hops (voices, 2, HOP), at the level at which it was separated."""
+    """The track in blocks of a hop, (sounds, 2, HOP), at the level at which it was separated."""
     readers = [open_audio(file, track.stems[stem]) for stem, file in files.items()]
     for parts in zip(*(reblock(reader.blocks(start, stop), HOP) for reader in readers), strict=False):
         shortest = min(part.shape[1] for part in parts)  # lossy stems may end some samples apart
         stems = np.stack([part[:, :shortest] for part in parts]) / np.float32(track.clip_factor)
-        yield np.concatenate([stems.sum(axis=0, keepdims=True), stems]) if mixes else stems
+        yield np.concatenate([stems.sum(axis=0, keepdims=True), stems]) if with_mix else stems
 
 
-def lively(powers: np.ndarray, hops: int) -> int:
-    """The first hop of the `hops` in which the stems, each by its own measure, play most.
+def liveliest_hop(powers: np.ndarray, hops: int) -> int:
+    """The first of the `hops` consecutive hops in which most stems play; `powers` is (stems, hops).
 
-    A stem's measure is its loudest such stretch, so that a quiet bass counts as much as loud drums.
+    Each stem is measured against its own loudest stretch of that length, so that a quiet bass counts as
+    much as loud drums.
     """
     sums = np.cumsum(np.pad(powers, ((0, 0), (1, 0))), axis=1, dtype=np.float64)
     levels = np.sqrt(np.maximum(sums[:, hops:] - sums[:, :-hops], 0) / hops)
@@ -142,13 +145,13 @@ def lively(powers: np.ndarray, hops: int) -> int:
 
 
 def envelope(peaks: np.ndarray) -> np.ndarray:
-    """Peaks of hops -> the peaks of at most COLUMNS columns."""
+    """From peaks per hop to peaks per column, at most COLUMNS of them."""
     starts = np.linspace(0, len(peaks), min(COLUMNS, len(peaks)), endpoint=False).astype(int)
     return np.asarray(np.maximum.reduceat(peaks, starts))
 
 
-def encode(clip: np.ndarray) -> bytes:
-    """(2, n) -> MP3, which every browser plays; faded in and out, and turned down if it would clip."""
+def encode_mp3(clip: np.ndarray) -> bytes:
+    """(2, n) to MP3, which every browser plays; faded in and out, and turned down if it would clip."""
     fade = min(FADE, clip.shape[1] // 2)
     gain = np.ones(clip.shape[1], np.float32)
     gain[:fade] = np.linspace(0, 1, fade, dtype=np.float32)

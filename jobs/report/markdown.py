@@ -1,35 +1,43 @@
-"""Facts -> Markdown: the page's figures without its pictures and sounds, for a pull request or a terminal."""
+"""From facts to Markdown: the page without charts and sounds, for a pull request or a terminal."""
 
 import html
 import re
 from collections.abc import Iterable, Sequence
 
-from jobs.report import wording
+from jobs.report import formatting
 from jobs.report.facts import Facts
-from jobs.report.page import shares
+from jobs.report.page import time_shares
 
 
 def render(facts: Facts) -> str:
-    lines = [f"# stemfleet: {text(facts.output)}", "", f"Made {wording.moment(facts.made_at)}.", ""]
+    lines = [f"# stemfleet: {text(facts.output)}", "", f"Made {formatting.utc_time(facts.made_at)}.", ""]
     lines += _benchmark(facts)
     if not facts.runs:
         return "\n".join([*lines, "Nothing is finished yet.", ""])
     lines += [*_summary(facts), ""]
     lines += ["## Where the time went", "", "Seconds of workers and sessions on all nodes, summed.", ""]
-    rows = [(row.name, wording.duration(row.seconds), wording.percent(row.share)) for row in shares(facts)]
+    rows = [
+        (row.name, formatting.duration(row.seconds), formatting.percent(row.share))
+        for row in time_shares(facts)
+    ]
     lines += [*table(("step", "time", "share"), rows), "", "## The specialists", ""]
     lines += [*_specialists(facts), "", "## Errors", ""]
     lines += [*_errors(facts), "", "## Slowest tracks", ""]
     slow = [
-        (each.track_id, wording.duration(each.duration_s), wording.duration(each.chunk_s), each.mostly)
+        (
+            each.track_id,
+            formatting.duration(each.duration_s),
+            formatting.duration(each.chunk_s),
+            each.longest_step,
+        )
         for each in facts.slowest
     ]
-    lines += [*table(("track", "length", "a chunk", "mostly"), slow), "", "## Runs", ""]
+    lines += [*table(("track", "length", "per chunk", "mostly"), slow), "", "## Runs", ""]
     runs = [
         (
             run.run_id,
-            wording.moment(run.started_at),
-            wording.duration(run.wall_s),
+            formatting.utc_time(run.started_at),
+            formatting.duration(run.wall_s),
             run.done,
             run.failed,
             len(run.nodes),
@@ -45,37 +53,40 @@ def _benchmark(facts: Facts) -> list[str]:
         return []
     lines = [f"## Benchmark {text(found.benchmark_id)}", ""]
     if not found.summary:
-        lines += ["It still runs, or was stopped: its figures come at its end.", ""]
-    for sheet in found.sheets:
-        lines += [f"### {text(sheet.title)}", "", *table(sheet.names, sheet.rows), ""]
+        lines += ["It is still running, or was stopped: its figures come at its end.", ""]
+    for each in found.tables:
+        lines += [f"### {text(each.title)}", "", *table(each.columns, each.rows), ""]
     return [*lines, f"What follows is its last run, {text(found.run.rpartition('/')[2])}.", ""]
 
 
 def _summary(facts: Facts) -> list[str]:
     total = f" of {facts.catalogue_tracks:,}" if facts.catalogue_tracks else ""
-    pace = f"; {wording.number(facts.audio_s / facts.wall_s)} times real time" if facts.wall_s else ""
+    speed = (
+        f"; {formatting.three_digits(facts.audio_s / facts.wall_s)} times real time" if facts.wall_s else ""
+    )
     cost = facts.cost
-    return [
+    lines = [
         f"- {facts.done:,} tracks done{total}, {facts.failed:,} in error",
-        f"- {wording.hours(facts.audio_s)} of audio in {wording.duration(facts.wall_s)}{pace}",
-        f"- cost to date: {wording.dollars(cost.usd)} for {wording.number(cost.node_hours)} node-hours"
-        if cost
-        else "- cost: no price is known",
+        f"- {formatting.audio_length(facts.audio_s)} of audio in {formatting.duration(facts.wall_s)}{speed}",
     ]
+    if cost is None:
+        return [*lines, "- cost: no price is known"]
+    node_hours = formatting.three_digits(cost.node_hours)
+    return [*lines, f"- cost to date: {formatting.dollars(cost.usd)} for {node_hours} node-hours"]
 
 
 def _specialists(facts: Facts) -> list[str]:
     rows = []
     for each in facts.specialists:
         used = facts.utilisation(each)
-        busy, waiting = map(wording.percent, used) if used else ("unknown", "unknown")
+        busy, waiting = map(formatting.percent, used) if used else ("unknown", "unknown")
         rows.append(
             (
                 each.stem,
                 each.device,
                 each.provider,
                 each.chunks,
-                wording.number(each.x_realtime),
+                formatting.three_digits(each.x_realtime),
                 busy,
                 waiting,
             )
@@ -101,9 +112,9 @@ def table(names: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
     return head + [f"| {' | '.join(text(str(cell)) for cell in row)} |" for row in rows]
 
 
-def text(found: str, longest: int = wording.LONGEST_NAME) -> str:
-    """`found` as plain text on one line: nothing in it is Markdown or HTML."""
+def text(found: str, longest: int = formatting.LONGEST_NAME) -> str:
+    """`found` on one line, escaped: nothing in it acts as Markdown or HTML."""
     escaped = re.sub(
-        r"([\\`*_{}\[\]|~:@$!])", r"\\\1", html.escape(wording.plain(found, longest), quote=False)
+        r"([\\`*_{}\[\]|~:@$!])", r"\\\1", html.escape(formatting.safe_text(found, longest), quote=False)
     )
-    return re.sub(r"^(?=[-+#=])", r"\\", escaped)  # at its start, a list or a heading
+    return re.sub(r"^(?=[-+#=])", r"\\", escaped)  # these begin a list or a heading

@@ -1,17 +1,16 @@
-"""Sums over the tables, a pair of files at a time."""
+"""Sums over the tables of an output, one pair of files at a time."""
 
 import hashlib
 import heapq
 from collections import Counter
-from dataclasses import dataclass, field
-from datetime import datetime
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from separation.contract import STEMS
+from jobs.report.entries import ErrorGroup, Example, Run, SampleTrack, SlowTrack, Specialist, stem_order
 
 STAGES = ("probe", "decode", "stitch", "write")  # those of `tracks`, each with a column `<stage>_s`
 TRACKS_READ = [
@@ -20,107 +19,21 @@ TRACKS_READ = [
     *("started_at", "finished_at"),
 ]
 TIMINGS_READ = [
-    "run_id",
-    "track_id",
-    "stem",
-    "uri",
-    "provider",
-    "device",
-    "node",
-    "chunks",
-    "queue_s",
-    "infer_s",
+    *("run_id", "track_id", "stem", "uri", "provider", "device", "node", "chunks", "queue_s", "infer_s"),
 ]
 
-SLOWEST = 12
-SENTENCES = 6  # different ones of each kind of error
-SAMPLES = 4
-Moments = tuple[
-    np.ndarray, np.ndarray
-]  # when each track was finished, us; its seconds of audio, nan if failed
-LONG_S = 900.0  # the stems of a longer track are sampled only where there is no shorter one
-
-
-@dataclass
-class Run:
-    """`started_at` is the first probe's; what came before it (Ray, loading models) is not in the tables."""
-
-    run_id: str
-    started_at: datetime
-    ended_at: datetime  # of the last track so far
-    done: int = 0
-    failed: int = 0
-    audio_s: float = 0.0  # of the tracks done
-    nodes: set[str] = field(default_factory=set)  # that inferred
-
-    @property
-    def wall_s(self) -> float:
-        return (self.ended_at - self.started_at).total_seconds()
-
-
-@dataclass
-class Specialist:
-    """What one stem's sessions did on one kind of device."""
-
-    stem: str
-    provider: str
-    device: str
-    tracks: int = 0
-    chunks: int = 0
-    infer_s: float = 0.0
-    queue_s: float = 0.0
-    audio_s: float = 0.0
-
-    @property
-    def x_realtime(self) -> float | None:
-        return self.audio_s / self.infer_s if self.infer_s else None
-
-
-@dataclass
-class Example:
-    """The first track with this sentence, and how many have it."""
-
-    sentence: str
-    track_id: str
-    count: int = 0
-
-
-@dataclass
-class Errors:
-    kind: str
-    count: int
-    examples: list[Example]  # of the first SENTENCES different sentences
-
-    @property
-    def unlisted(self) -> int:
-        return self.count - sum(example.count for example in self.examples)
+SLOWEST = 12  # tracks listed
+SENTENCES = 6  # listed per kind of error
+SAMPLES = 4  # tracks
+LONG_S = 900.0  # a longer track is a sample only if there are too few shorter ones
 
 
 @dataclass(frozen=True, slots=True)
-class Slow:
-    track_id: str
-    duration_s: float
-    chunks: int
-    work_s: float  # of workers, without waiting
-    mostly: str  # the stage or specialist that took most of it
-    mostly_s: float
+class Finished:
+    """The finished tracks of one run: arrays (tracks,)."""
 
-    @property
-    def chunk_s(self) -> float:
-        return self.work_s / self.chunks
-
-
-@dataclass(frozen=True, slots=True)
-class Sampled:
-    track_id: str
-    duration_s: float
-    clip_factor: float
-    stems: dict[str, str]  # stem -> URI of its file
-
-
-def stem_order(stem: str) -> tuple[int, str]:
-    """The bag's order, and behind it what is not a specialist's (`no_vocals`)."""
-    return STEMS.index(stem) if stem in STEMS else len(STEMS), stem
+    at_us: np.ndarray  # int64, microseconds since 1970
+    audio_s: np.ndarray  # float32, NaN for a track in error
 
 
 class Tally:
@@ -128,20 +41,20 @@ class Tally:
         self.stages = dict.fromkeys(STAGES, 0.0)
         self._runs: dict[str, Run] = {}
         self._specialists: dict[tuple[str, str, str], Specialist] = {}
-        self._moments: dict[str, list[Moments]] = {}  # by run
+        self._finished: dict[str, list[Finished]] = {}  # by run
         self._chunk_s: list[np.ndarray] = [np.empty(0, np.float32)]
-        self._slowest: list[tuple[float, str, Slow]] = []
+        self._slowest: list[tuple[float, str, SlowTrack]] = []
         self._errors: Counter[str] = Counter()
         self._examples: dict[str, dict[str, Example]] = {}
-        self._samples: list[tuple[tuple[bool, str], Sampled]] = []
+        self._samples: list[tuple[tuple[bool, str], SampleTrack]] = []
 
     def add(self, tracks: pa.Table, timings: pa.Table) -> None:
-        """Rows of `tracks` with those of `timings` that belong to them; others there are not counted."""
+        """Counts rows of `tracks`, and those rows of `timings` that belong to them."""
         timings = timings.filter(pc.is_in(timings["track_id"], value_set=tracks["track_id"]))
         good = tracks.filter(pc.equal(tracks["status"], "ok"))
         bad = tracks.filter(pc.not_equal(tracks["status"], "ok"))
         self._add_runs(tracks, timings)
-        self._add_moments(tracks)
+        self._add_finished(tracks)
         for stage in STAGES:
             self.stages[stage] += pc.sum(tracks[f"{stage}_s"]).as_py() or 0.0
         self._add_specialists(good, timings)
@@ -177,17 +90,17 @@ class Tally:
             if row["node"] is not None and row["run_id"] in self._runs:
                 self._runs[row["run_id"]].nodes.add(row["node"])
 
-    def _add_moments(self, tracks: pa.Table) -> None:
+    def _add_finished(self, tracks: pa.Table) -> None:
         for run_id in pc.unique(tracks["run_id"]).to_pylist():
             rows = tracks.filter(pc.equal(tracks["run_id"], run_id))
             at_us = rows["finished_at"].cast(pa.int64()).to_numpy()
             audio_s = pc.if_else(pc.equal(rows["status"], "ok"), rows["duration_s"], None).to_numpy()
-            self._moments.setdefault(run_id, []).append((at_us, audio_s.astype(np.float32)))
+            self._finished.setdefault(run_id, []).append(Finished(at_us, audio_s.astype(np.float32)))
 
     def _add_specialists(self, tracks: pa.Table, timings: pa.Table) -> None:
         inferred = timings.filter(pc.is_valid(timings["infer_s"]))  # `no_vocals` has no specialist
-        place = pc.index_in(inferred["track_id"], value_set=tracks["track_id"])
-        inferred = inferred.append_column("audio_s", tracks["duration_s"].take(place))
+        index = pc.index_in(inferred["track_id"], value_set=tracks["track_id"])
+        inferred = inferred.append_column("audio_s", tracks["duration_s"].take(index))
         sums = [
             ("track_id", "count"),
             *((name, "sum") for name in ("chunks", "infer_s", "queue_s", "audio_s")),
@@ -196,14 +109,16 @@ class Tally:
             key = row["stem"], row["provider"] or "unknown", row["device"] or "unknown"
             specialist = self._specialists.setdefault(key, Specialist(*key))
             specialist.tracks += row["track_id_count"]
-            for name in ("chunks", "infer_s", "queue_s", "audio_s"):
-                setattr(specialist, name, getattr(specialist, name) + (row[f"{name}_sum"] or 0))
+            specialist.chunks += row["chunks_sum"] or 0
+            specialist.infer_s += row["infer_s_sum"] or 0.0
+            specialist.queue_s += row["queue_s_sum"] or 0.0
+            specialist.audio_s += row["audio_s_sum"] or 0.0
 
     def _add_slowest(self, tracks: pa.Table, timings: pa.Table) -> None:
         tracks = tracks.filter(pc.greater(pc.coalesce(tracks["chunks"], 0), 0))
         infer = timings.group_by("track_id").aggregate([("infer_s", "sum")])
-        place = pc.index_in(tracks["track_id"], value_set=infer["track_id"])
-        work = pc.fill_null(infer["infer_s_sum"].take(place), 0.0).to_numpy()
+        index = pc.index_in(tracks["track_id"], value_set=infer["track_id"])
+        work = pc.fill_null(infer["infer_s_sum"].take(index), 0.0).to_numpy()
         for stage in STAGES:
             work = work + pc.fill_null(tracks[f"{stage}_s"], 0.0).to_numpy()
         chunk_s = work / tracks["chunks"].to_numpy()
@@ -213,7 +128,7 @@ class Tally:
             entry = chunk_s[at], row["track_id"]
             if len(self._slowest) == SLOWEST and entry <= self._slowest[0][:2]:
                 break
-            slow = _slow(row, float(work[at]), _rows_of(timings, row["track_id"]))
+            slow = _slow_track(row, float(work[at]), _rows_of(timings, row["track_id"]))
             push = heapq.heappush if len(self._slowest) < SLOWEST else heapq.heappushpop
             push(self._slowest, (*entry, slow))
 
@@ -228,7 +143,7 @@ class Tally:
                 examples[sentence].count += 1
 
     def _add_samples(self, tracks: pa.Table, timings: pa.Table) -> None:
-        """The tracks whose ids hash lowest: always the same ones, and spread over the catalogue."""
+        """Keeps the tracks whose ids hash lowest: always the same ones, from all over the catalogue."""
         ids, lengths = tracks["track_id"].to_pylist(), tracks["duration_s"].to_pylist()
         keys = [
             ((length > LONG_S, hashlib.sha256(track_id.encode()).hexdigest()), at)
@@ -238,33 +153,40 @@ class Tally:
             stems = {row["stem"]: row["uri"] for row in _rows_of(timings, ids[at]) if row["uri"]}
             stems = {stem: stems[stem] for stem in sorted(stems, key=stem_order)}
             factor = tracks["clip_factor"][at].as_py() or 1.0
-            self._samples.append((key, Sampled(ids[at], lengths[at], factor, stems)))
+            self._samples.append((key, SampleTrack(ids[at], lengths[at], factor, stems)))
         self._samples = sorted(self._samples, key=lambda sample: sample[0])[:SAMPLES]
 
     def runs(self) -> list[Run]:
+        """In the order of time."""
         return sorted(self._runs.values(), key=lambda run: (run.started_at, run.run_id))
 
     def specialists(self) -> list[Specialist]:
         return sorted(self._specialists.values(), key=lambda s: (*stem_order(s.stem), s.provider, s.device))
 
-    def moments(self) -> dict[str, Moments]:
+    def finished(self) -> dict[str, Finished]:
+        """By run id."""
         return {
-            run_id: (np.concatenate([at_us for at_us, _ in parts]), np.concatenate([s for _, s in parts]))
-            for run_id, parts in self._moments.items()
+            run_id: Finished(
+                np.concatenate([part.at_us for part in parts]),
+                np.concatenate([part.audio_s for part in parts]),
+            )
+            for run_id, parts in self._finished.items()
         }
 
-    def errors(self) -> list[Errors]:
+    def errors(self) -> list[ErrorGroup]:
+        """The most frequent kind first."""
         counts = sorted(self._errors.items(), key=lambda item: (-item[1], item[0]))
-        return [Errors(kind, count, list(self._examples[kind].values())) for kind, count in counts]
+        return [ErrorGroup(kind, count, list(self._examples[kind].values())) for kind, count in counts]
 
-    def slowest(self) -> list[Slow]:
+    def slowest(self) -> list[SlowTrack]:
+        """The slowest first, by seconds of work per chunk."""
         return [slow for *_, slow in sorted(self._slowest, key=lambda entry: entry[:2], reverse=True)]
 
     def median_chunk_s(self) -> float | None:
         chunk_s = np.concatenate(self._chunk_s)
         return float(np.median(chunk_s)) if len(chunk_s) else None
 
-    def samples(self) -> list[Sampled]:
+    def samples(self) -> list[SampleTrack]:
         return [sample for _, sample in self._samples]
 
 
@@ -273,8 +195,9 @@ def _rows_of(timings: pa.Table, track_id: str) -> list[dict[str, Any]]:
     return rows
 
 
-def _slow(row: dict[str, Any], work_s: float, stems: list[dict[str, Any]]) -> Slow:
-    parts = {stage: row[f"{stage}_s"] or 0.0 for stage in STAGES}
-    parts |= {stem["stem"]: stem["infer_s"] or 0.0 for stem in stems}
-    mostly = max(parts, key=lambda part: parts[part])
-    return Slow(row["track_id"], row["duration_s"], row["chunks"], work_s, mostly, parts[mostly])
+def _slow_track(row: dict[str, Any], work_s: float, stems: list[dict[str, Any]]) -> SlowTrack:
+    """From a row of `tracks` and its rows of `timings`."""
+    steps = {stage: row[f"{stage}_s"] or 0.0 for stage in STAGES}
+    steps |= {stem["stem"]: stem["infer_s"] or 0.0 for stem in stems}
+    longest = max(steps, key=lambda step: steps[step])
+    return SlowTrack(row["track_id"], row["duration_s"], row["chunks"], work_s, longest, steps[longest])

@@ -11,8 +11,9 @@ import pyarrow.parquet as pq
 import pytest
 from markupsafe import escape
 
-from jobs.benchmark import result_tables
 from jobs.benchmark.accounting import SCHEMA
+from jobs.pipeline.cost.summary import parse
+from jobs.pipeline.cost.summary_tables import summary_tables
 from jobs.report import markdown
 from jobs.report import run as report
 from separation.contract import STEMS
@@ -67,9 +68,9 @@ def test_a_benchmark_and_the_estimate_made_from_it(
     assert summary["last_run"] == f"runs/{summary['benchmark_id']}/run-all-2"
     page, text = (report.report(str(output), form) for form in ("html", "md"))
     assert page.count("<audio") == 2 * (1 + len(STEMS))  # its tracks can be heard
-    for sheet in result_tables.sheets(summary):
-        assert f"<h3>{escape(sheet.title)}</h3>" in page
-        assert f"### {markdown.text(sheet.title)}" in text
+    for figures_table in summary_tables(parse(done.stdout.splitlines()[-1].encode())):
+        assert f"<h3>{escape(figures_table.title)}</h3>" in page
+        assert f"### {markdown.text(figures_table.title)}" in text
     assert "vocals as a part of all stems" in text
 
     (tracks,) = (output / "catalogue").iterdir()

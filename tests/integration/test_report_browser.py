@@ -154,7 +154,7 @@ def test_the_plots_are_seen_and_nothing_sticks_out(
     assert page.evaluate("document.documentElement.scrollWidth") == size[0]
     for chart, count, width in (
         (".throughput", 1, 0.8),
-        (".road .bar", 1, 0.8),
+        (".stages .bar", 1, 0.8),
         (".specialist .bar", 4, 0.1),
         (".waveform", 20, 0.4),
     ):

@@ -1,1 +1,1 @@
-"""What hours of machines and of music cost."""
+"""Prices of machines, and what a catalogue costs: from the stored summary of a benchmark to an estimate."""

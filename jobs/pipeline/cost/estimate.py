@@ -1,33 +1,35 @@
-"""What `jobs.separate --dry-run` says about hours and dollars, from the last benchmark."""
+"""Hours and dollars for `jobs.separate --dry-run`, from the last benchmark."""
 
 import pyarrow.compute as pc
 
-from jobs.benchmark import result
 from jobs.pipeline.cost import projection
 from jobs.pipeline.cost.projection import Projection
+from jobs.pipeline.cost.summary import Summary, find_last
 from jobs.pipeline.job import Job
 from jobs.pipeline.output import tables
 
 
 def of_catalogue(job: Job, tracks: int, benchmark: str | None) -> list[str]:
-    """Lines for the `tracks` that are left; without a benchmark, how to get one."""
+    """Lines to print for the `tracks` that are left. Without a benchmark they say how to make one."""
     if not tracks:
         return []
-    summary = result.find_last(benchmark or job.output)
+    summary = find_last(benchmark or job.output)
     if summary is None:
         return [f"estimate: none, as {job.output} holds no benchmark; python -m jobs.benchmark makes one"]
-    mean_s, whose = _mean_track_s(job, summary)
+    mean_s, origin = _mean_track_s(job, summary)
     hours = tracks * mean_s / 3600
-    part = len(job.stems) / len(summary["stems"])  # each stem is one specialist's work
+    share = len(job.stems) / len(summary.stems)  # each stem is one specialist's work
     throughputs = projection.measured(summary, None)
-    lines = [f"estimate: {tracks} tracks of {mean_s / 60:.1f} minutes ({whose}), {hours:,.1f} hours of audio"]
-    lines += [show(projection.project(hours * part, throughput)) for throughput in throughputs]
-    stems = f"{', '.join(job.stems)}; measured with {', '.join(summary['stems'])}"
+    lines = [
+        f"estimate: {tracks} tracks of {mean_s / 60:.1f} minutes ({origin}), {hours:,.1f} hours of audio"
+    ]
+    lines += [show(projection.project(hours * share, throughput)) for throughput in throughputs]
+    stems = f"{', '.join(job.stems)}; measured with {', '.join(summary.stems)}"
     return lines + [f"  {line}" for line in projection.assumptions(throughputs, stems)]
 
 
 def show(projected: Projection) -> str:
-    """A projection in a line."""
+    """A projection in one line."""
     spot = "" if projected.usd_spot is None else f", {projected.usd_spot:,.2f} USD spot"
     return (
         f"  {projected.throughput.node}: {projected.node_hours:,.1f} node-hours, "
@@ -35,10 +37,10 @@ def show(projected: Projection) -> str:
     )
 
 
-def _mean_track_s(job: Job, summary: dict) -> tuple[float, str]:
-    """The mean length of the output's finished tracks, or of the benchmark's, and which of the two it is."""
+def _mean_track_s(job: Job, summary: Summary) -> tuple[float, str]:
+    """The mean length of a track, in seconds, and where it comes from: the output, or else the benchmark."""
     durations = tables.read_table(job.output, "tracks", ["duration_s"])["duration_s"]
     mean = pc.mean(durations).as_py()
     if mean is not None:
         return mean, f"the mean of {len(durations) - durations.null_count} at the output"
-    return summary["figures"]["mean_track_s"], "assumed: as in the benchmark"
+    return summary.figures.mean_track_s, "assumed: as in the benchmark"

@@ -1,4 +1,4 @@
-"""What an hour of a node costs: `prices.json`, or the number that a user gives."""
+"""The price of a node-hour: from `prices.json`, or as the user gives it."""
 
 import json
 import math
@@ -13,22 +13,22 @@ from separation.errors import UsageError
 
 @dataclass(frozen=True, slots=True)
 class Instance:
-    """A kind of node; `usd_per_hour` on demand, spot at `spot_fraction` of it."""
+    """A kind of node, as `prices.json` has it."""
 
     name: str
     vcpus: int
     gpus: int
-    gpu: str  # as nvidia-smi names it; empty without
-    usd_per_hour: float
-    spot_fraction: float
+    gpu: str  # as nvidia-smi names it; empty without a GPU
+    usd_per_hour: float  # on demand
+    spot_fraction: float  # the spot price over the one on demand
 
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """A node's price, and in words where it comes from."""
+    """The price of a node."""
 
     usd_per_node_hour: float
-    basis: str
+    basis: str  # where it comes from, for people
 
 
 @cache
@@ -42,7 +42,7 @@ def instances() -> list[Instance]:
 
 
 def source() -> str:
-    """Region, terms, date and origin of the prices, as one sentence for every table that shows them."""
+    """Region, terms, date and origin of the prices, in one sentence for every table that shows them."""
     about = _file()
     return f"{about['region']}, {about['terms']}; read {about['read_on']} from {about['source']}"
 
@@ -58,13 +58,13 @@ def find(name: str) -> Instance:
 def price_of(cpus: float, gpus: float, device: str, given: float | None, name: str | None) -> Price | None:
     """The price of a node with `cpus` and `gpus` whose inferences run on `device`.
 
-    First what the user gave, then the instance that they named. Otherwise a CPU node costs the median
-    price a vCPU in the file, and a GPU node the cheapest entry with the same GPU as often; None
-    where the file has no such GPU.
+    The price `given` by the user comes first, then that of the instance `name`. Otherwise a CPU node costs
+    the file's median price per vCPU, and a GPU node its cheapest entry with as many of the same GPU; None
+    if the file has no such GPU.
     """
     if given is not None:
         if not (math.isfinite(given) and given > 0):
-            raise UsageError(f"--price {given}: expected USD a node-hour above 0")
+            raise UsageError(f"--price {given}: expected USD per node-hour, above 0")
         return Price(given, "given by --price")
     if name:
         instance = find(name)
@@ -76,7 +76,7 @@ def price_of(cpus: float, gpus: float, device: str, given: float | None, name: s
         ]
         return Price(
             each * cpus,
-            f"assumed: {cpus:g} CPUs at {each:.4f} USD a vCPU-hour, the median of the CPU instances in "
+            f"assumed: {cpus:g} CPUs at {each:.4f} USD per vCPU-hour, the median of the CPU instances in "
             f"prices.json ({_file()['region']}, on demand)",
         )
     same = [i for i in instances() if i.gpu == device and i.gpus == gpus]

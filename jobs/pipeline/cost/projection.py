@@ -1,13 +1,13 @@
-"""What a catalogue will cost: audio-hours / throughput x price, with every assumption in words."""
+"""What a catalogue will cost: audio-hours / throughput x price, with every assumption in a sentence."""
 
 import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from jobs.pipeline.cost import prices
-from jobs.pipeline.cost.prices import Instance
+from jobs.pipeline.cost.prices import Instance, Price
+from jobs.pipeline.cost.summary import Summary
 from separation.errors import UsageError
 
 WITHIN_HOURS = 24.0
@@ -15,27 +15,27 @@ WITHIN_HOURS = 24.0
 
 @dataclass(frozen=True, slots=True)
 class Throughput:
-    """What one node does: audio-seconds a second of the whole bag, or of the stems that were run."""
+    """The speed and the price of one node."""
 
-    node: str
-    x_realtime: float
+    node: str  # an instance's name, or a description
+    x_realtime: float  # seconds of audio per second, for the stems that were run
     usd_per_hour: float
     spot_fraction: float | None
-    basis: str
+    basis: str  # where the numbers come from, for people
 
 
 @dataclass(frozen=True, slots=True)
 class Projection:
     throughput: Throughput
     node_hours: float
-    nodes: int  # that finish within the wished time
-    hours: float  # that they take
+    nodes: int  # as many as finish within the time that was asked for
+    hours: float  # that these nodes take
     usd: float
     usd_spot: float | None
 
 
 def parse_hours(text: str) -> float:
-    """`50000` audio-hours, or `1000000x4`: tracks x minutes."""
+    """Parses `50000`, audio-hours, or `1000000x4`, tracks x minutes."""
     if match := re.fullmatch(r"([\d.]+)x([\d.]+)", text):
         hours = float(match[1]) * float(match[2]) / 60
     else:
@@ -44,7 +44,7 @@ def parse_hours(text: str) -> float:
         except ValueError:
             raise UsageError(f"{text!r}: expected audio-hours, or TRACKSxMINUTES as in 1000000x4") from None
     if not (math.isfinite(hours) and hours > 0):
-        raise UsageError(f"{text!r}: expected more than no audio")
+        raise UsageError(f"{text!r}: expected a number above 0")
     return hours
 
 
@@ -57,7 +57,7 @@ def project(audio_hours: float, throughput: Throughput, within_hours: float = WI
 
 
 def stated(given: Sequence[str], price: float | None) -> list[Throughput]:
-    """`g6.xlarge=40`: an instance of prices.json and its stated throughput; `40` alone needs `--price`."""
+    """Parses `g6.xlarge=40`, an instance of prices.json and its throughput; `40` alone needs `--price`."""
     found = []
     for text in given:
         name, _, number = text.rpartition("=")
@@ -75,29 +75,28 @@ def stated(given: Sequence[str], price: float | None) -> list[Throughput]:
         else:
             usd, spot = price or 0.0, None
         basis = f"x{x_realtime:g} realtime was stated with --x-realtime, not measured"
-        found.append(Throughput(name or "a node", x_realtime, usd, spot, basis))
+        found.append(Throughput(name or "one node", x_realtime, usd, spot, basis))
     return found
 
 
-def measured(summary: dict[str, Any], price: float | None) -> list[Throughput]:
-    """The measured node at its price, and the instances of the same kind that it can stand for.
+def measured(summary: Summary, price: float | None) -> list[Throughput]:
+    """The measured node at its price, and the instances of prices.json that can be derived from it.
 
-    Between CPU nodes throughput is taken to follow the number of CPUs, which no one has measured; from
-    a GPU nothing is taken over to another.
+    Throughput is assumed to be proportional to the number of CPUs, which is not measured. A GPU says
+    nothing about another kind of GPU.
     """
-    figures, cluster = summary["figures"], summary["cluster"]
-    x_realtime, cpus = figures["x_realtime_per_node"], cluster["cpus"] / cluster["nodes"]
-    device = " and ".join(cluster["devices"])
-    what = f"x{x_realtime:.3g} realtime a node, measured {summary['created_at'][:10]} on {device}"
-    if price is not None or figures["price"]:
-        usd = price if price is not None else figures["price"]["usd_per_node_hour"]
-        basis = "given by --price" if price is not None else figures["price"]["basis"]
-        found = [Throughput("as measured", x_realtime, usd, None, f"{what}; price {basis}")]
-    else:
-        found = []
-    if cluster["gpus"]:
-        each = cluster["gpus"] / cluster["nodes"]
-        same = [i for i in prices.instances() if i.gpu in cluster["devices"] and i.gpus == each]
+    figures, cluster = summary.figures, summary.cluster
+    x_realtime, cpus = figures.x_realtime_per_node, cluster.cpus / cluster.nodes
+    device = " and ".join(cluster.devices)
+    what = f"x{x_realtime:.3g} realtime per node, measured {summary.created_at[:10]} on {device}"
+    node = figures.price if price is None else Price(price, "given by --price")
+    found = []
+    if node is not None:
+        basis = f"{what}; price {node.basis}"
+        found.append(Throughput("as measured", x_realtime, node.usd_per_node_hour, None, basis))
+    if cluster.gpus:
+        each = cluster.gpus / cluster.nodes
+        same = [i for i in prices.instances() if i.gpu in cluster.devices and i.gpus == each]
         return found + [_from(i, x_realtime, what) for i in same]
     by_core = f"{what} of {cpus:g} CPUs; assumed: throughput follows the number of CPUs"
     return found + [_from(i, x_realtime * i.vcpus / cpus, by_core) for i in prices.instances() if not i.gpus]
@@ -108,17 +107,17 @@ def _from(instance: Instance, x_realtime: float, basis: str) -> Throughput:
 
 
 def assumptions(throughputs: Sequence[Throughput], stems: str) -> list[str]:
-    """Everything that the figures rest on, a sentence each."""
+    """One sentence for each assumption behind the figures."""
     bases: dict[str, list[str]] = {}
     for throughput in throughputs:
         bases.setdefault(throughput.basis, []).append(throughput.node)
     return [
         *(f"{', '.join(nodes)}: {basis}" for basis, nodes in bases.items()),
         f"stems: {stems}; half of the stems cost half",
-        "throughput is that of the work itself: the minutes in which nodes and models start are not in it",
-        "nodes add up: n nodes do n times the work of one (docs/benchmarks.md says to how many)",
-        "tracks are like those measured in length and format; errors cost nothing",
+        "throughput is that of the work itself: the minutes in which nodes and models start are not included",
+        "n nodes do n times the work of one (docs/benchmarks.md says up to how many)",
+        "tracks have the lengths and formats of those measured; errors cost nothing",
         f"prices: {prices.source()}",
-        "spot: the fraction in prices.json; work that a taken node repeats is not in it",
-        "not in it: the head node, disks, requests to the store, traffic out of the region",
+        "spot: the fraction in prices.json; repeated work after a node is reclaimed is not included",
+        "not included: the head node, disks, requests to the store, traffic out of the region",
     ]

@@ -1,7 +1,6 @@
-"""Where a benchmark is kept, and which one is the last."""
+"""The figures of timed runs, and the table that is kept of them."""
 
 from pathlib import Path
-from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
@@ -11,8 +10,9 @@ from jobs.benchmark.accounting import SCHEMA, phases
 from jobs.benchmark.process_usage import Usage
 from jobs.benchmark.trial import Trial
 from jobs.pipeline.cost.prices import Price
+from jobs.pipeline.cost.summary import Spread
 from jobs.pipeline.sizing import Node, Plan
-from separation.errors import UsageError
+from tests.outputs import benchmark_summary
 
 USAGE = Usage("a", 2, 10.0, {}, 15.0, 5.0, 0.0, 900, 100, 0, 0, None, None)
 
@@ -22,46 +22,24 @@ def trial(work_s: float) -> Trial:
     return Trial(4, 1, 720.0, work_s + 1, work_s, stages, [USAGE], 10, 20, ("A CPU",), 30.0)
 
 
-def summary(benchmark_id: str) -> dict[str, Any]:
-    return {"benchmark_id": benchmark_id, "figures": {"x_realtime_per_node": 1.0}}
-
-
 def test_figures_of_three_repeats() -> None:
     plan = Plan("cpu", 1, 1, 1.0, 0.0, 2, 1, 1, 16, 40)
     trials = [trial(80.0), trial(60.0), trial(120.0)]
     found = result.figures(trials, [Node(2, 0, 1e9)], plan, Price(0.18, ""))
-    assert found["x_realtime"] == {"median": 9.0, "min": 6.0, "max": 12.0}
-    assert (found["x_realtime_per_node"], found["x_realtime_per_device"]) == (9.0, 4.5)
-    assert found["usd_per_audio_hour"] == pytest.approx(0.02)
-    assert found["usd_per_1000_tracks"] == pytest.approx(0.02 * 180 / 3600 * 1000)
-    assert found["device_utilisation"] == pytest.approx(30 * 2 / (2 * 80))
-    assert found["cpu_utilisation"] == pytest.approx(0.75)
-    assert found["peak_bytes_above_start"] == 800
+    assert found.x_realtime == Spread(median=9.0, min=6.0, max=12.0)
+    assert (found.x_realtime_per_node, found.x_realtime_per_device) == (9.0, 4.5)
+    assert found.usd_per_audio_hour == pytest.approx(0.02)
+    assert found.usd_per_1000_tracks == pytest.approx(0.02 * 180 / 3600 * 1000)
+    assert found.device_utilisation == pytest.approx(30 * 2 / (2 * 80))
+    assert found.cpu_utilisation == pytest.approx(0.75)
+    assert found.peak_bytes_above_start == 800
 
 
 def test_a_row_a_repeat_and_stage(tmp_path: Path) -> None:
-    rows = result.rows("20260101T000000-a", "", 1, [trial(80.0), trial(60.0)])
-    result.write(str(tmp_path), summary("20260101T000000-a"), rows)
+    stages = result.stages_of("", 1, [trial(80.0), trial(60.0)])
+    result.write(str(tmp_path), benchmark_summary("20260101T000000-a"), stages)
     table = pq.read_table(tmp_path / "benchmarks/20260101T000000-a.parquet")
     assert table.schema.equals(SCHEMA)
     assert table.select(["repeat", "stage"]).to_pylist() == [
         {"repeat": repeat, "stage": stage} for repeat in (1, 2) for stage in ("start", "work")
     ]
-
-
-def test_the_last_benchmark_is_found(tmp_path: Path) -> None:
-    assert result.find_last(str(tmp_path)) is None
-    for name in ("20260101T000000-z", "20260102T000000-a"):
-        uri = result.write(str(tmp_path), summary(name), [])
-    found = result.find_last(str(tmp_path))
-    assert found == result.find_last(uri) == summary("20260102T000000-a")
-
-
-@pytest.mark.parametrize("content", ["{", "[]", '{"figures": {}}'])
-def test_what_is_no_summary_is_refused(tmp_path: Path, content: str) -> None:
-    path = tmp_path / "x.json"
-    path.write_text(content)
-    with pytest.raises(UsageError, match="not a benchmark"):
-        result.find_last(str(path))
-    with pytest.raises(UsageError, match="not found"):
-        result.find_last(str(tmp_path / "absent.json"))

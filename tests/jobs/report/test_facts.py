@@ -79,7 +79,7 @@ def test_slowest_are_those_of_the_most_work_a_chunk(full_output: Full) -> None:
     assert [slow.chunk_s for slow in facts.slowest] == pytest.approx([chunk_s(row) for row in expected])
     assert facts.median_chunk_s == pytest.approx(np.median([chunk_s(row) for row in good(rows)]), rel=1e-6)
     parts = {stem["stem"]: stem["infer_s"] for stem in expected[0]["stems"]}
-    assert facts.slowest[0].mostly == max(parts, key=lambda stem: parts[stem])
+    assert facts.slowest[0].longest_step == max(parts, key=lambda stem: parts[stem])
 
 
 def test_samples_do_not_depend_on_files_or_order(tmp_path: Path) -> None:

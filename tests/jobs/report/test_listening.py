@@ -5,8 +5,17 @@ import numpy as np
 import pytest
 import soundfile
 
-from jobs.report.listening import CLIP_S, COLUMNS, HOPS_A_SECOND, add_up, encode, envelope, listen, lively
-from jobs.report.tally import Sampled
+from jobs.report.entries import SampleTrack
+from jobs.report.listening import (
+    CLIP_S,
+    COLUMNS,
+    HOPS_PER_SECOND,
+    encode_mp3,
+    envelope,
+    listen,
+    liveliest_hop,
+    sum_to_mix,
+)
 from separation.audio.encoding import Encoding, write_audio
 from separation.contract import SAMPLE_RATE, STEMS
 
@@ -22,13 +31,13 @@ def voice(stem: str) -> np.ndarray:
     return np.stack([tone, tone]).astype(np.float32)
 
 
-def write_track(folder: Path, form: str, factor: float = 1.0, stems: tuple[str, ...] = STEMS) -> Sampled:
+def write_track(folder: Path, form: str, factor: float = 1.0, stems: tuple[str, ...] = STEMS) -> SampleTrack:
     files = {}
     for stem in stems:
         files[stem] = str(folder / f"{stem}.{form}")
         samples = voice(stem) * np.float32(factor)
         write_audio(files[stem], [samples], samples.shape[1], Encoding(form))  # type: ignore[arg-type]
-    return Sampled("a", SECONDS, factor, files)
+    return SampleTrack("a", SECONDS, factor, files)
 
 
 def heard_samples(clip: bytes) -> np.ndarray:
@@ -46,23 +55,23 @@ def loudest_tone(samples: np.ndarray) -> float:
 def test_clips_are_each_stem_where_all_play(tmp_path: Path, form: str) -> None:
     heard = listen(write_track(tmp_path, form))
     assert heard.notes == []
-    assert [each.name for each in heard.voices] == ["mix", *STEMS]
+    assert [each.name for each in heard.sounds] == ["mix", *STEMS]
     assert 4.0 <= heard.clip_start_s <= 5.0
     assert heard.clip_s == CLIP_S
-    for each in heard.voices[1:]:
+    for each in heard.sounds[1:]:
         samples = heard_samples(each.clip)
         assert abs(samples.shape[1] - CLIP_S * SAMPLE_RATE) < 3000
         assert loudest_tone(samples) == pytest.approx(TONES[each.name], abs=1)
         assert samples.std() == pytest.approx(0.15 / np.sqrt(2), rel=0.1)
     assert heard.peak == pytest.approx(np.abs(sum(map(voice, STEMS))).max(), rel=0.1)
-    silent_end = heard.voices[4].envelope[-10:]
-    assert silent_end.max() < 0.01 < heard.voices[1].envelope[-12:-2].min()
+    silent_end = heard.sounds[4].envelope[-10:]
+    assert silent_end.max() < 0.01 < heard.sounds[1].envelope[-12:-2].min()
 
 
 def test_the_mix_is_the_sum_at_the_level_of_the_separation(tmp_path: Path) -> None:
     heard = listen(write_track(tmp_path, "wav", factor=0.25))
     middle = slice(SAMPLE_RATE, 8 * SAMPLE_RATE)
-    mix, *stems = (heard_samples(each.clip)[:, middle] for each in heard.voices)
+    mix, *stems = (heard_samples(each.clip)[:, middle] for each in heard.sounds)
     np.testing.assert_allclose(mix, sum(stems), atol=0.02)
     assert stems[0].std() == pytest.approx(0.15 / np.sqrt(2), rel=0.05)
 
@@ -72,7 +81,7 @@ def test_a_missing_stem_is_a_note_and_leaves_no_mix(tmp_path: Path) -> None:
     Path(track.stems["bass"]).unlink()
     Path(track.stems["other"]).write_bytes(b"<html>404</html>")
     heard = listen(track)
-    assert [each.name for each in heard.voices] == ["drums", "vocals"]
+    assert [each.name for each in heard.sounds] == ["drums", "vocals"]
     bass, other, mix = heard.notes
     assert bass == "bass: not at the output"
     assert other.startswith("other: ")
@@ -84,14 +93,14 @@ def test_no_stem_at_all_is_a_note(tmp_path: Path) -> None:
     for uri in track.stems.values():
         Path(uri).unlink()
     heard = listen(track)
-    assert heard.voices == []
+    assert heard.sounds == []
     assert heard.notes == ["drums, bass, other, vocals: not at the output"]
-    assert listen(Sampled("a", 1.0, 1.0, {})).notes == ["the timings name no stems of this track"]
+    assert listen(SampleTrack("a", 1.0, 1.0, {})).notes == ["the timings name no stems of this track"]
 
 
 def test_one_stem_of_four_is_no_mix(tmp_path: Path) -> None:
     heard = listen(write_track(tmp_path, "wav", stems=("vocals",)))
-    assert [each.name for each in heard.voices] == ["vocals"]
+    assert [each.name for each in heard.sounds] == ["vocals"]
     assert "no mix" in heard.notes[0]
 
 
@@ -107,13 +116,13 @@ def test_one_stem_of_four_is_no_mix(tmp_path: Path) -> None:
     ],
 )
 def test_which_stems_make_a_mix(stems: tuple[str, ...], are_all: bool) -> None:
-    assert add_up(stems) is are_all
+    assert sum_to_mix(stems) is are_all
 
 
 def test_a_track_shorter_than_a_clip_is_heard_whole(tmp_path: Path) -> None:
     samples = voice("drums")[:, : SAMPLE_RATE * 3 // 2 + 7]
     write_audio(tmp_path / "a.wav", [samples], samples.shape[1], Encoding())
-    heard = listen(Sampled("a", 1.5, 1.0, {"drums": str(tmp_path / "a.wav")}))
+    heard = listen(SampleTrack("a", 1.5, 1.0, {"drums": str(tmp_path / "a.wav")}))
     assert heard.clip_start_s == 0
     assert heard.clip_s == samples.shape[1] / SAMPLE_RATE
 
@@ -122,7 +131,7 @@ def test_lively_weighs_a_quiet_stem_like_a_loud_one() -> None:
     loud, quiet = np.full(300, 1.0), np.zeros(300)
     loud[:100] = 1.05
     quiet[150:250] = 1e-4
-    assert lively(np.stack([loud, quiet]), CLIP_S * HOPS_A_SECOND) == 150
+    assert liveliest_hop(np.stack([loud, quiet]), CLIP_S * HOPS_PER_SECOND) == 150
 
 
 def test_an_envelope_keeps_every_peak() -> None:
@@ -134,6 +143,6 @@ def test_an_envelope_keeps_every_peak() -> None:
 
 
 def test_a_clip_too_loud_is_turned_down() -> None:
-    samples = heard_samples(encode(voice("drums")[:, : 2 * SAMPLE_RATE] * 20))
+    samples = heard_samples(encode_mp3(voice("drums")[:, : 2 * SAMPLE_RATE] * 20))
     assert 0.8 < np.abs(samples).max() < 1.1
     assert loudest_tone(samples[:, SAMPLE_RATE // 2 : SAMPLE_RATE]) == pytest.approx(220, abs=2)

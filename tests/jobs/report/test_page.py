@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 import soundfile
 
+from jobs.report import formatting
 from jobs.report import run as report
-from jobs.report import wording
 from jobs.report.charts import nice_ticks
 from tests.outputs import HOSTILE, Row, finished_rows, write_record, write_tables
 
@@ -103,8 +103,8 @@ def test_hostile_names_are_text_and_nothing_else(page: Page, full_output: Full) 
     assert not [name for _, attributes in page.elements for name in attributes if name.startswith("on")]
     shown = set(page.text("bdi"))
     bad = [row["track_id"] for row in full_output[1] if row["status"] != "ok"]
-    assert wording.plain(bad[0]) in shown
-    assert wording.plain(HOSTILE[6]) in shown
+    assert formatting.safe_text(bad[0]) in shown
+    assert formatting.safe_text(HOSTILE[6]) in shown
     assert page.text("title")[0] == "stemfleet report"
     assert not re.search(r"[\u202a-\u202e\u2066-\u2069]", page.source)
 
@@ -124,7 +124,7 @@ def test_every_hostile_name_can_be_shown_anywhere(tmp_path: Path) -> None:
     assert found.wrong == []
     assert {tag for tag, _ in found.elements} <= ELEMENTS
     assert not [name for _, attributes in found.elements for name in attributes if name.startswith("on")]
-    assert {wording.plain(name) for name in HOSTILE} <= set(found.text("bdi"))
+    assert {formatting.safe_text(name) for name in HOSTILE} <= set(found.text("bdi"))
 
 
 def test_the_page_needs_nothing_else(page: Page) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import fsspec
 import pytest
 
-from jobs.report import markdown, wording
+from jobs.report import formatting, markdown
 from jobs.report import run as report
 from jobs.report.__main__ import main
 from separation.store.filesystems import S3_SETTINGS
@@ -34,7 +34,7 @@ def test_an_output_on_s3(bucket: str, tmp_path: Path) -> None:
     assert main(["--output", f"{bucket}/out"]) == 0
     page = fs.cat_file(f"{bucket}/out/report.html").decode()
     assert "vocals: not at the output" in page
-    assert wording.plain(finished_rows(12)[11]["track_id"]) in page
+    assert formatting.safe_text(finished_rows(12)[11]["track_id"]) in page
 
 
 def test_a_bucket_that_is_not_there_is_refused(s3_endpoint: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -69,11 +69,11 @@ def test_a_benchmark_that_still_runs_shows_its_last_run(tmp_path: Path) -> None:
     write_tables(tmp_path / "runs" / begun, "r1", finished_rows(3))
     write_record(tmp_path / "runs" / begun, price=2.0)
     text = report.report(str(tmp_path), "md")
-    assert "20261124T000000-bbb\n\nIt still runs, or was stopped" in text
+    assert "20261124T000000-bbb\n\nIt is still running, or was stopped" in text
     assert "last run, run-threads-1-10" in text
     assert "- 3 tracks done" in text
     assert "cost to date" in text
-    assert "still runs, or was stopped" in report.report(str(tmp_path), "html")
+    assert "is still running, or was stopped" in report.report(str(tmp_path), "html")
 
 
 def test_markdown_is_not_steered_by_names(tmp_path: Path) -> None:
@@ -114,7 +114,7 @@ def test_markdown_is_not_steered_by_names(tmp_path: Path) -> None:
     ],
 )
 def test_durations(seconds: float | None, shown: str) -> None:
-    assert wording.duration(seconds) == shown
+    assert formatting.duration(seconds) == shown
 
 
 @pytest.mark.parametrize(
@@ -122,12 +122,12 @@ def test_durations(seconds: float | None, shown: str) -> None:
     [(0, "0"), (0.01234, "0.0123"), (4.5, "4.50"), (78.94, "78.9"), (99.96, "100"), (1234.5, "1,234")],
 )
 def test_numbers(value: float, shown: str) -> None:
-    assert wording.number(value) == shown
+    assert formatting.three_digits(value) == shown
 
 
 def test_names_are_one_line_and_not_too_long() -> None:
-    assert wording.plain("a\nb\t\x1b[0m\u202e") == "a\\nb\\t\\x1b[0m\\u202e"
-    assert wording.plain("👨\u200d👩 夜") == "👨\u200d👩 夜"
-    shown = wording.plain("x" * 400 + ".wav")
-    assert len(shown) == wording.LONGEST_NAME
+    assert formatting.safe_text("a\nb\t\x1b[0m\u202e") == "a\\nb\\t\\x1b[0m\\u202e"
+    assert formatting.safe_text("👨\u200d👩 夜") == "👨\u200d👩 夜"
+    shown = formatting.safe_text("x" * 400 + ".wav")
+    assert len(shown) == formatting.LONGEST_NAME
     assert shown.endswith("x.wav")

@@ -1,11 +1,10 @@
 """Hours and dollars, by hand."""
 
-from typing import Any
-
 import pytest
 
 from jobs.pipeline.cost import prices, projection
 from separation.errors import UsageError
+from tests.outputs import benchmark_summary
 
 
 def test_a_million_tracks() -> None:
@@ -20,16 +19,8 @@ def test_a_million_tracks() -> None:
     assert projected.usd_spot == pytest.approx(projected.usd * prices.find("g6.xlarge").spot_fraction)
 
 
-def summary(**cluster: Any) -> dict[str, Any]:
-    return {
-        "created_at": "2026-11-24T08:00:00+00:00",
-        "figures": {"x_realtime_per_node": 0.5, "price": {"usd_per_node_hour": 0.1, "basis": "by hand"}},
-        "cluster": {"nodes": 1, "cpus": 2.0, "gpus": 0.0, "devices": ["A CPU"]} | cluster,
-    }
-
-
 def test_a_measured_cpu_node_stands_for_larger_ones() -> None:
-    found = {each.node: each for each in projection.measured(summary(), None)}
+    found = {each.node: each for each in projection.measured(benchmark_summary(), None)}
     assert set(found) == {"as measured", "c7i.4xlarge", "c7a.4xlarge", "c8g.4xlarge"}
     assert found["as measured"].usd_per_hour == 0.1
     assert found["c7i.4xlarge"].x_realtime == 0.5 * 16 / 2
@@ -37,9 +28,9 @@ def test_a_measured_cpu_node_stands_for_larger_ones() -> None:
 
 
 def test_a_measured_gpu_stands_for_its_own_kind_alone() -> None:
-    l4 = summary(gpus=1.0, devices=["NVIDIA L4"])
+    l4 = benchmark_summary(gpus=1.0, devices=["NVIDIA L4"])
     assert {each.node for each in projection.measured(l4, None)} == {"as measured", "g6.xlarge", "g6.4xlarge"}
-    h100 = summary(gpus=1.0, devices=["NVIDIA H100"])
+    h100 = benchmark_summary(gpus=1.0, devices=["NVIDIA H100"])
     assert {each.node for each in projection.measured(h100, 3.0)} == {"as measured"}
 
 

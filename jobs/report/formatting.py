@@ -1,4 +1,4 @@
-"""Numbers and names as people read them; every name of a catalogue is an enemy's until shown otherwise."""
+"""Numbers, times and names as people read them."""
 
 from datetime import datetime
 
@@ -23,13 +23,13 @@ def duration(seconds: float | None) -> str:
     return f"{big} {unit} {rest // smaller_size} {smaller}" if rest >= smaller_size else f"{big} {unit}"
 
 
-def hours(seconds: float) -> str:
-    """Of audio, which is counted in hours however many: `8 min 20 s`, `48.5 h`, `12,345 h`."""
-    return duration(seconds) if seconds < 3600 else f"{number(seconds / 3600)} h"
+def audio_length(seconds: float) -> str:
+    """A sum of audio, in hours however many they are: `8 min 20 s`, `48.5 h`, `12,345 h`."""
+    return duration(seconds) if seconds < 3600 else f"{three_digits(seconds / 3600)} h"
 
 
-def number(value: float | None) -> str:
-    """Three digits that matter: `0.0123`, `4.56`, `78.9`, `1,234`."""
+def three_digits(value: float | None) -> str:
+    """Three significant digits, or all of a number above 100: `0.0123`, `4.56`, `78.9`, `1,234`."""
     if value is None:
         return "unknown"
     if value == 0 or abs(value) >= 100:
@@ -42,15 +42,19 @@ def percent(share: float) -> str:
 
 
 def dollars(usd: float) -> str:
-    return f"${usd:,.2f}" if usd >= 0.1 or usd == 0 else f"${number(usd)}"
+    return f"${usd:,.2f}" if usd >= 0.1 or usd == 0 else f"${three_digits(usd)}"
 
 
-def moment(when: datetime) -> str:
+def utc_time(when: datetime) -> str:
+    """`2026-11-24 08:00:00 UTC`."""
     return f"{when:%Y-%m-%d %H:%M:%S} UTC"
 
 
-def plain(text: str, longest: int = LONGEST_NAME) -> str:
-    """`text` as `showing.shown` has it, shortened in its middle."""
+def safe_text(text: str, longest: int = LONGEST_NAME) -> str:
+    """`text` as `redact.shown` gives it, on one line and without credentials; shortened in its middle.
+
+    Names and sentences of a catalogue are untrusted: they pass through here before they are shown.
+    """
     whole = shown(text)
     if len(whole) <= longest:
         return whole

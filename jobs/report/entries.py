@@ -1,0 +1,92 @@
+"""What a report lists: runs, specialists, errors, the slowest tracks, and tracks to listen to."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from separation.contract import STEMS
+
+
+@dataclass
+class Run:
+    """What came before the first probe (Ray, loading models) is not in the tables, and not in here."""
+
+    run_id: str
+    started_at: datetime  # of its first track's probe
+    ended_at: datetime  # of its last track so far
+    done: int = 0
+    failed: int = 0
+    audio_s: float = 0.0  # of the tracks done
+    nodes: set[str] = field(default_factory=set)  # those that inferred
+
+    @property
+    def wall_s(self) -> float:
+        return (self.ended_at - self.started_at).total_seconds()
+
+
+@dataclass
+class Specialist:
+    """What the sessions of one stem did on one kind of device."""
+
+    stem: str
+    provider: str
+    device: str
+    tracks: int = 0
+    chunks: int = 0
+    infer_s: float = 0.0
+    queue_s: float = 0.0  # waiting for one of the node's slots
+    audio_s: float = 0.0
+
+    @property
+    def x_realtime(self) -> float | None:
+        return self.audio_s / self.infer_s if self.infer_s else None
+
+
+@dataclass
+class Example:
+    """The first track with this error sentence, and the number of tracks that have it."""
+
+    sentence: str
+    track_id: str
+    count: int = 0
+
+
+@dataclass
+class ErrorGroup:
+    """The tracks in error of one kind."""
+
+    kind: str
+    count: int
+    examples: list[Example]  # one for each of the first few sentences
+
+    @property
+    def unlisted(self) -> int:
+        return self.count - sum(example.count for example in self.examples)
+
+
+@dataclass(frozen=True, slots=True)
+class SlowTrack:
+    track_id: str
+    duration_s: float
+    chunks: int
+    work_s: float  # of all stages and specialists, without waiting
+    longest_step: str  # the stage or specialist that took most of it
+    longest_step_s: float
+
+    @property
+    def chunk_s(self) -> float:
+        return self.work_s / self.chunks
+
+
+@dataclass(frozen=True, slots=True)
+class SampleTrack:
+    """A track to look at and listen to."""
+
+    track_id: str
+    duration_s: float
+    clip_factor: float  # the gain that its stems were given against clipping
+    stems: dict[str, str]  # stem -> URI of its file, in the order of `stem_order`
+
+
+def stem_order(stem: str) -> tuple[int, str]:
+    """A key to sort stems by: those of the bag in its order, then others such as `no_vocals`."""
+    return STEMS.index(stem) if stem in STEMS else len(STEMS), stem
