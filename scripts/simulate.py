@@ -1,16 +1,16 @@
-"""How far the pipeline scales, without the hardware: its own road, with inferences that sleep.
+"""How far the pipeline scales, without the hardware: the real pipeline, with inferences that sleep.
 
     python scripts/simulate.py scale [--nodes 1,4,16,64] [--x-realtime 40] [--minutes 4]
     python scripts/simulate.py driver [--tracks 1000000]
 
-`scale` runs `jobs.pipeline.dataset.Road` as a job does, on one Ray head: the same operators, pools,
+`scale` runs `jobs.pipeline.dataset.RayPipeline` as a job does, on one Ray head: the same operators, pools,
 tasks and rows, and inferences that sleep as long as on a node of `--x-realtime`. Audio is left out, and
-the CPU stages take no time, since a larger cluster has as many more cores for them. So it tests what a
-larger cluster has only one of: the driver, with Ray Data's scheduling. It does not test networks,
-stores, object stores or a node's own cores; and it is pessimistic in that all tasks of all nodes cost
-their overhead on this one machine. An actor process stands for up to `CALLS` actors: processes need memory.
+the CPU stages take no time, since a larger cluster has as many more cores for them. So it tests the one
+thing that a larger cluster has no more of: the driver, with Ray Data's scheduling. It does not test
+networks, stores, object stores or a node's own cores; and it is pessimistic, since all tasks of all nodes
+cost their overhead on this one machine. An actor process stands for up to `CALLS` actors, to save memory.
 
-`driver` feeds finished tracks through what the driver keeps of them: tables, counts, what is missing.
+`driver` feeds finished tracks through what the driver does with them: tables, counts, what is missing.
 """
 
 import argparse
@@ -21,7 +21,8 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -33,21 +34,41 @@ from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
-from jobs.pipeline import schema
-from jobs.pipeline.arrow import Row, pack
-from jobs.pipeline.dataset import Road, Steps
+from jobs.pipeline.arrow import from_table, pack, to_table
+from jobs.pipeline.catalogue import listed_table
+from jobs.pipeline.dataset import RayPipeline
 from jobs.pipeline.driver import Finisher
 from jobs.pipeline.job import Job
 from jobs.pipeline.output.tables import TableWriter
 from jobs.pipeline.progress import Progress
+from jobs.pipeline.records import (
+    Decoded,
+    Encoded,
+    FinishedSection,
+    FinishedTrack,
+    InferenceRun,
+    ListedTrack,
+    Source,
+    StemResult,
+    Track,
+    TrackChunk,
+    TrackSection,
+    Work,
+    merge,
+)
 from jobs.pipeline.sizing import TASK_CPUS, Plan
-from jobs.pipeline.stages import steps
+from jobs.pipeline.stages.cut import MIX
+from jobs.pipeline.stages.infer import add_stem
+from jobs.pipeline.stages.separation import separation_stages
+from jobs.pipeline.stages.stage import Observe, Stages, Step
+from jobs.pipeline.stages.worker import Worker
 from separation.contract import SAMPLE_RATE, STEMS, STRIDE
+from separation.level import Level
 from separation.models.bag import Bag, SpecialistFile
 from separation.options import Options
 
 CALLS = 16
-TASKS_AT_ONCE = 8  # of probe, chunk and stitch, each a process here
+TASKS_AT_ONCE = 8  # of probe, cut and stitch, each a process here
 NODE = "n" * 56  # a node id's length
 
 
@@ -57,76 +78,75 @@ class SimulatedJob(Job):
     chunk_s: float  # that an actor takes for a chunk while the other specialists use the device too
 
 
-def probe(tracks: pa.Table, job: SimulatedJob) -> pa.Table:
-    rows = [
-        {
-            **track,
-            "status": "ok",
-            "warnings": [],
-            "source_bytes": random.randrange(20_000_000, 30_000_000),
-            "source_etag": random.randbytes(16).hex(),
-            "sample_rate_hz": SAMPLE_RATE,
-            "channels": 2,
-            "probe_s": random.random(),
-            "started_at": datetime.now(UTC),
-            "length": job.length,
-            "mean": 0.0,
-            "std": 0.1,
-            "peak": 0.5,
-        }
-        for track in tracks.to_pylist()
-    ]
-    return pa.Table.from_pylist(rows, schema.SOURCE)
+def probe(listed: pa.Table, job: SimulatedJob, worker: Worker) -> pa.Table:
+    return to_table([probed(track, job) for track in from_table(ListedTrack, listed)], Track)
 
 
-def chunk(sections: pa.Table, job: SimulatedJob) -> pa.Table:
-    (section,) = sections.to_pylist()
-    rows = [{**section, "decode_s": 0.0, "chunk": index} for index in range(section["chunks"])]
-    columns = pa.Table.from_pylist(rows, schema.CHUNK.remove(schema.CHUNK.get_field_index("mix")))
-    return columns.append_column("mix", pack([None] * len(rows)))
+def probed(listed: ListedTrack, job: SimulatedJob) -> Track:
+    return Track(
+        track_id=listed.track_id,
+        uri=listed.uri,
+        failure=None,
+        warnings=(),
+        source=Source(random.randrange(20_000_000, 30_000_000), random.randbytes(16).hex()),
+        encoded=Encoded(SAMPLE_RATE, 2),
+        decoded=Decoded(job.length, Level(0.0, 0.1, 0.5)),
+        probe_s=random.random(),
+        started_at=datetime.now(UTC),
+    )
 
 
-class Infer:
+def cut(sections: pa.Table, job: SimulatedJob, worker: Worker) -> pa.Table:
+    (section,) = from_table(TrackSection, sections)
+    chunks = [TrackChunk(section, 0.0, index) for index in range(section.chunks)]
+    return to_table(chunks, TrackChunk).append_column(MIX, pack([None] * len(chunks)))
+
+
+def load_sleep(stem: str, job: SimulatedJob, worker: Worker, observe: Observe) -> Step:
     """Sleeps as long as an actor needs that shares its node's device with those of the other stems."""
+    run = InferenceRun(job.chunk_s, 0.0, 1.0, None, None, None, None, NODE)
 
-    def __init__(self, stem: str, job: SimulatedJob, node: str):
-        self.stem, self.chunk_s = stem, job.chunk_s
-        self.facts = {"device": "none"}
+    def step(chunks: pa.Table) -> pa.Table:
+        time.sleep(len(chunks) * job.chunk_s)
+        return add_stem(chunks, stem, [None] * len(chunks), [run] * len(chunks))
 
-    def __call__(self, chunks: pa.Table) -> pa.Table:
-        time.sleep(len(chunks) * self.chunk_s)
-        run = {"infer_s": self.chunk_s, "queue_s": 0.0, "batches": 1.0, "node": NODE}
-        return chunks.append_column(self.stem, pack([None] * len(chunks))).append_column(
-            f"{self.stem}_run", pa.array([run] * len(chunks), schema.RUN)
-        )
+    return step
 
 
-def stitch(chunks: pa.Table, job: SimulatedJob) -> pa.Table:
-    row = chunks.slice(0, 1).select(schema.SECTION.names).to_pylist()[0]
-    return pa.Table.from_pylist([row | ending(job, row["track_id"])], schema.FINISHED)
+def stitch(chunks: pa.Table, job: SimulatedJob, worker: Worker) -> pa.Table:
+    section = from_table(TrackSection, chunks.slice(0, 1))[0]
+    return to_table([FinishedSection(section, finished_work(job, section.track.track_id))], FinishedSection)
 
 
-def ending(job: SimulatedJob, track_id: str) -> Row:
-    """What the last stage adds to a track's row; its numbers and hashes compress as badly as real ones."""
-    names = {"precision": "fp32", "provider": "CUDAExecutionProvider", "device": "NVIDIA L4", "node": NODE}
-    stems = [
-        {
-            **names,
-            "stem": stem,
-            "uri": f"{job.output}/stems/{track_id}/{stem}.wav",
-            "bytes": random.randrange(40_000_000, 50_000_000),
-            "sha256": random.randbytes(32).hex(),
-            "peak": random.random(),
-            "model_sha256": stem[0] * 64,
-            "chunks": 41,
-            "batches": 41.0,
-            "infer_s": random.random(),
-            "queue_s": random.random(),
-        }
-        for stem in STEMS
-    ]
-    seconds = {f"{name}_s": random.random() for name in ("decode", "stitch", "write", "upload")}
-    return {**seconds, "clip_factor": 1.0, "stems": stems}
+def finished_work(job: SimulatedJob, track_id: str) -> Work:
+    """What the last stage adds to a track; its numbers and hashes compress as badly as real ones."""
+    return Work(
+        decode_s=random.random(),
+        stitch_s=random.random(),
+        write_s=random.random(),
+        upload_s=random.random(),
+        clip_factor=1.0,
+        stems=tuple(stem_result(stem, f"{job.output}/stems/{track_id}/{stem}.wav") for stem in STEMS),
+    )
+
+
+def stem_result(stem: str, uri: str) -> StemResult:
+    seconds = (random.random(), random.random(), 41.0)
+    run = InferenceRun(*seconds, stem[0] * 64, "fp32", "CUDAExecutionProvider", "NVIDIA L4", NODE)
+    sizes = (random.randrange(40_000_000, 50_000_000), random.randbytes(32).hex(), random.random())
+    return StemResult(stem, uri, *sizes, chunks=41, run=run)
+
+
+def sleeping_stages(job: SimulatedJob, calls: int) -> Stages:
+    """The stages of a separation; an actor runs `calls` sleeping inferences at once."""
+    stages = separation_stages(job)
+    return replace(
+        stages,
+        probe=replace(stages.probe, work=probe),
+        cut=replace(stages.cut, work=cut),
+        infer=tuple(replace(stage, load=load_sleep, calls=calls) for stage in stages.infer),
+        stitch=replace(stages.stitch, work=stitch),
+    )
 
 
 def simulated_job(output: str, nodes: int, x_realtime: float, minutes: float) -> SimulatedJob:
@@ -144,11 +164,12 @@ def simulated_job(output: str, nodes: int, x_realtime: float, minutes: float) ->
 
 def catalogue(tracks: int) -> pa.Table:
     ids = [f"label/{number // 1000:04}/{number:07} a title of some length.flac" for number in range(tracks)]
-    return pa.table({"track_id": ids, "uri": [f"s3://music/catalogue/{i}" for i in ids]})
+    uris = [f"s3://music/catalogue/{track_id}" for track_id in ids]
+    return listed_table(pa.array(ids), pa.array(uris), pa.nulls(tracks, pa.string()))
 
 
 def scale(args: argparse.Namespace, console: Console) -> None:
-    """A row a size; `of linear` against the first of them, `of ideal` against nodes that never wait."""
+    """One row per cluster size: `of linear` against the first, `of ideal` against nodes that never wait."""
     table = Table("nodes", "tracks a second", "of linear", "of ideal", "driver cores", box=SIMPLE)
     one = None
     for nodes in args.nodes:
@@ -162,7 +183,7 @@ def scale(args: argparse.Namespace, console: Console) -> None:
 
 
 def measure(nodes: int, args: argparse.Namespace) -> tuple[float, float]:
-    """Tracks a second once the pools are full, and cores that the driver used."""
+    """Tracks per second once the pools are full, and cores that the driver used."""
     job = simulated_job("s3://music/out", nodes, args.x_realtime, args.minutes)
     a_track_s = args.minutes * 60 / args.x_realtime
     fill_s = (len(STEMS) + 2) * a_track_s  # a track is in every pool, and two are on their way
@@ -177,16 +198,17 @@ def measure(nodes: int, args: argparse.Namespace) -> tuple[float, float]:
     try:
         # Without it the first second of a run would count processes that start.
         ray.data.DataContext.get_current().wait_for_min_actors_s = 300
-        sleeping = Steps(probe, steps.plan, chunk, Infer, stitch, calls=min(nodes, CALLS))
-        return _rate(Road(job, sleeping).sections(catalogue(count)), fill_s, args.seconds)
+        pipeline = RayPipeline(job, sleeping_stages(job, calls=min(nodes, CALLS)))
+        return _rate(pipeline.sections(catalogue(count)), fill_s, args.seconds)
     finally:
         ray.shutdown()
 
 
-def _rate(rows: Iterator[Row], fill_s: float, seconds: float) -> tuple[float, float]:
-    """Nodes that began together finish together: bursts, which a slope through all moments does not mind."""
-    me, first, moments, cpu = psutil.Process(), None, [], 0.0
-    for _ in rows:
+def _rate(sections: Iterator[FinishedSection], fill_s: float, seconds: float) -> tuple[float, float]:
+    """Nodes that began together finish together, in bursts; the slope through all moments evens them out."""
+    me, first, cpu = psutil.Process(), 0.0, 0.0
+    moments: list[float] = []
+    for _ in sections:
         now = time.perf_counter()
         first = first or now
         if now - first < fill_s:
@@ -200,9 +222,10 @@ def _rate(rows: Iterator[Row], fill_s: float, seconds: float) -> tuple[float, fl
 
 
 def driver(args: argparse.Namespace, console: Console) -> None:
-    """Memory and bytes of the driver's own part of `run`, a line every tenth.
+    """Memory and bytes of the driver's own part of `run`; prints a line after every tenth of the tracks.
 
-    Faster than the tables are written, which no cluster is, the rows that wait would be measured.
+    `--rate` keeps the tracks slower than the tables are written, as in any cluster: otherwise the memory of
+    the tracks that wait for the writer would be measured.
     """
     console.print(f"{rss():.0f} MB before")
     tracks = catalogue(args.tracks)
@@ -214,12 +237,13 @@ def driver(args: argparse.Namespace, console: Console) -> None:
         with (
             TableWriter(folder, "20260101T000000-000000") as writer,
             Progress(args.tracks, console) as progress,
+            ThreadPoolExecutor(1) as pool,
         ):
-            finisher = Finisher(None, lambda rows: rows[0])  # type: ignore[arg-type]
-            for number, track in enumerate(_finished(tracks, job), 1):
-                writer.add(track)
-                progress.add(track)
-                missing.discard(track["track_id"])
+            finisher = Finisher(pool, merge)
+            for number, finished in enumerate(_finished(tracks, job), 1):
+                writer.add(finished)
+                progress.add(finished.track.length / SAMPLE_RATE)
+                missing.discard(finished.track.track_id)
                 finisher.done()
                 if number % 1000 == 0:
                     time.sleep(max(0.0, number / args.rate - (time.perf_counter() - clock)))
@@ -235,10 +259,10 @@ def driver(args: argparse.Namespace, console: Console) -> None:
     console.print(f"{peak:.0f} MB at most; {len(missing)} missing at the end")
 
 
-def _finished(tracks: pa.Table, job: SimulatedJob) -> Iterator[Row]:
+def _finished(tracks: pa.Table, job: SimulatedJob) -> Iterator[FinishedTrack]:
     for batch in tracks.to_batches(max_chunksize=1000):
-        for row in probe(pa.Table.from_batches([batch]), job).to_pylist():
-            yield row | {"section": 0, "sections": 1, "chunks": 41} | ending(job, row["track_id"])
+        for listed in from_table(ListedTrack, pa.Table.from_batches([batch])):
+            yield FinishedTrack(probed(listed, job), 1, 41, finished_work(job, listed.track_id))
 
 
 def rss() -> float:

@@ -12,9 +12,11 @@ import pyarrow.parquet as pq
 
 from band.song import song
 from jobs.pipeline import schema
+from jobs.pipeline.arrow import from_row
 from jobs.pipeline.cost.prices import Price
 from jobs.pipeline.cost.summary import Cluster, Figures, Opening, Spread, Stage, Summary
 from jobs.pipeline.output.tables import timing_rows, track_row
+from jobs.pipeline.records import FinishedTrack
 from jobs.report.facts import gather
 from jobs.report.tally import STAGES
 from separation.audio.encoding import Encoding, write_audio
@@ -102,12 +104,19 @@ def _stem(name: str, stem: str, chunks: int, slow: float, rng: np.random.Generat
     }
 
 
+def finished_track(row: Row) -> FinishedTrack:
+    """The record of a row of `finished_rows`; an error without a kind gets one."""
+    failure = {"error_kind": ERRORS[0][0], "error": ERRORS[0][1]} if row["status"] == "error" else {}
+    return from_row(FinishedTrack, failure | row)
+
+
 def write_tables(output: Path, run_id: str, rows: Sequence[Row], rows_a_file: int = 5_000) -> None:
     """The files that `TableWriter` would have written, the moments kept as they are in `rows`."""
     for number, start in enumerate(range(0, len(rows), rows_a_file)):
         part = rows[start : start + rows_a_file]
-        tracks = pa.Table.from_pylist([track_row(run_id, row) for row in part], schema.TRACKS)
-        timings = [timing for row in part for timing in timing_rows(run_id, row)]
+        finished = [finished_track(row) for row in part]
+        tracks = pa.Table.from_pylist([track_row(run_id, track) for track in finished], schema.TRACKS)
+        timings = [timing for track in finished for timing in timing_rows(run_id, track)]
         for table, found in (("tracks", tracks), ("timings", pa.Table.from_pylist(timings, schema.TIMINGS))):
             (output / table).mkdir(parents=True, exist_ok=True)
             pq.write_table(found, output / table / f"{run_id}-{number:05}.parquet")

@@ -6,24 +6,28 @@ end to end, so one list of "seconds per stage" would add up to anything. Instead
 phase   what the driver waited for, end to end; measured moments, so they sum to the run's wall time:
         start (pools up, models open), work (first probe to last commit), end
 core    core-seconds: a machine of C cores has C x wall of them. What each stage's processes used is
-        read from the kernel (see `watch`), and so are idle and stolen ticks. Nothing is a remainder,
-        but for `unseen`: what the kernel calls busy and no process that we saw had used. The sum
-        of the others over C x wall is `accounted`, which is 1 up to what escaped the readings.
+        read from the kernel (see `process_usage`), and so are idle and stolen ticks. The only remainder
+        is `unseen`: what the kernel calls busy and no process that we saw had used. The sum of the
+        others over C x wall is `accounted`, which is 1 up to what escaped the readings.
 
 Of its rows, load is actors that start and open their models, driver is the job's own process, ray all
-of Ray's other processes, watch the readings themselves, outside every other program of the machine.
+of Ray's other processes, watch the readings themselves, outside every other program of the machine. A stem
+has a row of its name, or `infer <stem>` where another row has that name.
 
-Beside its core-seconds, a stage has `task_s`: the seconds that its tasks took from begin to end as
-they measured themselves, waiting for disks, stores and cores included, added up over all tasks. They
-say how long a track takes through a stage, not what the stage costs. `stitch`, `encode` and `upload` run
-in one task: its core-seconds are divided between them as their task seconds are.
+Beside its core-seconds, a row has `task_s`: the seconds that its tasks took from start to end as they
+measured themselves, waiting for disks, stores and cores included, summed over all tasks. They say how long
+a track takes through a stage, not what the stage costs. `stitch`, `encode` and `upload` run in one task:
+its core-seconds are divided between them in proportion to their task seconds.
 """
+
+from collections.abc import Sequence
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from jobs.benchmark.process_usage import DRIVER, LOAD, OUTSIDE, RAY, WATCH, Usage
 from jobs.pipeline.cost.summary import Stage
+from jobs.pipeline.stages.stage import infer_name
 
 SCHEMA = pa.schema(
     [
@@ -38,8 +42,11 @@ SCHEMA = pa.schema(
     ]
 )
 
-ENDING = ("stitch", "encode", "upload")
+TASKS = {"probe": "probe", "split": "probe", "cut": "decode"}  # stage of the pipeline -> row
+STITCHING = ("stitch", "finish")  # stages of the pipeline
+WRITING = ("stitch", "encode", "upload")  # the rows of those stages
 REST = ("idle", "stolen", "unseen")
+NAMED = {LOAD, DRIVER, RAY, WATCH, OUTSIDE, *TASKS.values(), *WRITING, *REST}  # all rows that are no stem's
 
 
 def phases(seconds: dict[str, float]) -> list[Stage]:
@@ -47,17 +54,24 @@ def phases(seconds: dict[str, float]) -> list[Stage]:
     return [Stage("phase", name, spent, None, spent / total) for name, spent in seconds.items()]
 
 
-def cores(usages: list[Usage], tracks: pa.Table, timings: pa.Table, stems: tuple[str, ...]) -> list[Stage]:
-    """The core account over all machines, in the order of the road."""
+def cores(usages: list[Usage], tracks: pa.Table, timings: pa.Table, stems: Sequence[str]) -> list[Stage]:
+    """The core account over all machines, in the order of the data flow."""
     capacity = sum(usage.cores * usage.wall_s for usage in usages)
+    row_of = TASKS | {infer_name(stem): row_name(stem) for stem in stems}
     used: dict[str, float] = {}
+    stitching = 0.0
     for usage in usages:
-        for doing, core_s in usage.core_s.items():
-            used[doing] = used.get(doing, 0.0) + core_s
+        for activity, core_s in usage.core_s.items():
+            if activity in STITCHING:
+                stitching += core_s
+            else:
+                row = row_of.get(activity, activity)
+                used[row] = used.get(row, 0.0) + core_s
     task_s = task_seconds(tracks, timings, stems)
-    ending, ending_s = used.pop("stitch", 0.0), sum(task_s[name] for name in ENDING)
-    used |= {name: ending * (task_s[name] / ending_s if ending_s else 1 / len(ENDING)) for name in ENDING}
-    order = [LOAD, "probe", "decode", *stems, *ENDING, DRIVER, RAY, WATCH, OUTSIDE]
+    writing_s = sum(task_s[name] for name in WRITING)
+    for name in WRITING:
+        used[name] = stitching * (task_s[name] / writing_s if writing_s else 1 / len(WRITING))
+    order = [LOAD, "probe", "decode", *map(row_name, stems), *WRITING, DRIVER, RAY, WATCH, OUTSIDE]
     stages = [_core(name, task_s.get(name), used.get(name, 0.0), capacity) for name in order]
     rest = (
         sum(usage.idle_s for usage in usages),
@@ -67,8 +81,13 @@ def cores(usages: list[Usage], tracks: pa.Table, timings: pa.Table, stems: tuple
     return stages + [_core(name, None, core_s, capacity) for name, core_s in zip(REST, rest, strict=True)]
 
 
+def row_name(stem: str) -> str:
+    """The name of a stem's row: the stem, unless a row of another kind is called so."""
+    return f"infer {stem}" if stem in NAMED else stem
+
+
 def waits(timings: pa.Table, wall_s: float) -> list[Stage]:
-    """What inferences waited for a turn on their node, in no core's time; `share` is their mean number."""
+    """Seconds that inferences waited for a slot on their node; `share` is how many waited on average."""
     queue_s = _sum(timings["queue_s"])
     return [Stage("wait", "turn", queue_s, None, queue_s / wall_s)]
 
@@ -79,16 +98,17 @@ def accounted(stages: list[Stage]) -> float:
 
 
 def own_core_s(stages: list[Stage]) -> float:
-    """Core-seconds of the run's own work: what does not change when other programs press the machine.
+    """Core-seconds of the run's own work, which other programs on the machine hardly change.
 
-    Starting and loading are left out as they happen once, and so are the readings.
+    Loading is left out as it happens once, and so are the readings.
     """
     others = {LOAD, WATCH, OUTSIDE, *REST}
     return sum(s.core_s or 0.0 for s in stages if s.account == "core" and s.stage not in others)
 
 
-def task_seconds(tracks: pa.Table, timings: pa.Table, stems: tuple[str, ...]) -> dict[str, float]:
-    infer = {stem: _sum(timings.filter(pc.field("stem") == stem)["infer_s"]) for stem in stems}
+def task_seconds(tracks: pa.Table, timings: pa.Table, stems: Sequence[str]) -> dict[str, float]:
+    """Task seconds by row, from the columns of the tables."""
+    infer = {row_name(stem): _sum(timings.filter(pc.field("stem") == stem)["infer_s"]) for stem in stems}
     of_tracks = {name: _sum(tracks[f"{name}_s"]) for name in ("probe", "decode", "stitch", "upload")}
     return of_tracks | {"encode": _sum(tracks["write_s"]) - of_tracks["upload"]} | infer
 

@@ -1,9 +1,10 @@
-"""What a machine did during a run, read from its kernel: no stage measures itself.
+"""What the processes of a machine used during a run, read from its kernel: no stage measures itself.
 
-Twice a second, every process's CPU time so far is read, and what it gained is put down to what the
-process was doing: Ray writes the running step into the title of a worker (`ray::MapBatches(chunk)`).
-A process that ends between two readings takes at most half a second of its CPU time with it, and what a
-worker did and finished between two readings counts as Ray's.
+Twice a second, every process's CPU time so far is read, and what it gained is booked to what the
+process was doing: Ray writes the running stage into the title of a worker (`ray::MapBatches(cut)`), and
+`Stages.process_titles` says which title is whose. A process that ends between two readings takes at most
+half a second of its CPU time with it, and what a worker did and finished between two readings counts as
+Ray's.
 """
 
 import itertools
@@ -12,8 +13,8 @@ import socket
 import subprocess
 import threading
 import time
-from collections import Counter
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import psutil
@@ -21,7 +22,6 @@ import psutil
 INTERVAL_S = 0.5
 GPU_EVERY = 4  # nvidia-smi takes longer than all else
 OUTSIDE, RAY, DRIVER, WATCH, LOAD = "outside", "ray", "driver", "watch", "load"
-STEPS = {"probe": "probe", "plan": "probe", "chunk": "decode", "stitch": "stitch", "finish": "stitch"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class Usage:
     machine: str
     cores: int
     wall_s: float
-    core_s: dict[str, float]  # by doing: a stem, a step, or one of the constants above
+    core_s: dict[str, float]  # by activity: the name of a stage, or one of the constants above
     busy_s: float  # of the kernel: all processes, ended ones and those of other containers too
     idle_s: float  # no process could run, or it waited for a disk
     stolen_s: float  # taken by the hypervisor
@@ -54,49 +54,50 @@ class Usage:
     gpu_peak_bytes: int | None
 
 
-def doing(title: str, stems: Iterable[str]) -> str:
-    """What a worker with this title does: a stem, a step, LOAD, or RAY for Ray's own work."""
-    if found := re.search(r"MapWorker\(MapBatches\((\w+)\)\)(\.__init__)?", title):
-        stem = found[1].lower()
-        return LOAD if found[2] else stem if stem in stems else RAY
-    if found := re.search(r"MapBatches\((\w+)\)", title) or re.search(r"^ray::(finish)\b", title):
-        return STEPS.get(found[1], RAY)
+def activity(title: str, stages: Mapping[str, str]) -> str:
+    """What a worker with this title does: the name of a stage, LOAD, WATCH, or RAY for Ray's own work.
+
+    `stages` are `Stages.process_titles`.
+    """
+    for part, stage in stages.items():
+        if part in title:
+            return LOAD if f"{part}).__init__" in title else stage
     return WATCH if title.startswith("ray::Watch") else RAY
 
 
 @dataclass
 class Ledger:
-    """CPU seconds by doing, from readings of all processes; pure, so that a test can feed it."""
+    """CPU seconds by activity, from readings of all processes; pure, so that a test can feed it."""
 
-    stems: tuple[str, ...]
-    session: str  # of the Ray cluster: other clusters of the machine are others' processes
+    stages: Mapping[str, str]  # process title -> name
+    session: str  # of the Ray cluster; other clusters of the machine count as outside
     driver: int  # pid, 0 on a machine without the driver
-    core_s: Counter[str] = field(default_factory=Counter)
+    core_s: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
     _seen: dict[tuple[int, float], tuple[float, str]] = field(default_factory=dict)
 
     def read(self, readings: list[Reading], first: bool = False) -> None:
-        """Puts down what each process gained; `first` only notes where each of them begins."""
+        """Books what each process gained; the `first` reading only notes where each of them begins."""
         raylets = {r.pid for r in readings if self.session in r.title and "raylet/raylet" in r.title}
         workers = {r.pid: r for r in readings if r.parent in raylets and r.title.startswith("ray::")}
-        seen = {}
+        seen: dict[tuple[int, float], tuple[float, str]] = {}
         for process in readings:
             key = (process.pid, process.born)
-            # A decoder is a child of the worker that it decodes for, and does what that does.
+            # A decoder is a child of the worker that it decodes for, and counts as that.
             reading = workers.get(process.parent, process)
             before, last = self._seen.get(key, (0.0, ""))
-            now = self._doing(reading, raylets)
+            now = self._activity(reading, raylets)
             # A worker that has become idle worked until a moment ago.
-            whose = last if now == RAY and last not in ("", OUTSIDE) and "ray::IDLE" in reading.title else now
+            was_busy = now == RAY and last not in ("", OUTSIDE) and "ray::IDLE" in reading.title
             if not first:
-                self.core_s[whose] += process.cpu_s - before
+                self.core_s[last if was_busy else now] += process.cpu_s - before
             seen[key] = (process.cpu_s, now)
         self._seen = seen
 
-    def _doing(self, reading: Reading, raylets: set[int]) -> str:
+    def _activity(self, reading: Reading, raylets: set[int]) -> str:
         if reading.pid == self.driver:
             return DRIVER
         if reading.parent in raylets and reading.title.startswith("ray::"):
-            return doing(reading.title, self.stems)
+            return activity(reading.title, self.stages)
         ours = reading.pid in raylets or reading.parent in raylets or self.session in reading.title
         return RAY if ours else OUTSIDE
 
@@ -104,8 +105,8 @@ class Ledger:
 class Watcher:
     """Watches this machine from `begin` to `end`, in a thread."""
 
-    def __init__(self, stems: tuple[str, ...], session: str, driver: int = 0):
-        self._ledger = Ledger(stems, session, driver)
+    def __init__(self, stages: Mapping[str, str], session: str, driver: int = 0):
+        self._ledger = Ledger(stages, session, driver)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="watch", daemon=True)
         self._gpus: list[tuple[float, int]] = []
@@ -164,10 +165,10 @@ def read_processes() -> list[Reading]:
 
 def session_of(raylet: int) -> str:
     """The Ray session whose raylet has this pid; its name stands in the command lines of all its parts."""
-    words = " ".join(psutil.Process(raylet).cmdline())
-    found = re.search(r"session_[\w-]+", words)
+    command = " ".join(psutil.Process(raylet).cmdline())
+    found = re.search(r"session_[\w-]+", command)
     if not found:
-        raise RuntimeError(f"process {raylet} is no raylet: {words[:200]}")
+        raise RuntimeError(f"process {raylet} is no raylet: {command[:200]}")
     return found[0]
 
 

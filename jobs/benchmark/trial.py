@@ -3,7 +3,9 @@
 import os
 import socket
 import time
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -19,6 +21,7 @@ from jobs.pipeline.dataset import cluster_nodes
 from jobs.pipeline.driver import run
 from jobs.pipeline.job import Job
 from jobs.pipeline.output import run_record, tables
+from jobs.pipeline.stages.separation import separation_stages
 from separation.errors import SeparationError
 
 START_LIMIT_S = 1200  # nodes may have to be bought first
@@ -56,13 +59,12 @@ class Trial:
         return self.audio_s / self.work_s
 
 
-@ray.remote(num_cpus=0)
 class Watch:
-    """A `Watcher` on a node. Its own class name is how the watcher knows its own CPU time."""
+    """A `Watcher` as an actor on a node. The watcher knows its own CPU time by this class's name."""
 
-    def __init__(self, stems: tuple[str, ...], driver: int, driver_machine: str):
+    def __init__(self, stages: Mapping[str, str], driver: int, driver_machine: str):
         pid = driver if socket.gethostname() == driver_machine else 0
-        self._watcher = Watcher(stems, session_of(os.getppid()), pid)
+        self._watcher = Watcher(stages, session_of(os.getppid()), pid)
 
     def begin(self) -> None:
         self._watcher.begin()
@@ -72,7 +74,7 @@ class Watch:
 
 
 def machines() -> list[str]:
-    """A node id a machine: several nodes of one machine share its cores, and are watched once."""
+    """One node id per machine: several nodes of one machine share its cores, and are watched once."""
     found: dict[str, str] = {}
     for node in ray.nodes():
         if node["Alive"]:
@@ -80,17 +82,24 @@ def machines() -> list[str]:
     return list(found.values())
 
 
-def trial(tracks: pa.Table, job: Job, arguments: dict, console: Console) -> Trial:
-    """Separates `tracks` to `job.output`, which must be new."""
-    watches = [
-        Watch.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False)).remote(
-            job.stems, os.getpid(), socket.gethostname()
+def start_watches(job: Job) -> list[Any]:
+    """A `Watch` on every machine; Ray's handles have no types."""
+    actor: Any = ray.remote(num_cpus=0)(Watch)
+    titles = separation_stages(job).process_titles
+    return [
+        actor.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False)).remote(
+            titles, os.getpid(), socket.gethostname()
         )
         for node in machines()
     ]
+
+
+def trial(tracks: pa.Table, job: Job, arguments: dict[str, Any], console: Console) -> Trial:
+    """Separates `tracks` to `job.output`, which must be new."""
+    watches = start_watches(job)
     nodes, arguments = cluster_nodes(), arguments | {"output": job.output}
     ray.get([watch.begin.remote() for watch in watches])
-    # Ray Data would probe while the pools still start: then no moment parts starting from working.
+    # Ray Data would probe while the pools still start: nothing would divide the start from the work.
     DataContext.get_current().wait_for_min_actors_s = START_LIMIT_S
     run_record.write(job, arguments, nodes, tracks.num_rows)
     began, clock = time.time(), time.perf_counter()

@@ -16,7 +16,7 @@ from jobs.pipeline.driver import TracksMissing
 from jobs.pipeline.progress import Progress
 from separation.arguments import check_folder
 from separation.console import LineConsole
-from separation.contract import SAMPLE_RATE, STEMS
+from separation.contract import STEMS
 from separation.errors import UsageError
 from separation.program import ExitCode
 from separation.store.objects import join, put_bytes
@@ -62,17 +62,18 @@ def score(pairs: list[Pair], stems: Sequence[str], console: LineConsole) -> pa.T
             by_track.setdefault(row["track_id"], []).append(row)
             whole = by_track[row["track_id"]]
             if len(whole) == len(pairs[0].estimates) * len(stems) * len(scoring.METRICS):
-                progress.add(_as_one(whole))
+                progress.add(_audio_s(whole))
     if missing := [pair.track_id for pair in pairs if pair.track_id not in by_track]:
         raise TracksMissing(len(missing), missing[0])
     rows = [row for pair in pairs for row in by_track[pair.track_id]]
     return pa.Table.from_pylist(rows, scoring.SCORES)
 
 
-def _as_one(rows: list[Row]) -> Row:
-    """A track's rows as `Progress` counts them."""
-    length = max(round((row["duration_s"] or 0.0) * SAMPLE_RATE) for row in rows)
-    return {"status": "error" if any(row["status"] == "error" for row in rows) else "ok", "length": length}
+def _audio_s(rows: list[Row]) -> float | None:
+    """A track's rows as `Progress` counts them: its seconds, None if one of them is in error."""
+    if any(row["status"] == "error" for row in rows):
+        return None
+    return float(max(row["duration_s"] or 0.0 for row in rows))
 
 
 def show_errors(scores: pa.Table, console: LineConsole) -> int:

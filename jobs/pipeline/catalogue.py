@@ -1,12 +1,12 @@
-"""Which tracks there are: a prefix, a glob or a manifest -> a table of track_id and uri.
+"""Reads the catalogue: a prefix, a glob or a manifest -> a table of `ListedTrack`.
 
 Everything is Arrow and vectorised: a catalogue of ten million tracks is a few gigabytes here and
 minutes as Python objects.
 
-A track that cannot be told from others goes on as a row in error, the others are done. Ids of a manifest
-that are empty, or stand beside several uris, name no track: which of them is meant does not follow from the
-order of rows. Each of these rows then has its uri as its id, which is never the path of a stem, since it
-begins with / or holds //. A row that stands there twice is one.
+A track whose id is ambiguous goes on in error, and the others are done. An id of a manifest that is empty,
+or that several uris have, names no track: the order of rows does not decide which of them is meant. Each of
+these rows gets its uri as its id, which is never the path of a stem, since it begins with / or holds //.
+Rows that are equal are one.
 """
 
 import os
@@ -21,10 +21,10 @@ import pyarrow.json
 import pyarrow.parquet as pq
 
 from jobs.pipeline import schema
-from separation.errors import UsageError
+from separation.errors import ErrorKind, UsageError
 from separation.store.objects import join, list_files, read_bytes
 
-# What a prefix takes; a glob or a manifest takes whatever it names.
+# Extensions that a prefix takes; a glob or a manifest takes whatever it names.
 _AUDIO = """aac ac3 aif aifc aiff alac amr ape au caf dsf flac m4a m4b mka mp2 mp3 mp4 mpc oga ogg opus
 rf64 snd spx tta w64 wav wave webm wma wv"""
 AUDIO = frozenset(_AUDIO.split())
@@ -35,11 +35,11 @@ MANIFESTS = {"parquet", "csv", "json", "jsonl", "ndjson"}
 @dataclass(frozen=True, slots=True)
 class Catalogue:
     tracks: pa.Table  # schema.LISTED, no track_id twice
-    passed_over: int = 0  # files below a prefix whose names are not audio's
+    passed_over: int = 0  # files below a prefix without an extension of AUDIO
 
 
 def read_catalogue(uri: str) -> Catalogue:
-    """Raises `UsageError` where it is empty or lacks a column."""
+    """Raises `UsageError` if it is empty or lacks a column."""
     if "://" not in uri:
         uri = os.path.abspath(uri)  # listings answer with absolute paths
     extension = _extension(uri)
@@ -69,7 +69,7 @@ def _listed(uri: str) -> Catalogue:
 
 
 def _table_of(ids: list[str], uris: list[str]) -> pa.Table:
-    """Names that are not UTF-8, as a local disk may have, are no text in a table: they stand as escapes."""
+    """A name that is not UTF-8, as a local disk may have, cannot be a table's text: escapes stand for it."""
     errors: list[str | None] = [None] * len(uris)
     if not "".join(uris).isascii():
         for at, uri in enumerate(uris):
@@ -78,7 +78,7 @@ def _table_of(ids: list[str], uris: list[str]) -> pa.Table:
                 ids[at] = uris[at] = written
                 errors[at] = "its name is not UTF-8"
     columns = [pa.array(column, pa.string()) for column in (ids, uris, errors)]
-    return pa.Table.from_arrays(columns, schema=schema.LISTED)
+    return listed_table(*columns)
 
 
 def _root_of_glob(uri: str) -> str:
@@ -115,13 +115,13 @@ def _manifest(uri: str, extension: str) -> pa.Table:
 
 
 def _without_credentials(uris: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Neither users and passwords nor signed queries belong into names of folders and rows of tables."""
+    """Keeps users, passwords and signed queries out of the names of folders and the rows of tables."""
     uris = pc.replace_substring_regex(uris, r"^([A-Za-z][A-Za-z0-9+.-]*://)[^\s/?#]*@", r"\1")
     return pc.replace_substring_regex(uris, r"(?is)^(https?://[^?]*)\?.*$", r"\1")
 
 
 def _unmistakable(tracks: pa.Table) -> pa.Table:
-    """`schema.LISTED` with each id once; what stands for several tracks, or for none, in error."""
+    """`schema.LISTED` with each id once; ids that name several tracks or none are in error."""
     tracks = tracks.group_by(["track_id", "uri"], use_threads=False).aggregate([])  # keeps the order
     counts = pc.value_counts(tracks["track_id"])
     double = counts.field("values").filter(pc.greater(counts.field("counts"), 1))
@@ -137,14 +137,21 @@ def _unmistakable(tracks: pa.Table) -> pa.Table:
         null,
     )
     refused = pc.or_(no_id, is_double)
-    listed = pa.table(
-        [pc.if_else(refused, _without_credentials(uris), ids), uris, errors.cast(pa.string())],
-        names=schema.LISTED.names,
-    )
-    if not pc.any(refused).as_py():
-        return listed.cast(schema.LISTED)
-    first = listed.group_by("track_id", use_threads=False).aggregate([("uri", "first"), ("error", "first")])
-    return first.rename_columns(schema.LISTED.names).cast(schema.LISTED)
+    ids = pc.if_else(refused, _without_credentials(uris), ids)
+    if pc.any(refused).as_py():
+        listed = pa.table({"track_id": ids, "uri": uris, "error": errors})
+        first = listed.group_by("track_id", use_threads=False).aggregate(
+            [("uri", "first"), ("error", "first")]
+        )
+        ids, uris, errors = first.columns
+    return listed_table(ids, uris, errors.cast(pa.string()))
+
+
+def listed_table(ids: pa.Array, uris: pa.Array, errors: pa.Array) -> pa.Table:
+    """`schema.LISTED` from arrays or chunked arrays; all that can be wrong with a track here is its name."""
+    bad_key, none = pa.scalar(str(ErrorKind.BAD_KEY)), pa.scalar(None, pa.string())
+    kinds = pc.if_else(errors.is_valid(), bad_key, none)
+    return pa.Table.from_arrays([ids, uris, kinds, errors], schema=schema.LISTED)
 
 
 def _extension(uri: str) -> str:

@@ -1,44 +1,27 @@
-"""The road as one chained expression. What is Ray's, and why it is set as it is, stands here."""
+"""Builds the Ray Data pipeline of a job. All settings of Ray stand here, with their reasons."""
 
 import logging
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import Any, TypeVar
 
 import pyarrow as pa
 import ray
 from ray.data import ActorPoolStrategy, DataContext, Dataset
 
 from jobs.pipeline import attempts
-from jobs.pipeline.arrow import Row
-from jobs.pipeline.attempts import Remote, guarded
+from jobs.pipeline.arrow import Row, from_row
+from jobs.pipeline.attempts import AttemptLog
 from jobs.pipeline.job import Job
 from jobs.pipeline.metrics import InferenceMetrics
+from jobs.pipeline.records import FinishedSection, FinishedTrack
 from jobs.pipeline.sizing import Node
-from jobs.pipeline.stages import steps
-from jobs.pipeline.stages import stitch as stitch_stage
+from jobs.pipeline.stages.separation import separation_stages
+from jobs.pipeline.stages.stage import FinishStage, PoolStage, Stages, TaskStage
+from jobs.pipeline.stages.worker import Worker, worker_of
 
-TRACKS_A_BLOCK = 512
-
-
-@dataclass(frozen=True, slots=True)
-class Steps:
-    """What is done on the road, as functions of a table and a job; `scripts/simulate.py` has others.
-
-    `infer` is made with a stem, the job and the node's name, and its `facts` say the device; an actor runs
-    `calls` of it at once.
-    """
-
-    probe: Callable[..., pa.Table] = steps.probe
-    plan: Callable[..., pa.Table] = steps.plan
-    chunk: Callable[..., pa.Table] = steps.chunk
-    infer: type = steps.Infer
-    stitch: Callable[..., pa.Table] = stitch_stage.stitch
-    finish: Callable[..., Row] = stitch_stage.finish
-    calls: int = 1
-
-
-STEPS = Steps()
+TRACKS_PER_BLOCK = 512
+Runner = TypeVar("Runner", bound=type)
 
 
 def cluster_nodes() -> list[Node]:
@@ -61,92 +44,129 @@ def configure() -> None:
     context.target_max_block_size = None  # one task's output stays one block: a section stays whole
     context.enable_progress_bars = False
     context.print_on_execution_start = False
-    context.issue_detectors_config.detectors = []  # it asks for `memory` options that the plan has in hand
+    context.issue_detectors_config.detectors = []  # it asks for `memory` options, which the job has sized
     context.raise_original_map_exception = True  # a ModelError stays one on its way to the driver
 
 
-class Road:
-    """A job's tracks on Ray: to finished rows of sections, and from those to finished tracks."""
+class RayPipeline:
+    """A job's tracks on Ray: into finished sections, and those of long tracks into finished tracks."""
 
-    def __init__(self, job: Job, steps: Steps = STEPS):
+    def __init__(self, job: Job, stages: Stages | None = None):
         configure()
-        self._job, self._steps = job, steps
+        self._job, self._stages = job, stages or separation_stages(job)
         self._attempts = attempts.start()
-        task = ray.remote(attempts.finish).options(name="finish", max_retries=-1, num_cpus=job.plan.task_cpus)
-        self._finish = task.remote
+        stage = self._stages.finish
+        remote: Any = ray.remote(run_finish)
+        self._finish = remote.options(name=stage.name, max_retries=-1, num_cpus=stage.cpus).remote
 
-    def sections(self, tracks: pa.Table) -> Iterator[Row]:
-        """One row a section (`schema.FINISHED`), as they are finished."""
-        return iterate(sections(tracks, self._job, self._steps, self._attempts))
+    def sections(self, tracks: pa.Table) -> Iterator[FinishedSection]:
+        """The sections of a table of `ListedTrack`, as they are finished."""
+        for row in iterate(sections(tracks, self._job, self._stages, self._attempts)):
+            yield from_row(FinishedSection, row)
 
-    def finish(self, rows: list[Row]) -> Row:
-        """`ending.finish` as a task on a worker."""
-        return ray.get(self._finish(self._steps.finish, rows, self._job, self._attempts))
+    def finish(self, sections: Sequence[FinishedSection]) -> FinishedTrack:
+        """A track from all of its sections, by a task on a worker."""
+        track: FinishedTrack = ray.get(self._finish(self._stages.finish, sections, self._job, self._attempts))
+        return track
 
 
 def iterate(dataset: Dataset) -> Iterator[Row]:
-    for table in dataset.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
+    tables: Any = dataset.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0)
+    for table in tables:
         yield from table.to_pylist()
 
 
-def sections(tracks: pa.Table, job: Job, steps: Steps, ledger: Remote) -> Dataset:
-    """tracks -> one finished row a section; lazy until it is iterated.
+def sections(tracks: pa.Table, job: Job, stages: Stages, log: AttemptLog) -> Dataset:
+    """Table of `ListedTrack` -> tables of `FinishedSection`; lazy until it is iterated.
 
-    Tasks and actors start again without end, which is Ray Data's default: `attempts` says when it is enough.
+    Tasks and actors restart without end, which is Ray Data's default: `attempts` decides when to give up.
     """
-    task = {"batch_format": "pyarrow", "num_cpus": job.plan.task_cpus, "fn_kwargs": {"job": job}}
     dataset = (
         ray.data.from_arrow(_blocks(tracks))
-        .repartition(target_num_rows_per_block=1)
-        .map_batches(guarded(steps.probe, "probe", ledger), **task)
-        .map_batches(steps.plan, **task)
-        .repartition(target_num_rows_per_block=1)
-        .map_batches(guarded(steps.chunk, "cut", ledger), **task)
+        .repartition(target_num_rows_per_block=1)  # a track per task
+        .map_batches(**_task(stages.probe, job, log))
+        .map_batches(**_task(stages.split, job, log))
+        .repartition(target_num_rows_per_block=1)  # a section per task
+        .map_batches(**_task(stages.cut, job, log))
     )
-    for stem in job.stems:
-        dataset = dataset.map_batches(_actor(stem, steps.infer, ledger), **_pool(job, steps.calls))
-    return dataset.map_batches(guarded(steps.stitch, "stitch", ledger), **task)
+    for infer in stages.infer:
+        dataset = dataset.map_batches(**_pool(infer, job, log))
+    return dataset.map_batches(**_task(stages.stitch, job, log))
 
 
 def _blocks(tracks: pa.Table) -> list[pa.Table]:
-    return [tracks.slice(first, TRACKS_A_BLOCK) for first in range(0, tracks.num_rows, TRACKS_A_BLOCK)]
+    return [tracks.slice(first, TRACKS_PER_BLOCK) for first in range(0, tracks.num_rows, TRACKS_PER_BLOCK)]
 
 
-def _pool(job: Job, calls: int) -> dict[str, Any]:
-    plan = job.plan
-    gpu = {"num_gpus": plan.gpus_per_actor, "batch_size": plan.batch} if plan.gpus_per_actor else {}
+def _task(stage: TaskStage, job: Job, log: AttemptLog) -> dict[str, Any]:
+    """The stage as arguments of `map_batches`."""
     return {
+        "fn": named(stage.name, TaskRunner)(stage, log),
+        "fn_kwargs": {"job": job},
         "batch_format": "pyarrow",
-        "num_cpus": plan.cpus_per_actor,
+        "num_cpus": stage.cpus,
+    }
+
+
+def _pool(stage: PoolStage, job: Job, log: AttemptLog) -> dict[str, Any]:
+    """The stage as arguments of `map_batches`."""
+    gpu = {"num_gpus": stage.gpus, "batch_size": stage.batch} if stage.gpus else {}
+    return {
+        "fn": named(stage.name, ActorRunner),
+        "fn_constructor_kwargs": {"stage": stage, "job": job, "log": log},
+        "batch_format": "pyarrow",
+        "num_cpus": stage.cpus,
         "compute": ActorPoolStrategy(
-            min_size=plan.actors,
-            max_size=plan.max_actors,
-            max_concurrent_calls_per_actor=calls,
-            enable_true_multi_threading=calls > 1,
+            min_size=stage.actors,
+            max_size=stage.max_actors,
+            max_concurrent_calls_per_actor=stage.calls,
+            enable_true_multi_threading=stage.calls > 1,
         ),
-        "fn_constructor_kwargs": {"job": job},
         **gpu,
     }
 
 
-def _actor(stem: str, infer: type, ledger: Remote) -> type:
-    """The class of a stem's pool, `Vocals` for `vocals`: Ray shows it as the operator's name. It counts."""
+def named(name: str, runner: Runner) -> Runner:
+    """`runner` under a stage's name: Ray names operators and processes after the class that they run."""
+    return type(name, (runner,), {})  # type: ignore[return-value]
 
-    class Actor(infer):
-        def __init__(self, job: Job):
-            with attempts.loading(stem, job, ledger):
-                super().__init__(stem, job, ray.get_runtime_context().get_node_id())
-            self.metrics = InferenceMetrics(stem, self.facts["device"], job)
 
-        def __call__(self, chunks: pa.Table) -> pa.Table:
-            try:
-                return attempts.guard(chunks, f"infer {stem} of", ledger, super().__call__)
-            except Exception:
-                self.metrics.failed()
-                raise
+class TaskRunner:
+    """A stage's work in a task, counted by `attempts`."""
 
-        def inferred(self, lengths: list[int], infer_s: float, queue_s: float) -> None:
-            self.metrics.add(lengths, infer_s, queue_s)
+    def __init__(self, stage: TaskStage, log: AttemptLog):
+        self._stage, self._log = stage, log
 
-    Actor.__name__ = Actor.__qualname__ = stem.capitalize()
-    return Actor
+    def __call__(self, table: pa.Table, job: Job) -> pa.Table:
+        def step(part: pa.Table) -> pa.Table:
+            return self._stage.work(part, job, this_worker(job))
+
+        if not self._stage.attempt:
+            return step(table)
+        return attempts.guard(table, self._stage.attempt, self._log, step)
+
+
+class ActorRunner:
+    """A pool's stage in one of its actors, counted by `attempts` and by `metrics`."""
+
+    def __init__(self, stage: PoolStage, job: Job, log: AttemptLog):
+        self._stage, self._log = stage, log
+        actor_id = ray.get_runtime_context().get_actor_id() or ""
+        with attempts.loading(stage.stem, actor_id, job, log):
+            observe = partial(InferenceMetrics, job, stage.stem)
+            self._step = stage.load(stage.stem, job, this_worker(job), observe)
+
+    def __call__(self, chunks: pa.Table) -> pa.Table:
+        return attempts.guard(chunks, self._stage.attempt, self._log, self._step)
+
+
+def run_finish(
+    stage: FinishStage, sections: Sequence[FinishedSection], job: Job, log: AttemptLog
+) -> FinishedTrack:
+    """The work of `finish` in a task, counted by `attempts`."""
+    with attempts.guarded(sections, stage.attempt, log) as those:
+        return stage.work(those, job, this_worker(job))
+
+
+def this_worker(job: Job) -> Worker:
+    return worker_of(job.cache, job.cache_bytes, ray.get_runtime_context().get_node_id())

@@ -1,25 +1,37 @@
-"""The driver's loop: small rows come in, tracks of several sections are finished, tables are kept."""
+"""The driver's loop: takes finished sections, has long tracks finished, and keeps the tables."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Protocol
 
 import pyarrow as pa
 from rich.console import Console
 
-from jobs.pipeline.arrow import Row
-from jobs.pipeline.dataset import Road
+from jobs.pipeline.dataset import RayPipeline
 from jobs.pipeline.job import Job
 from jobs.pipeline.metrics import TrackMetrics
 from jobs.pipeline.output.tables import TableWriter
 from jobs.pipeline.progress import Counts, Progress
+from jobs.pipeline.records import FinishedSection, FinishedTrack, merge
+from separation.contract import SAMPLE_RATE
 from separation.errors import SeparationError
 from separation.store.redact import shown
 
 FINISHING = 8  # long tracks joined at once; each is a task on a worker
 
 
+class Pipeline(Protocol):
+    """What does the work on tracks: `RayPipeline`, or one process in a test."""
+
+    def sections(self, tracks: pa.Table) -> Iterator[FinishedSection]:
+        """The sections of a table of `ListedTrack`, as they are finished."""
+
+    def finish(self, sections: Sequence[FinishedSection]) -> FinishedTrack:
+        """A track from all of its sections; called by several threads."""
+
+
 class TracksMissing(SeparationError):
-    """The pipeline ended without a row for some tracks: never to be taken for done."""
+    """The pipeline ended without a result for some tracks, which must not be taken for done."""
 
     def __init__(self, count: int, example: str):
         super().__init__(count, example)
@@ -35,39 +47,40 @@ def run(
     tracks: pa.Table,
     job: Job,
     console: Console,
-    road: Road | None = None,
+    pipeline: Pipeline | None = None,
     check: Callable[[], None] = lambda: None,
 ) -> Counts:
-    """Separates `tracks` (`schema.LISTED`); each is in the tables when this returns.
+    """Separates `tracks`, a table of `ListedTrack`; each is in the output's tables when this returns.
 
-    `road` is where the work is done: on Ray unless a test gives another. `check` raises what forbids to
-    write to the tables.
+    Works on Ray unless another `pipeline` is given. `check` raises if this run may no longer write to the
+    tables.
     """
-    road = road or Road(job)
+    pipeline = pipeline or RayPipeline(job)
     missing = set(tracks["track_id"].to_pylist())
     with (
         TableWriter(job.output, job.run_id, check) as tables,
         Progress(tracks.num_rows, console) as progress,
         ThreadPoolExecutor(FINISHING) as pool,
     ):
-        finisher = Finisher(pool, road.finish)
+        finisher = Finisher(pool, pipeline.finish)
         metrics = TrackMetrics(job.run_id)
 
-        def commit(row: Row) -> None:
-            tables.add(row)
-            progress.add(row)
-            metrics.add(row, progress.counts.left)
-            missing.discard(row["track_id"])
+        def commit(finished: FinishedTrack) -> None:
+            track = finished.track
+            tables.add(finished)
+            progress.add(None if track.failure else track.length / SAMPLE_RATE)
+            metrics.add(finished, progress.counts.left)
+            missing.discard(track.track_id)
 
-        for section in road.sections(tracks):
-            if section["sections"] == 1:
-                commit(section)
+        for section in pipeline.sections(tracks):
+            if section.section.sections == 1:
+                commit(merge([section]))
             else:
                 finisher.add(section)
-            for row in finisher.done():
-                commit(row)
-        for row in finisher.rest():
-            commit(row)
+            for track in finisher.done():
+                commit(track)
+        for track in finisher.rest():
+            commit(track)
     if missing:
         raise TracksMissing(len(missing), min(missing))
     return progress.counts
@@ -76,26 +89,29 @@ def run(
 class Finisher:
     """Gathers the sections of long tracks, and finishes each track once it has all of them."""
 
-    def __init__(self, pool: ThreadPoolExecutor, finish: Callable[[list[Row]], Row]):
+    def __init__(
+        self, pool: ThreadPoolExecutor, finish: Callable[[Sequence[FinishedSection]], FinishedTrack]
+    ):
         self._pool, self._finish = pool, finish
-        self._waiting: dict[str, dict[int, Row]] = {}
-        self._running: list[Future[Row]] = []
+        self._waiting: dict[str, dict[int, FinishedSection]] = {}  # track id -> index -> section
+        self._running: list[Future[FinishedTrack]] = []
 
-    def add(self, section: Row) -> None:
-        sections = self._waiting.setdefault(section["track_id"], {})
-        sections[section["section"]] = section
-        if len(sections) == section["sections"]:
-            rows = list(self._waiting.pop(section["track_id"]).values())
-            self._running.append(self._pool.submit(self._finish, rows))
+    def add(self, section: FinishedSection) -> None:
+        track_id = section.track.track_id
+        sections = self._waiting.setdefault(track_id, {})
+        sections[section.section.index] = section  # the same again if Ray repeated it
+        if len(sections) == section.section.sections:
+            whole = list(self._waiting.pop(track_id).values())
+            self._running.append(self._pool.submit(self._finish, whole))
 
-    def done(self) -> list[Row]:
+    def done(self) -> list[FinishedTrack]:
         """The tracks finished since the last call; raises what stopped one."""
         ready = [future for future in self._running if future.done()]
         self._running = [future for future in self._running if future not in ready]
         return [future.result() for future in ready]
 
-    def rest(self) -> list[Row]:
+    def rest(self) -> list[FinishedTrack]:
         """Waits for all that has begun."""
-        rows = [future.result() for future in self._running]
+        tracks = [future.result() for future in self._running]
         self._running = []
-        return rows
+        return tracks

@@ -1,4 +1,4 @@
-"""How far a job is: a live view on a terminal, a line every ten seconds in a log."""
+"""How far a job is: a live table on a terminal, a line every ten seconds in a log."""
 
 import threading
 import time
@@ -7,9 +7,6 @@ from dataclasses import dataclass
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
-
-from jobs.pipeline.arrow import Row
-from separation.contract import SAMPLE_RATE
 
 LINE_S = 10.0
 
@@ -27,7 +24,7 @@ class Counts:
 
 
 class Progress:
-    """Counts finished tracks and shows them; use as a context. `x realtime` is since the first row."""
+    """Counts finished tracks and shows the counts; use as a context. `x realtime` is since its start."""
 
     def __init__(self, total: int, console: Console):
         self.counts = Counts(total)
@@ -52,12 +49,13 @@ class Progress:
             self._log.join()
         self._console.print(self.line(), markup=False, highlight=False, soft_wrap=True)
 
-    def add(self, row: Row) -> None:
-        if row["status"] == "ok":
-            self.counts.done += 1
-            self.counts.audio_s += row["length"] / SAMPLE_RATE
-        else:
+    def add(self, audio_s: float | None) -> None:
+        """Counts a finished track of so many seconds; None for one in error."""
+        if audio_s is None:
             self.counts.failed += 1
+        else:
+            self.counts.done += 1
+            self.counts.audio_s += audio_s
 
     def fields(self) -> dict[str, str]:
         counts, elapsed = self.counts, time.monotonic() - self._started

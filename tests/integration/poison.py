@@ -1,70 +1,86 @@
-"""`jobs.separate` with steps that a track of their name kills: `bass.wav` each process that infers its bass.
+"""`jobs.separate` with stages that a track of their name kills: `bass.wav` each process that infers its bass.
 
     python -m tests.integration.poison DEATHS --input URI ... as jobs.separate
 
-Each death is a line of the file DEATHS. Run as a program, so that Ray carries the steps by value.
+Each death is a line of the file DEATHS. Run as a program, so that Ray carries the stages by value.
 """
 
 import os
 import signal
 import sys
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import ray
 from rich.console import Console
 
 from jobs.pipeline import job_request
-from jobs.pipeline.arrow import Row
 from jobs.pipeline.catalogue import read_catalogue
-from jobs.pipeline.dataset import Road, Steps, cluster_nodes
+from jobs.pipeline.dataset import RayPipeline, cluster_nodes
 from jobs.pipeline.driver import run
 from jobs.pipeline.job import Job
-from jobs.pipeline.stages import steps, stitch
+from jobs.pipeline.records import FinishedSection, FinishedTrack
+from jobs.pipeline.stages.infer import load_infer
+from jobs.pipeline.stages.separation import separation_stages
+from jobs.pipeline.stages.stage import Observe, Stages, Step, TaskStage
+from jobs.pipeline.stages.stitch import finish
+from jobs.pipeline.stages.worker import Worker
 from jobs.separate.__main__ import parser
 from jobs.separate.work import find_work
 
 DEATHS = Path(sys.argv[1])
 
 
-def die(poison: str, rows: list[Row]) -> None:
-    """Ends this process if a good row's track is named after `poison`."""
-    for row in rows:
-        if row["track_id"].startswith(poison) and row.get("status", "ok") == "ok":
-            with DEATHS.open("a") as file:
-                file.write(f"{row['track_id']}\n")
-            os.kill(os.getpid(), signal.SIGKILL)
+def die(poison: str, table: pa.Table) -> None:
+    """Ends this process if the table has a good track that is named after `poison`."""
+    for row in table.select(["track_id", "error"]).to_pylist():
+        if row["track_id"].startswith(poison) and row["error"] is None:
+            die_of(row["track_id"])
 
 
-def poisoned(poison: str, step: Any) -> Any:
-    def stepping(table: pa.Table, job: Job) -> pa.Table:
-        audio = {field.name for field in table.schema if pa.types.is_large_binary(field.type)}
-        die(poison, table.drop_columns(list(audio)).to_pylist())
-        return step(table, job)
-
-    stepping.__name__ = step.__name__
-    return stepping
+def die_of(track_id: str) -> None:
+    with DEATHS.open("a") as file:
+        file.write(f"{track_id}\n")
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
-class Infer(steps.Infer):
-    def __call__(self, chunks: pa.Table) -> pa.Table:
-        die(self.stem, chunks.select(["track_id", "status"]).to_pylist())
-        return super().__call__(chunks)
+def poisoned(stage: TaskStage) -> TaskStage:
+    def work(table: pa.Table, job: Job, worker: Worker) -> pa.Table:
+        die(stage.name, table)
+        return stage.work(table, job, worker)
+
+    return replace(stage, work=work)
 
 
-def finish(rows: list[Row], job: Job) -> Row:
-    die("finish", rows)
-    return stitch.finish(rows, job)
+def load_poisoned(stem: str, job: Job, worker: Worker, observe: Observe) -> Step:
+    infer = load_infer(stem, job, worker, observe)
+
+    def step(chunks: pa.Table) -> pa.Table:
+        die(stem, chunks)
+        return infer(chunks)
+
+    return step
 
 
-STEPS = Steps(
-    probe=poisoned("probe", steps.probe),
-    chunk=poisoned("cut", steps.chunk),
-    infer=Infer,
-    stitch=poisoned("stitch", stitch.stitch),
-    finish=finish,
-)
+def finish_poisoned(sections: Sequence[FinishedSection], job: Job, worker: Worker) -> FinishedTrack:
+    track = sections[0].track
+    if track.track_id.startswith("finish") and track.failure is None:
+        die_of(track.track_id)
+    return finish(sections, job, worker)
+
+
+def poisoned_stages(job: Job) -> Stages:
+    stages = separation_stages(job)
+    return replace(
+        stages,
+        probe=poisoned(stages.probe),
+        cut=poisoned(stages.cut),
+        infer=tuple(replace(stage, load=load_poisoned) for stage in stages.infer),
+        stitch=poisoned(stages.stitch),
+        finish=replace(stages.finish, work=finish_poisoned),
+    )
 
 
 def main() -> int:
@@ -72,7 +88,8 @@ def main() -> int:
     ray.init(logging_level="warning", log_to_driver=False)
     job = job_request.from_arguments(args).job(cluster_nodes())
     work = find_work(read_catalogue(args.input), job, force=args.force, retry_errors=args.retry_errors)
-    return 1 if run(work.pending, job, Console(), Road(job, STEPS)).failed else 0
+    pipeline = RayPipeline(job, poisoned_stages(job))
+    return 1 if run(work.pending, job, Console(), pipeline).failed else 0
 
 
 if __name__ == "__main__":

@@ -107,6 +107,7 @@ def test_what_travels_with_tasks_has_no_filesystem_in_it(
     from ray import cloudpickle
 
     from jobs.pipeline import attempts, dataset, sizing
+    from jobs.pipeline.stages.separation import separation_stages
     from jobs.verify.stored_stems import read_batch
 
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", CANARY)
@@ -116,14 +117,13 @@ def test_what_travels_with_tasks_has_no_filesystem_in_it(
     request = job_request.from_arguments(parser().parse_args([*words, "--cache", str(tmp_path / "cache")]))
     job = request.job([sizing.Node(4, 0, 2e9)])
     sent = [pickle.dumps(job)]
-    steps = [attempts.guarded(step, "step", None) for step in vars_of(dataset.STEPS)]
-    actor = dataset._actor("drums", dataset.STEPS.infer, None)
-    sent += [cloudpickle.dumps(each) for each in (*steps, actor, read_batch)]
+    stages, log = separation_stages(job), attempts.RemoteAttempts(None)
+    tasks = [
+        dataset._task(stage, job, log) for stage in (stages.probe, stages.split, stages.cut, stages.stitch)
+    ]
+    pools = [dataset._pool(stage, job, log) for stage in stages.infer]
+    sent += [cloudpickle.dumps(each) for each in (*tasks, *pools, stages.finish, read_batch)]
     for data in sent:
         assert CANARY.encode() not in data
         assert b"fsspec" not in data and b"s3fs" not in data
     assert os.environ["AWS_SECRET_ACCESS_KEY"] == CANARY
-
-
-def vars_of(steps: object) -> list[object]:
-    return [getattr(steps, name) for name in ("probe", "plan", "chunk", "stitch")]

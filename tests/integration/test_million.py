@@ -12,7 +12,7 @@ from jobs.pipeline import schema
 from jobs.pipeline.output.tables import timing_rows, track_row
 from separation.contract import STEMS
 from tests.integration.conftest import job_command
-from tests.outputs import HOSTILE, finished_rows
+from tests.outputs import HOSTILE, finished_rows, finished_track
 
 MILLION = 1_000_000
 ROWS_A_FILE = 5_000
@@ -23,9 +23,9 @@ def write_million(folder: Path, done: int) -> tuple[str, str]:
     ids = pa.array([f"label/{n // 1000:04}/{n:07}.flac" for n in range(MILLION)])
     uris = pa.array([f"s3://catalogue/label/{n // 1000:04}/{n:07}.flac" for n in range(MILLION)])
     pq.write_table(pa.table({"track_id": ids, "uri": uris}), folder / "manifest.parquet")
-    row = finished_rows(len(HOSTILE) + 1)[-1]
-    track = pa.Table.from_pylist([track_row("r", row)] * ROWS_A_FILE, schema.TRACKS)
-    stems = [timing for timing in timing_rows("r", row) for _ in range(ROWS_A_FILE)]
+    finished = finished_track(finished_rows(len(HOSTILE) + 1)[-1])
+    track = pa.Table.from_pylist([track_row("r", finished)] * ROWS_A_FILE, schema.TRACKS)
+    stems = [timing for timing in timing_rows("r", finished) for _ in range(ROWS_A_FILE)]
     timings = pa.Table.from_pylist(stems, schema.TIMINGS)
     column = schema.TRACKS.get_field_index("track_id"), schema.TIMINGS.get_field_index("track_id")
     for table in ("tracks", "timings"):

@@ -71,7 +71,7 @@ class Lock:
             return False
         with suppress(psutil.NoSuchProcess):
             process = psutil.Process(self.pid)
-            return process.create_time() != self.born or process.status() == psutil.STATUS_ZOMBIE
+            return bool(process.create_time() != self.born or process.status() == psutil.STATUS_ZOMBIE)
         return True
 
 

@@ -1,14 +1,15 @@
 """The tables at the output: what is done, what it cost, and the commit of each track.
 
-Each run writes numbered files `tracks/<run_id>-00000.parquet` and a twin in `timings/`. The last
-one is rewritten with every few rows; a full one is never touched again. A twin in `timings` is
-written before its `tracks` file, so that a track in `tracks` has all that it should have.
+Each run writes numbered files `tracks/<run_id>-00000.parquet`, each with a twin of the same name in
+`timings/`. The last one is rewritten with every few rows; a full one is never touched again. The twin in
+`timings` is written first, so that a track in `tracks` has all of its timings.
 """
 
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pyarrow as pa
@@ -16,54 +17,58 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from jobs.pipeline import schema
-from jobs.pipeline.arrow import Row
+from jobs.pipeline.arrow import Row, to_row
+from jobs.pipeline.records import FinishedTrack
 from separation.contract import SAMPLE_RATE
 from separation.store.objects import join, list_files, put_bytes, read_bytes, remove
 from separation.store.redact import without_credentials
 
-ROWS_A_FILE = 5_000  # tracks: about 0.5 MB, which the last file's rewriting costs at most
+ROWS_PER_FILE = 5_000  # tracks: about 0.5 MB, the most that rewriting the last file costs
 PAIRS_AHEAD = 8  # of at most 1 MB a file: an object store answers slowly, but many at once
-FLUSH_S = 1.0  # finished work that a killed driver repeats
+FLUSH_S = 1.0  # of finished work that a killed driver repeats at most
 
 
-def track_row(run_id: str, row: Row) -> Row:
+def track_row(run_id: str, finished: FinishedTrack) -> Row:
     """A finished track's row of `tracks`."""
-    length = row.get("length")
+    track, columns = finished.track, to_row(finished)
     return {
-        **{name: row.get(name) for name in schema.TRACKS.names},
+        **{name: columns.get(name) for name in schema.TRACKS.names},
         "run_id": run_id,
-        "uri": without_credentials(row["uri"]),
-        "duration_s": None if length is None else length / SAMPLE_RATE,
+        "uri": without_credentials(track.uri),
+        "status": track.status,
+        "duration_s": track.decoded and track.length / SAMPLE_RATE,
     }
 
 
-def timing_rows(run_id: str, row: Row) -> list[Row]:
-    """A finished track's rows of `timings`, one a stem; none for a track in error."""
-    if row["status"] != "ok":
+def timing_rows(run_id: str, finished: FinishedTrack) -> list[Row]:
+    """A finished track's rows of `timings`, one per stem; none for a track in error."""
+    track = finished.track
+    if track.failure:
         return []
-    duration_s = row["length"] / SAMPLE_RATE
-    return [
-        {
-            **{name: stem.get(name) for name in schema.TIMINGS.names},
+    rows = []
+    for stem in finished.work.stems:
+        columns, infer_s = to_row(stem), stem.run and stem.run.infer_s
+        row = {
+            **{name: columns.get(name) for name in schema.TIMINGS.names},
             "run_id": run_id,
-            "track_id": row["track_id"],
-            "batches": None if stem.get("batches") is None else round(stem["batches"]),
-            "x_realtime": duration_s / stem["infer_s"] if stem.get("infer_s") else None,
+            "track_id": track.track_id,
+            "batches": stem.run and round(stem.run.batches),
+            "x_realtime": track.length / SAMPLE_RATE / infer_s if infer_s else None,
         }
-        for stem in row["stems"]
-    ]
+        rows.append(row)
+    return rows
 
 
 class TableWriter:
     """Commits finished tracks within `FLUSH_S`, from a thread of its own; use as a context.
 
-    What the thread could not write is raised at the next `add` or at the end. `check` is called before each
-    write, and raises what forbids it.
+    An error of that thread is raised at the next `add` or at the end. `check` is called before each write,
+    and raises if this run may no longer write.
     """
 
     def __init__(self, output: str, run_id: str, check: Callable[[], None] = lambda: None):
         self.output, self.run_id, self._check = output, run_id, check
-        self._new: list[Row] = []  # finished, not yet in the tables below
+        self._new: list[FinishedTrack] = []  # not yet in the tables below
         self._tracks = schema.TRACKS.empty_table()  # of the last file
         self._timings = schema.TIMINGS.empty_table()
         self._number = 0
@@ -82,12 +87,12 @@ class TableWriter:
         if exception[0] is None or self._error is None:
             self._flush()
 
-    def add(self, row: Row) -> None:
-        """A finished track: one row of `tracks` and its rows of `timings`."""
+    def add(self, track: FinishedTrack) -> None:
+        """One row of `tracks` and its rows of `timings`."""
         if self._error:
             raise self._error
         with self._lock:
-            self._new.append(row | {"finished_at": datetime.now(UTC)})
+            self._new.append(replace(track, finished_at=datetime.now(UTC)))
 
     def _flush_regularly(self) -> None:
         while not self._stop.wait(FLUSH_S) and not self._error:
@@ -102,20 +107,20 @@ class TableWriter:
         if not new:
             return
         self._check()
-        tracks = [track_row(self.run_id, row) for row in new]
-        timings = [timing for row in new for timing in timing_rows(self.run_id, row)]
+        tracks = [track_row(self.run_id, track) for track in new]
+        timings = [timing for track in new for timing in timing_rows(self.run_id, track)]
         self._tracks = pa.concat_tables([self._tracks, pa.Table.from_pylist(tracks, schema.TRACKS)])
         self._timings = pa.concat_tables([self._timings, pa.Table.from_pylist(timings, schema.TIMINGS)])
         name = f"{self.run_id}-{self._number:05}.parquet"
         _put(join(self.output, f"timings/{name}"), self._timings)
         _put(join(self.output, f"tracks/{name}"), self._tracks)
-        if self._tracks.num_rows >= ROWS_A_FILE:
+        if self._tracks.num_rows >= ROWS_PER_FILE:
             self._tracks, self._timings = schema.TRACKS.empty_table(), schema.TIMINGS.empty_table()
             self._number += 1
 
 
 def read_table(output: str, table: str, columns: list[str] | None = None) -> pa.Table:
-    """All rows of `tracks` or `timings` at `output`, from whole files read side by side."""
+    """All rows of `tracks` or `timings` at `output`; 16 files are read at once."""
     wanted = schema.TRACKS if table == "tracks" else schema.TIMINGS
     empty = wanted.empty_table().select(columns or wanted.names)
     with ThreadPoolExecutor(16) as pool:
@@ -123,7 +128,7 @@ def read_table(output: str, table: str, columns: list[str] | None = None) -> pa.
 
 
 def read_pairs(output: str, tracks: list[str], timings: list[str]) -> Iterator[tuple[pa.Table, pa.Table]]:
-    """These columns of each file of `tracks` with its twin of `timings`; `PAIRS_AHEAD` are held in memory."""
+    """These columns of each file of `tracks` and of its twin in `timings`; `PAIRS_AHEAD` are in memory."""
     for _, *pair in read_named_pairs(output, tracks, timings, _names(output, "tracks")):
         yield pair[0], pair[1]
 
@@ -131,7 +136,7 @@ def read_pairs(output: str, tracks: list[str], timings: list[str]) -> Iterator[t
 def read_named_pairs(
     output: str, tracks: list[str], timings: list[str], names: Iterable[str] | None = None
 ) -> Iterator[tuple[str, pa.Table, pa.Table]]:
-    """As `read_pairs`, each with the name of the two files; by default those of which either is there.
+    """As `read_pairs`, each with the name of the two files; by default every name that either table has.
 
     A running job may remove a file between listing and reading; it then counts as empty.
     """
@@ -156,23 +161,23 @@ def read_named_pairs(
 
 
 def last_written(output: str) -> datetime | None:
-    """When a file of the tables was written last; None if there is none, or the store does not say."""
+    """When a file of the tables was last written; None if there is none, or the store does not say."""
     files = [file for table in ("tracks", "timings") for file in list_files(join(output, table))]
     return max((file.modified for file in files if file.modified), default=None)
 
 
 def rewrite(output: str, table: str, name: str, keep: Callable[[pa.Table], pa.Array]) -> int:
-    """Leaves only those rows of a file for which `keep` is true; returns how many it removed."""
+    """Removes the rows of a file for which `keep` is false; returns how many."""
     uri = join(output, f"{table}/{name}")
     rows = _read_if_there(uri, None, schema.TRACKS if table == "tracks" else schema.TIMINGS)
     kept = rows.filter(keep(rows))
     if kept.num_rows < rows.num_rows:
         _replace(uri, kept)
-    return rows.num_rows - kept.num_rows
+    return int(rows.num_rows - kept.num_rows)
 
 
 def forget(output: str, forgotten: pa.ChunkedArray) -> None:
-    """Removes the rows of these track ids, so that a track done again stands once in the tables."""
+    """Removes the rows of these track ids, so that a track that is done again has one row."""
     if not len(forgotten):
         return
     for table in ("tracks", "timings"):
@@ -184,7 +189,7 @@ def forget(output: str, forgotten: pa.ChunkedArray) -> None:
 
 
 def drop_uncommitted(output: str) -> None:
-    """Removes timings that a killed driver wrote without the tracks they belong to.
+    """Removes timings that a killed driver wrote without the rows of their tracks.
 
     Only the last file of a run can hold such rows; runs are few.
     """

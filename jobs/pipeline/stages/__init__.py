@@ -1,1 +1,1 @@
-"""The pipeline's stages as functions of Arrow tables, and what they need on a node."""
+"""The stages of the data flow, a module each: functions of Arrow tables without Ray, which `dataset` runs."""

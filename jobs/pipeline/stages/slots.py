@@ -1,8 +1,8 @@
-"""A node's cores as turns: how many inferences run at once, whatever the number of actors.
+"""A node's slots for inference: how many run at once, whatever the number of actors.
 
 Four pools that all run on two cores lose a quarter or more of their speed to each other, and Ray
-cannot say "at most two at a time over four pools". File locks can: they are held by the process,
-so that an actor that dies gives its turn back.
+cannot say "at most two at a time over four pools". File locks can: the process holds them, so an actor
+that dies frees its slot.
 """
 
 import fcntl
@@ -15,18 +15,21 @@ from pathlib import Path
 POLL_S = 0.005  # an inference takes 0.5 to 3 s
 
 
-class Gate:
-    """`turns` 0 lets everyone through, as on a GPU, whose driver shares it."""
+class Slots:
+    """`count` slots that all processes of a node share through files in `folder`.
 
-    def __init__(self, folder: Path, turns: int):
+    With a `count` of 0 nobody waits, as on a GPU, whose driver shares it.
+    """
+
+    def __init__(self, folder: Path, count: int):
         folder.mkdir(parents=True, exist_ok=True)
         self._files = [
-            os.open(folder / f"turn-{turn}", os.O_RDWR | os.O_CREAT, 0o600) for turn in range(turns)
+            os.open(folder / f"slot-{number}", os.O_RDWR | os.O_CREAT, 0o600) for number in range(count)
         ]
 
     @contextmanager
-    def turn(self) -> Iterator[float]:
-        """Waits for a turn and holds it; gives the seconds waited."""
+    def take(self) -> Iterator[float]:
+        """Waits for a free slot and holds it; gives the seconds waited."""
         started = time.perf_counter()
         held = self._wait() if self._files else None
         try:

@@ -18,7 +18,14 @@ def usage(core_s: dict[str, float], busy_s: float, idle_s: float) -> Usage:
 
 
 def test_the_core_account_is_cores_times_wall() -> None:
-    done = {"drums": 4.0, "other": 6.0, "outside": 1.0, "probe": 0.5, "stitch": 2.0}
+    done = {
+        "infer_drums": 4.0,
+        "infer_other": 6.0,
+        "outside": 1.0,
+        "probe": 0.5,
+        "stitch": 1.5,
+        "finish": 0.5,
+    }
     stages = cores([usage(done, 14.0, 6.0)], TRACKS, TIMINGS, STEMS)
     by_name = {stage.stage: stage for stage in stages}
     assert len(by_name) == len(stages)  # the stem `other` and other programs are two rows
@@ -32,11 +39,23 @@ def test_the_core_account_is_cores_times_wall() -> None:
 
 
 def test_machines_add_up() -> None:
-    stages = cores([usage({"drums": 4.0}, 4.0, 16.0)] * 3, TRACKS, TIMINGS, STEMS)
+    stages = cores([usage({"infer_drums": 4.0}, 4.0, 16.0)] * 3, TRACKS, TIMINGS, STEMS)
     by_name = {stage.stage: stage for stage in stages}
     assert by_name["drums"].core_s == 12.0
     assert by_name["drums"].share == pytest.approx(0.2)
     assert by_name["idle"].share == pytest.approx(0.8)
+
+
+def test_a_stem_called_as_another_row_has_a_row_of_its_own() -> None:
+    stems = ("probe", "ray", "lead-vocals", "Drums")
+    done = {f"infer_{stem}": 2.0 for stem in stems} | {"probe": 1.0, "ray": 0.5}
+    stages = cores([usage(done, 9.5, 10.5)], TRACKS, TIMINGS, stems)
+    by_name = {stage.stage: stage.core_s for stage in stages}
+    assert len(by_name) == len(stages)
+    assert (by_name["infer probe"], by_name["infer ray"], by_name["lead-vocals"], by_name["Drums"]) == (
+        2.0,
+    ) * 4
+    assert (by_name["probe"], by_name["ray"]) == (1.0, 0.5)
 
 
 def test_phases_and_waits() -> None:

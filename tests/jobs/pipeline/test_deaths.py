@@ -1,6 +1,6 @@
-"""The driver and its steps die before or after any write: no track is ever listed done that is not.
+"""The driver and its stages die before or after any write: no track is ever listed as done that is not.
 
-All steps run in one process without Ray, a child that is forked for each death, so that the write at
+All stages run in one process without Ray, a child that is forked for each death, so that the write at
 which it dies is exact. Storage is real; it only counts.
 """
 
@@ -9,8 +9,7 @@ import io
 import os
 import signal
 import traceback
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,18 +20,18 @@ import soundfile
 from rich.console import Console
 
 from jobs.pipeline import schema
-from jobs.pipeline.arrow import Row
 from jobs.pipeline.driver import run
 from jobs.pipeline.job import Job
 from jobs.pipeline.output import tables
 from jobs.pipeline.output.lease import Lease
 from jobs.pipeline.sizing import Plan
-from jobs.pipeline.stages import steps, stitch
+from jobs.pipeline.stages import stitch
 from separation.audio import stem_files
 from separation.contract import SAMPLE_RATE, STEMS, STRIDE
 from separation.models.bag import read_bag
 from separation.options import Options
 from tests.bags import write_gain_bag
+from tests.jobs.pipeline.in_process import InProcess
 
 TRACKS = {"short.wav": 0.4, "long.wav": 1.5 * STRIDE / SAMPLE_RATE}  # seconds; one section, and two
 WRITES = {  # where each module gets its writing from, and how often it writes in this job
@@ -47,26 +46,6 @@ POINTS = [
     for number in range(count)
     for after in (False, True)
 ]
-
-
-@dataclass(frozen=True)
-class HereRoad:
-    """The road of `dataset.sections` in this process."""
-
-    job: Job
-
-    def sections(self, tracks: pa.Table) -> Iterator[Row]:
-        infer = [steps.Infer(stem, self.job, "here") for stem in self.job.stems]
-        for number in range(tracks.num_rows):
-            sections = steps.plan(steps.probe(tracks.slice(number, 1), self.job), self.job)
-            for section in range(sections.num_rows):
-                chunks = steps.chunk(sections.slice(section, 1), self.job)
-                for step in infer:
-                    chunks = step(chunks)
-                yield from stitch.stitch(chunks, self.job).to_pylist()
-
-    def finish(self, rows: list[Row]) -> Row:
-        return stitch.finish(rows, self.job)
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +74,7 @@ def separate(music: Path, output: Path, run_id: str) -> None:
         left = [name for name in TRACKS if name not in done]
         listed = [{"track_id": name, "uri": str(music / "in" / name)} for name in left]
         catalogue = pa.Table.from_pylist(listed, schema.LISTED)
-        run(catalogue, job, Console(file=io.StringIO()), HereRoad(job), lease.check)  # type: ignore[arg-type]
+        run(catalogue, job, Console(file=io.StringIO()), InProcess(job), lease.check)
 
 
 def die_at(number: int, after: bool, write: Callable[..., Any]) -> Callable[..., Any]:

@@ -1,5 +1,5 @@
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -9,31 +9,44 @@ import pytest
 from jobs.pipeline import schema
 from jobs.pipeline.output import tables
 from jobs.pipeline.output.tables import TableWriter, drop_uncommitted, forget, read_table
+from jobs.pipeline.records import Decoded, Failure, FinishedTrack, InferenceRun, StemResult, Track, Work
+from separation.errors import ErrorKind
+from separation.level import Level
+
+BAD = Failure(ErrorKind.CORRUPT, "why")
 
 
-def finished(track_id: str, status: str = "ok") -> dict[str, Any]:
-    stems = [{"stem": stem, "infer_s": 2.0, "batches": 2.9999999, "chunks": 3} for stem in ("bass", "vocals")]
-    return {
-        "track_id": track_id,
-        "uri": f"s3://b/{track_id}",
-        "status": status,
-        "length": 441_000,
-        "stems": stems,
-    }
+def finished(track_id: str, failure: Failure | None = None) -> FinishedTrack:
+    run = InferenceRun(2.0, 0.0, 2.9999999, None, None, None, None, None)
+    track = Track(
+        track_id=track_id,
+        uri=f"s3://b/{track_id}",
+        failure=failure,
+        warnings=(),
+        source=None,
+        encoded=None,
+        decoded=Decoded(441_000, Level(0.0, 0.1, 0.5)),
+        probe_s=None,
+        started_at=datetime.now(UTC),
+    )
+    stems = tuple(StemResult(stem, chunks=3, run=run) for stem in ("bass", "vocals"))
+    return FinishedTrack(track, 1, 3, Work(stems=stems))
 
 
-def write(output: Path, run_id: str, *rows: dict[str, Any]) -> None:
+def write(output: Path, run_id: str, *rows: FinishedTrack) -> None:
     with TableWriter(str(output), run_id) as writer:
         for row in rows:
             writer.add(row)
 
 
 def test_a_track_is_a_row_and_its_stems_are_timings(tmp_path: Path) -> None:
-    write(tmp_path, "r1", finished("a"), finished("b", "error"))
+    write(tmp_path, "r1", finished("a"), finished("b", BAD))
     tracks, timings = read_table(str(tmp_path), "tracks"), read_table(str(tmp_path), "timings")
     assert tracks.schema == schema.TRACKS
     assert timings.schema == schema.TIMINGS
     assert tracks["track_id"].to_pylist() == ["a", "b"]
+    assert tracks["status"].to_pylist() == ["ok", "error"]
+    assert tracks["error_kind"].to_pylist() == [None, "corrupt"]
     assert tracks["duration_s"].to_pylist() == [10.0, 10.0]
     assert timings["track_id"].to_pylist() == ["a", "a"]
     assert timings["x_realtime"].to_pylist() == [5.0, 5.0]
@@ -41,7 +54,7 @@ def test_a_track_is_a_row_and_its_stems_are_timings(tmp_path: Path) -> None:
 
 
 def test_full_files_are_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tables, "ROWS_A_FILE", 2)
+    monkeypatch.setattr(tables, "ROWS_PER_FILE", 2)
     writer = TableWriter(str(tmp_path), "r1")
     for track in "abcde":
         writer.add(finished(track))

@@ -3,13 +3,13 @@ import sys
 import threading
 from pathlib import Path
 
-from jobs.pipeline.stages.slots import Gate
+from jobs.pipeline.stages.slots import Slots
 
 HOLD = """
 import sys, time
 from pathlib import Path
-from jobs.pipeline.stages.slots import Gate
-with Gate(Path(sys.argv[1]), 1).turn():
+from jobs.pipeline.stages.slots import Slots
+with Slots(Path(sys.argv[1]), 1).take():
     print("held", flush=True)
     time.sleep(600)
 """
@@ -22,12 +22,12 @@ def hold(folder: Path) -> subprocess.Popen[str]:
     return holder
 
 
-def test_a_turn_is_waited_for_and_comes_back_from_the_dead(tmp_path: Path) -> None:
+def test_a_slot_is_waited_for_and_freed_by_a_death(tmp_path: Path) -> None:
     holder = hold(tmp_path)
     taken = threading.Event()
 
     def take() -> None:
-        with Gate(tmp_path, 1).turn():
+        with Slots(tmp_path, 1).take():
             taken.set()
 
     waiting = threading.Thread(target=take)
@@ -39,22 +39,22 @@ def test_a_turn_is_waited_for_and_comes_back_from_the_dead(tmp_path: Path) -> No
     holder.wait()
 
 
-def test_two_turns_let_two_in(tmp_path: Path) -> None:
+def test_two_slots_let_two_in(tmp_path: Path) -> None:
     holder = hold(tmp_path)
-    with Gate(tmp_path, 2).turn() as waited:
+    with Slots(tmp_path, 2).take() as waited:
         assert waited < 600
     holder.kill()
     holder.wait()
 
 
-def test_no_turns_let_everyone_in(tmp_path: Path) -> None:
-    gate = Gate(tmp_path, 0)
-    with gate.turn(), gate.turn():
+def test_no_slots_let_everyone_in(tmp_path: Path) -> None:
+    slots = Slots(tmp_path, 0)
+    with slots.take(), slots.take():
         pass
 
 
-def test_one_gate_gives_its_turn_back(tmp_path: Path) -> None:
-    gate = Gate(tmp_path, 1)
+def test_a_slot_is_free_again_after_its_use(tmp_path: Path) -> None:
+    slots = Slots(tmp_path, 1)
     for _ in range(3):
-        with gate.turn():
+        with slots.take():
             pass

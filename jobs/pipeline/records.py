@@ -1,0 +1,235 @@
+"""What travels through the pipeline and back to the driver, as typed values.
+
+    ListedTrack      a row of the catalogue
+    Track            + what the probe found
+    TrackSection     + which of the track's sections                one row per section
+    TrackChunk       + which of the section's chunks                one row per chunk; its audio is beside it
+    FinishedSection  TrackSection + what each specialist did to it  one row per section
+    FinishedTrack    all sections of a track as one                 a row of the output's tables
+
+`arrow` converts them to and from tables; the fields of a nested record become columns of the same table. A
+track in error is a record with a `failure`: it goes through every stage and none works on it.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import TypeVar
+
+from separation.errors import TrackError
+from separation.level import Level
+from separation.store.redact import shown
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a track could not be done; `error` is one sentence without credentials."""
+
+    error_kind: str  # of `errors.ErrorKind`
+    error: str
+
+    @classmethod
+    def of(cls, error: TrackError) -> "Failure":
+        return cls(str(error.kind), shown(error.reason))
+
+
+@dataclass(frozen=True, slots=True)
+class ListedTrack:
+    """A track of the catalogue; `failure` says why it cannot be done under its id."""
+
+    track_id: str
+    uri: str
+    failure: Failure | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """The track's object at the store."""
+
+    source_bytes: int
+    source_etag: str
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """What the file itself has, before resampling and downmixing."""
+
+    sample_rate_hz: int
+    channels: int
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """The whole track, decoded; `length` in samples at 44.1 kHz."""
+
+    length: int
+    level: Level
+
+
+@dataclass(frozen=True, slots=True)
+class Track:
+    """A track and what its probe found; what comes after the point of failure is None."""
+
+    track_id: str
+    uri: str
+    failure: Failure | None
+    warnings: tuple[str, ...]
+    source: Source | None
+    encoded: Encoded | None
+    decoded: Decoded | None
+    probe_s: float | None
+    started_at: datetime
+
+    @property
+    def status(self) -> str:
+        return "error" if self.failure else "ok"
+
+    @property
+    def etag(self) -> str:
+        """What the source is read by after the probe; only of a track without failure."""
+        return known(self.source).source_etag
+
+    @property
+    def length(self) -> int:
+        """Samples at 44.1 kHz; only of a track that was decoded."""
+        return known(self.decoded).length
+
+    @property
+    def level(self) -> Level:
+        """Only of a track that was decoded."""
+        return known(self.decoded).level
+
+
+@dataclass(frozen=True, slots=True)
+class TrackSection:
+    """`index` of `sections` sections of a track; it has `chunks` chunks, none if the track is in error.
+
+    Its chunks themselves follow from the track's length: `Job.sections`.
+    """
+
+    track: Track
+    index: int
+    sections: int
+    chunks: int
+
+    def failed(self, error: TrackError) -> "TrackSection":
+        return replace(self, track=replace(self.track, failure=Failure.of(error)))
+
+
+@dataclass(frozen=True, slots=True)
+class TrackChunk:
+    """`chunk` is the index of a chunk in its section; `decode_s` its share of the section's decoding."""
+
+    section: TrackSection
+    decode_s: float
+    chunk: int
+
+
+@dataclass(frozen=True, slots=True)
+class InferenceRun:
+    """What one specialist did to one chunk, or, summed, to several."""
+
+    infer_s: float  # the chunk's share of its batch
+    queue_s: float  # its share of the batch's wait for a slot on the node
+    batches: float  # its share of the batch: they sum to the number of batches
+    model_sha256: str | None
+    precision: str | None
+    provider: str | None
+    device: str | None
+    node: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class StemResult:
+    """One stem of a section or a track: its file, once that is written, and the inference it took.
+
+    The complement of `--two-stems` has no inference of its own.
+    """
+
+    stem: str
+    uri: str | None = None
+    bytes: int | None = None
+    sha256: str | None = None
+    peak: float | None = None
+    chunks: int | None = None
+    run: InferenceRun | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What the stages after the probe did, and the seconds that they took; None where they did nothing."""
+
+    decode_s: float | None = None
+    stitch_s: float | None = None
+    write_s: float | None = None
+    upload_s: float | None = None  # of write_s, what the store took
+    clip_factor: float | None = None
+    stems: tuple[StemResult, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class FinishedSection:
+    """A section that went through the pipeline; the only section of a track has its stems written."""
+
+    section: TrackSection
+    work: Work
+
+    @property
+    def track(self) -> Track:
+        return self.section.track
+
+
+@dataclass(frozen=True, slots=True)
+class FinishedTrack:
+    """A track as the tables hold it: `chunks` and seconds are sums over its sections."""
+
+    track: Track
+    sections: int
+    chunks: int
+    work: Work
+    finished_at: datetime | None = None
+
+
+def known(value: T | None) -> T:
+    """What a stage may rely on, since a track that lacks it has a failure."""
+    if value is None:
+        raise ValueError("a track in error has come to a stage that works")
+    return value
+
+
+def merge(sections: Sequence[FinishedSection]) -> FinishedTrack:
+    """A track from all of its sections: seconds and counts summed; the first failure is the track's."""
+    ordered = sorted(sections, key=lambda finished: finished.section.index)
+    first = next((each for each in ordered if each.track.failure), ordered[0])
+    if first.track.failure or len(ordered) == 1:
+        return FinishedTrack(first.track, first.section.sections, first.section.chunks, first.work)
+    by_stem = zip(*(each.work.stems for each in ordered), strict=True)
+    work = Work(
+        decode_s=sum(each.work.decode_s or 0.0 for each in ordered),
+        stitch_s=sum(each.work.stitch_s or 0.0 for each in ordered),
+        write_s=sum(each.work.write_s or 0.0 for each in ordered),
+        upload_s=sum(each.work.upload_s or 0.0 for each in ordered),
+        stems=tuple(_sum_of_stem(results) for results in by_stem),
+    )
+    chunks = sum(each.section.chunks for each in ordered)
+    return FinishedTrack(first.track, first.section.sections, chunks, work)
+
+
+def _sum_of_stem(results: Sequence[StemResult]) -> StemResult:
+    chunks = sum(known(result.chunks) for result in results)
+    return StemResult(results[0].stem, chunks=chunks, run=sum_runs(known(result.run) for result in results))
+
+
+def sum_runs(runs: Iterable[InferenceRun]) -> InferenceRun:
+    """Runs of one specialist as one; model, provider, device and node are the first one's."""
+    first, *others = runs
+    for run in others:
+        first = replace(
+            first,
+            infer_s=first.infer_s + run.infer_s,
+            queue_s=first.queue_s + run.queue_s,
+            batches=first.batches + run.batches,
+        )
+    return first

@@ -1,0 +1,49 @@
+"""cut: decodes a section's part of its track and cuts it into the segments that the specialists see."""
+
+import time
+
+import numpy as np
+import pyarrow as pa
+
+from jobs.pipeline.arrow import from_table, pack, to_table
+from jobs.pipeline.job import Job
+from jobs.pipeline.records import TrackChunk, TrackSection
+from jobs.pipeline.stages.worker import Worker
+from separation.errors import TrackError
+from separation.grid import context, cut
+from separation.level import normalize
+
+MIX = "mix"  # the column of a chunk's segment of the normalized mix
+
+
+def cut_sections(sections: pa.Table, job: Job, worker: Worker) -> pa.Table:
+    """Table of `TrackSection` -> table of `TrackChunk` with the column MIX."""
+    return pa.concat_tables(
+        [cut_section(section, job, worker) for section in from_table(TrackSection, sections)]
+    )
+
+
+def cut_section(section: TrackSection, job: Job, worker: Worker) -> pa.Table:
+    """A section in error becomes one row without audio."""
+    clock = time.perf_counter()
+    segments: list[np.ndarray] = []
+    if section.track.failure is None:
+        try:
+            segments = segments_of(section, job, worker)
+        except TrackError as error:
+            section = section.failed(error)
+    decode_s = (time.perf_counter() - clock) / max(1, len(segments))
+    chunks = [TrackChunk(section, decode_s, index) for index in range(max(1, len(segments)))]
+    audio = pack(segments) if segments else pack([None])
+    return to_table(chunks, TrackChunk).append_column(MIX, audio)
+
+
+def segments_of(section: TrackSection, job: Job, worker: Worker) -> list[np.ndarray]:
+    """Each float32 (channels, SEGMENT), level taken off."""
+    track = section.track
+    chunks = job.sections(track.length)[section.index].chunks
+    start, stop = context(chunks, track.length)
+    with worker.open_source(track.uri, track.etag, job.limits) as reader:
+        mix = np.concatenate(list(reader.blocks(start, stop)), axis=1)
+    flat = normalize(mix, track.level)
+    return [cut(flat, chunk, start) for chunk in chunks]

@@ -1,0 +1,35 @@
+"""The stages of a separation: the list that `dataset` runs, and where each one's work stands."""
+
+from jobs.pipeline.job import Job
+from jobs.pipeline.stages.cut import cut_sections
+from jobs.pipeline.stages.infer import load_infer
+from jobs.pipeline.stages.probe import probe
+from jobs.pipeline.stages.split import split
+from jobs.pipeline.stages.stage import FinishStage, PoolStage, Stages, TaskStage, infer_name
+from jobs.pipeline.stages.stitch import finish, stitch
+
+
+def separation_stages(job: Job) -> Stages:
+    plan = job.plan
+    infer = (
+        PoolStage(
+            name=infer_name(stem),
+            attempt=f"infer {stem} of",
+            stem=stem,
+            load=load_infer,
+            cpus=plan.cpus_per_actor,
+            gpus=plan.gpus_per_actor,
+            batch=plan.batch,
+            actors=plan.actors,
+            max_actors=plan.max_actors,
+        )
+        for stem in job.stems
+    )
+    return Stages(
+        probe=TaskStage(name="probe", attempt="probe", cpus=plan.task_cpus, work=probe),
+        split=TaskStage(name="split", attempt="", cpus=plan.task_cpus, work=split),
+        cut=TaskStage(name="cut", attempt="cut", cpus=plan.task_cpus, work=cut_sections),
+        infer=tuple(infer),
+        stitch=TaskStage(name="stitch", attempt="stitch", cpus=plan.task_cpus, work=stitch),
+        finish=FinishStage(name="finish", attempt="finish", cpus=plan.task_cpus, work=finish),
+    )

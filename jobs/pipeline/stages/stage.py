@@ -1,0 +1,117 @@
+"""What a stage is: its name, its resources and its work. `dataset` runs it on Ray, tests in one process."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import pyarrow as pa
+
+from jobs.pipeline.job import Job
+from jobs.pipeline.records import FinishedSection, FinishedTrack
+from jobs.pipeline.stages.worker import Worker
+
+
+class InferenceObserver(Protocol):
+    """Told of every inference of one specialist in one process."""
+
+    def inferred(self, lengths: list[int], infer_s: float, queue_s: float) -> None:
+        """A batch of chunks, each with the length of its track in samples."""
+
+    def failed(self) -> None:
+        """An inference raised."""
+
+
+class Unobserved:
+    """Inferences that nobody counts."""
+
+    def inferred(self, lengths: list[int], infer_s: float, queue_s: float) -> None:
+        pass
+
+    def failed(self) -> None:
+        pass
+
+
+Observe = Callable[[str], InferenceObserver]  # from the device that a specialist's session reports
+Step = Callable[[pa.Table], pa.Table]
+TaskWork = Callable[[pa.Table, Job, Worker], pa.Table]
+Load = Callable[[str, Job, Worker, Observe], Step]  # a stem's specialist, ready for tables of chunks
+FinishWork = Callable[[Sequence[FinishedSection], Job, Worker], FinishedTrack]
+
+
+def unobserved(device: str) -> InferenceObserver:
+    return Unobserved()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stage:
+    """`name` is unique among a pipeline's stages: Ray's operators, processes and the benchmark go by it."""
+
+    name: str
+    attempt: str  # in "the process died at each try to <attempt> it"; empty: its deaths are not counted
+    cpus: float
+
+    @property
+    def process_title(self) -> str:
+        """A part of the title of every process that runs this stage, and of no other: see `dataset`."""
+        return f"MapBatches({self.name})"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskStage(Stage):
+    """Runs as stateless tasks, one per block."""
+
+    work: TaskWork
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolStage(Stage):
+    """Runs on a pool of actors, each of which loads the stem's specialist once."""
+
+    stem: str
+    load: Load
+    gpus: float  # 0 on CPUs
+    batch: int  # rows of a call on a GPU; a CPU gets whole blocks
+    actors: int
+    max_actors: int
+    calls: int = 1  # at once in an actor
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FinishStage(Stage):
+    """Joins the sections of a long track: one task per track, started by the driver."""
+
+    work: FinishWork
+
+    @property
+    def process_title(self) -> str:
+        return f"ray::{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Stages:
+    """A pipeline's stages in the order of the data flow."""
+
+    probe: TaskStage
+    split: TaskStage
+    cut: TaskStage
+    infer: tuple[PoolStage, ...]
+    stitch: TaskStage
+    finish: FinishStage
+
+    @property
+    def process_titles(self) -> dict[str, str]:
+        """Process title -> name of the stage. A fused process, `probe->split`, is the first one's."""
+        stages: tuple[Stage, ...] = (
+            self.probe,
+            self.split,
+            self.cut,
+            *self.infer,
+            self.stitch,
+            self.finish,
+        )
+        return {stage.process_title: stage.name for stage in stages}
+
+
+def infer_name(stem: str) -> str:
+    """The name of a stem's stage; a stem may be called as another stage is, `probe` or `finish`."""
+    return f"infer_{stem}"
