@@ -56,7 +56,7 @@ from jobs.pipeline.records import (
     Work,
     merge,
 )
-from jobs.pipeline.sizing import TASK_CPUS, Plan
+from jobs.pipeline.sizing import TASK_CPUS, JobPlan
 from jobs.pipeline.stages.cut import MIX
 from jobs.pipeline.stages.infer import add_stem
 from jobs.pipeline.stages.separation import separation_stages
@@ -152,7 +152,7 @@ def sleeping_stages(job: SimulatedJob, calls: int) -> Stages:
 def simulated_job(output: str, nodes: int, x_realtime: float, minutes: float) -> SimulatedJob:
     calls = min(nodes, CALLS)
     actors = -(-nodes // calls)
-    plan = Plan("cpu", actors, actors, 0.25 * calls, 0.0, 1, 0, 1, 64, 64, TASK_CPUS)
+    plan = JobPlan("cpu", actors, actors, 0.25 * calls, 0.0, 1, 0, 1, 64, 64, TASK_CPUS)
     file = SpecialistFile("x.onnx", "0" * 64, 1, "", "")
     bag = Bag(".", "simulated", STEMS, "fp32", dict.fromkeys(STEMS, file))
     return SimulatedJob(

@@ -25,7 +25,7 @@ from jobs.pipeline.cost.summary import (
     Sweep,
     as_json,
 )
-from jobs.pipeline.sizing import Node, Plan
+from jobs.pipeline.sizing import JobPlan, Node
 from separation.store.objects import join, put_bytes
 
 
@@ -50,7 +50,7 @@ def cluster_of(nodes: Sequence[Node], seen: Trial) -> Cluster:
     )
 
 
-def figures(trials: Sequence[Trial], nodes: Sequence[Node], plan: Plan, price: Price | None) -> Figures:
+def figures(trials: Sequence[Trial], nodes: Sequence[Node], plan: JobPlan, price: Price | None) -> Figures:
     """The results of the repeats of one setting on `nodes`, those that do work."""
     gpus = sum(node.gpus for node in nodes)
     x_realtime = spread([trial.x_realtime for trial in trials])

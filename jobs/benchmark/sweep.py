@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping
 
-from jobs.pipeline.sizing import Plan
+from jobs.pipeline.sizing import JobPlan
 
 WORTHWHILE = 1.05  # times the derived plan's speed: single short runs differ by 3 % on their own (measured)
 Setting = dict[str, int | float]  # options of a plan that differ from the derived ones
 
 
-def settings(plan: Plan, cores: int) -> list[Setting]:
+def settings(plan: JobPlan, cores: int) -> list[Setting]:
     """Settings that differ from `plan` in one or two numbers; the first is the plan itself.
 
     On CPUs threads x turns stays the node's cores; on a GPU the batch varies. On both, sections vary, and
@@ -30,7 +30,7 @@ def settings(plan: Plan, cores: int) -> list[Setting]:
     return found
 
 
-def _twice_the_actors(plan: Plan) -> Setting:
+def _twice_the_actors(plan: JobPlan) -> Setting:
     share = "gpus_per_actor" if plan.gpus_per_actor else "cpus_per_actor"
     return {"actors": 2 * plan.actors, share: int(50 * getattr(plan, share)) / 100}
 

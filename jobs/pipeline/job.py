@@ -1,8 +1,8 @@
-"""What every stage of a job needs to know, small enough to travel with each task."""
+"""What every stage of a job needs to know; small, since it travels with each task."""
 
 from dataclasses import dataclass
 
-from jobs.pipeline.sizing import Plan
+from jobs.pipeline.sizing import JobPlan
 from separation.audio.limits import DEFAULTS, Limits
 from separation.grid import Section, plan_sections
 from separation.models.bag import Bag
@@ -11,23 +11,25 @@ from separation.options import Options
 
 @dataclass(frozen=True, slots=True)
 class Job:
+    """One run over a catalogue, into one output."""
+
     run_id: str
     output: str
     bag: Bag
     options: Options
-    plan: Plan
-    cache: str  # folder on each node for models and sources
+    plan: JobPlan
+    cache: str  # folder on each node, for models, sources and slots
     cache_bytes: int  # of sources
     verify_writes: float  # share of the stems' files that are read back
     limits: Limits = DEFAULTS
 
     @property
     def stems(self) -> tuple[str, ...]:
-        """Those that specialists infer."""
+        """The stems that specialists infer, in the order in which a section goes through their pools."""
         return self.options.specialists(self.bag.stems)
 
     def sections(self, length: int) -> list[Section]:
-        """The sections of a track of `length` samples; every stage derives the same."""
+        """The sections of a track of `length` samples: every stage computes the same ones from it."""
         return plan_sections(
             length, self.plan.chunks_per_section, self.options.overlap, self.options.grid_shifts
         )

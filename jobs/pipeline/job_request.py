@@ -32,7 +32,7 @@ from separation.models.bag import Bag, fetch, read_bag
 from separation.models.specialist import PROVIDERS
 from separation.options import Options
 
-# Fields of Plan that an option of the same name sets.
+# Fields of JobPlan that an option of the same name sets.
 OVERRIDES = (
     "actors",
     "max_actors",
@@ -54,7 +54,7 @@ class JobRequest:
     bag: Bag
     options: Options
     provider: str
-    overrides: Mapping[str, Any]  # fields of Plan
+    overrides: Mapping[str, Any]  # fields of JobPlan
     nodes: Sequence[Node] | None
     cache: str
     cache_bytes: int
@@ -73,7 +73,7 @@ class JobRequest:
             output=self.output,
             bag=self.bag,
             options=self.options,
-            plan=sizing.derive(self.nodes or nodes, len(self.stems), self.provider, dict(self.overrides)),
+            plan=sizing.plan_job(self.nodes or nodes, len(self.stems), self.provider, self.overrides),
             cache=self.cache,
             cache_bytes=self.cache_bytes,
             verify_writes=self.verify_writes,

@@ -1,10 +1,11 @@
-"""How a job lies on a cluster: every number derived from what Ray reports, every one overridable.
+"""Sizes a job from its cluster: actors per specialist, CPUs and GPUs per actor, chunks per batch and section.
 
-Each specialist has one pool; all pools run at once, since a section goes through them in turn.
+Every number follows from what Ray reports of the nodes, and an option can set it instead. Each specialist
+has one pool of actors; all pools run at the same time, since a section goes through one after the other.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,17 +15,19 @@ from separation.models.specialist import ON_GPU
 
 CHUNK_BYTES = CHANNELS * SEGMENT * 4  # float32: 2.75 MB
 STORE_PER_MIX = 32  # bytes of object store for each byte of a section's mix, or it spills (measured)
-MOST_CHUNKS = 64  # 6.2 minutes: most tracks are one section and need no parts
-TASK_CPUS = 0.3  # of a probe, chunk or stitch task; at 0.4 or more, four pools on 2 CPUs hang (measured)
-RAY_TASK_CPUS = 1.0  # of Ray Data's own tasks, which we cannot set: left free on every node
+MOST_CHUNKS = 64  # of a section, 6.2 minutes: most tracks are one section and need no parts
+TASK_CPUS = 0.3  # of a probe, split, cut or stitch task; at 0.4 or more, four pools on 2 CPUs hang (measured)
+RAY_TASK_CPUS = 1.0  # of Ray Data's own tasks, which has no setting: left free on every node
 GPU_ACTOR_CPUS = 0.25  # an actor on a GPU only feeds it
 GPU_BATCH = 2  # chunks: about 1 GB each at fp32, for four sessions in an L4's 24 GB (estimated, not measured)
-MOST_THREADS = 8  # of a session: beyond, a second actor is worth more
+MOST_THREADS = 8  # of a session: beyond that, a second actor gains more
 STORE_OF_MEMORY = 0.25  # of a node's memory: Ray's object store takes 0.3 of what the system leaves free
 
 
 @dataclass(frozen=True, slots=True)
 class Node:
+    """What a node offers to the job; `store_bytes` is its share of Ray's object store."""
+
     cpus: float
     gpus: float
     store_bytes: float
@@ -33,7 +36,7 @@ class Node:
 def nodes_to_come(
     count: int | None, cpus: float | None, gpus: float, memory_gb: float | None
 ) -> list[Node] | None:
-    """`count` equal nodes, present or not, as a cluster that grows has them later; None if not asked for."""
+    """`count` equal nodes, as a cluster that still grows will have them; None if not asked for."""
     if count is None:
         if cpus is None and memory_gb is None and not gpus:
             return None
@@ -41,13 +44,16 @@ def nodes_to_come(
     if cpus is None or memory_gb is None:
         raise UsageError("--nodes needs --node-cpus and --node-memory-gb: what each of the nodes has")
     if count < 1 or cpus < 0 or gpus < 0 or memory_gb <= 0:
-        raise UsageError(f"{count} nodes of {cpus:g} CPUs, {gpus:g} GPUs and {memory_gb:g} GB cannot be")
+        raise UsageError(f"{count} nodes of {cpus:g} CPUs, {gpus:g} GPUs and {memory_gb:g} GB are impossible")
     return [Node(cpus, gpus, STORE_OF_MEMORY * memory_gb * 1e9)] * count
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
-    """`actors` and `max_actors` count one specialist's pool over the whole cluster."""
+class JobPlan:
+    """The numbers of one job; its fields are the keys of `plan` in run.json and, mostly, options.
+
+    `actors` and `max_actors` count one specialist's pool over the whole cluster.
+    """
 
     provider: str
     actors: int
@@ -55,8 +61,8 @@ class Plan:
     cpus_per_actor: float
     gpus_per_actor: float
     threads: int  # of a session
-    turns: int  # inferences at once on a node; 0 leaves it to the device
-    batch: int  # chunks an inference
+    turns: int  # slots of a node: inferences at once; 0 leaves it to the device
+    batch: int  # chunks per inference
     chunks_per_section: int
     store_chunks: int  # the longest section that the object stores hold without spilling
     task_cpus: float = TASK_CPUS
@@ -65,10 +71,14 @@ class Plan:
         device = f"{self.gpus_per_actor:g} GPU" if self.gpus_per_actor else f"{self.threads} threads"
         most = f" to {self.max_actors}" if self.max_actors > self.actors else ""
         return [
-            f"pools: {self.actors}{most} actors a specialist, each {device} and {self.cpus_per_actor:g} CPU, "
-            f"on {self.provider}",
-            f"inference: {self.batch} chunks a batch, "
-            + (f"at most {self.turns} at once on a node" if self.turns else "as many at once as actors"),
+            f"pools: {self.actors}{most} actors per specialist, each {device} and "
+            f"{self.cpus_per_actor:g} CPU, on {self.provider}",
+            f"inference: {self.batch} chunks per batch, "
+            + (
+                f"at most {self.turns} at once on a node"
+                if self.turns
+                else "as many at once as there are actors"
+            ),
             f"sections: up to {self.chunks_per_section} chunks, "
             f"{self.chunks_per_section * CHUNK_BYTES / 2**20:.0f} MiB of mix"
             + (
@@ -79,10 +89,10 @@ class Plan:
         ]
 
 
-def derive(nodes: Sequence[Node], specialists: int, provider: str, overrides: dict[str, Any]) -> Plan:
-    """The plan for `specialists` pools on `nodes`; raises `PlanError` with the numbers if none fits.
+def plan_job(nodes: Sequence[Node], specialists: int, provider: str, overrides: Mapping[str, Any]) -> JobPlan:
+    """Sizes `specialists` pools on `nodes`; raises `PlanError` with the numbers if they do not fit.
 
-    `overrides` are fields of `Plan`; None values leave the derived number.
+    `overrides` are fields of `JobPlan`; None values leave the number that follows from the nodes.
     """
     given = {name: value for name, value in overrides.items() if value is not None}
     nodes = [node for node in nodes if node.cpus or node.gpus]  # a head may run no work
@@ -93,40 +103,45 @@ def derive(nodes: Sequence[Node], specialists: int, provider: str, overrides: di
         provider = "cuda" if gpus else "cpu"
     if provider in ON_GPU and not gpus:
         raise PlanError(f"--provider {provider} needs a GPU; the cluster's {len(nodes)} nodes have none")
-    fits = _on_gpus if provider in ON_GPU else _on_cpus
+    size = _on_gpus if provider in ON_GPU else _on_cpus
     most = _store_chunks(nodes)
-    sized = {"store_chunks": most, "chunks_per_section": min(MOST_CHUNKS, most)}
-    plan = replace(fits(nodes, specialists, given), provider=provider, **sized)
+    plan = replace(
+        size(nodes, specialists, given.get("threads")),
+        provider=provider,
+        store_chunks=most,
+        chunks_per_section=min(MOST_CHUNKS, most),
+    )
     plan = replace(plan, **{"max_actors": given.get("actors", plan.max_actors), **given})
     check(plan, nodes, specialists)
     return plan
 
 
-def _on_cpus(nodes: Sequence[Node], specialists: int, given: dict[str, Any]) -> Plan:
-    """Every node holds the same actors of each pool, which take turns on its cores.
+def _on_cpus(nodes: Sequence[Node], specialists: int, threads: int | None) -> JobPlan:
+    """Every node holds the same actors of each pool, which share its slots.
 
-    Several sessions of few threads before few of many: a thread that another program pushes aside holds up
-    its own session alone (docs/decisions.md).
+    Many sessions of few threads rather than few of many: a thread that another program displaces delays
+    only its own session (docs/decisions.md).
     """
     smallest = min(node.cpus for node in nodes)
     cores = max(1, int(smallest))
-    threads = given.get("threads") or min(MOST_THREADS, max(1, cores // max(1, specialists)))
-    turns = max(1, cores // threads)
-    a_node = max(1, math.ceil(turns / specialists))
+    threads = threads or min(MOST_THREADS, max(1, cores // max(1, specialists)))
+    slots = max(1, cores // threads)
+    per_node = max(1, math.ceil(slots / specialists))  # actors of each pool
     left = smallest - max(RAY_TASK_CPUS, smallest / 8)
-    cpus = min(float(threads), math.floor(100 * left / (specialists * a_node)) / 100)
-    actors = a_node * len(nodes)
-    return Plan("cpu", actors, actors, max(cpus, 0.0), 0.0, threads, turns, 1, 1, 1)
+    cpus = min(float(threads), math.floor(100 * left / (specialists * per_node)) / 100)
+    actors = per_node * len(nodes)
+    return JobPlan("cpu", actors, actors, max(cpus, 0.0), 0.0, threads, slots, 1, 1, 1)
 
 
-def _on_gpus(nodes: Sequence[Node], specialists: int, given: dict[str, Any]) -> Plan:
+def _on_gpus(nodes: Sequence[Node], specialists: int, threads: int | None) -> JobPlan:
     """One actor of each specialist on every GPU."""
     gpus = int(sum(node.gpus for node in nodes))
     share = math.floor(100 / specialists) / 100
-    return Plan("cuda", gpus, gpus, GPU_ACTOR_CPUS, share, 1, 0, GPU_BATCH, 1, 1)
+    return JobPlan("cuda", gpus, gpus, GPU_ACTOR_CPUS, share, 1, 0, GPU_BATCH, 1, 1)
 
 
 def _store_chunks(nodes: Sequence[Node]) -> int:
+    """The longest section, in chunks, that the smallest object store holds without spilling."""
     store = min(node.store_bytes for node in nodes)
     chunks = int(store / (STORE_PER_MIX * CHUNK_BYTES))
     if not chunks:
@@ -137,10 +152,10 @@ def _store_chunks(nodes: Sequence[Node]) -> int:
     return chunks
 
 
-def check(plan: Plan, nodes: Sequence[Node], specialists: int) -> None:
-    """Refuses a plan whose smallest pools and tasks would wait for each other for ever."""
+def check(plan: JobPlan, nodes: Sequence[Node], specialists: int) -> None:
+    """Refuses a plan whose smallest pools and tasks would wait for each other forever."""
     if plan.actors < 1 or plan.max_actors < plan.actors:
-        raise PlanError(f"a pool of {plan.actors} to {plan.max_actors} actors cannot be")
+        raise PlanError(f"a pool cannot have {plan.actors} to {plan.max_actors} actors")
     for name, each, have in (
         ("GPUs", plan.gpus_per_actor, sum(node.gpus for node in nodes)),
         ("CPUs", plan.cpus_per_actor, sum(node.cpus for node in nodes)),

@@ -1,10 +1,10 @@
-"""One run at a time writes to an output; the second says what it found, or takes over from a dead one.
+"""The lease of an output: one run at a time writes to it, and takes over from one that died.
 
-`locks/<number>.json` tells who holds the output. The highest number holds it, and a number is created by
-one run only (create-only writes are all that a store must do for that). The holder rewrites its lock every
-`BEAT_S`; when that stops for `EXPIRES_S`, or its process is gone from this machine, the next run creates
-the next number. A holder that finds a higher number than its own has been given up for dead, and stops:
-`Lease.check` says so before each write to the tables.
+`locks/<number>.json` says who holds the output: the run with the highest number. Only one run can create a
+number, for which a store needs no more than create-only writes. The holder rewrites its lock every `BEAT_S`
+seconds; when that stops for `EXPIRES_S`, or its process is gone from this machine, the next run creates the
+next number. A holder that finds a higher number than its own was taken for dead, and stops: `Lease.check`
+raises before each write to the tables.
 """
 
 import json
@@ -23,7 +23,7 @@ from separation.errors import SeparationError, StorageError
 from separation.store.objects import create_bytes, join, list_files, put_bytes, read_bytes, remove
 
 BEAT_S = 10.0
-EXPIRES_S = 60.0  # a store may fail for most of it
+EXPIRES_S = 60.0  # a store may fail for most of it without a run losing its lease
 POLL_S = 1.0
 
 
@@ -35,11 +35,11 @@ class OutputInUse(SeparationError):
         self.output, self.holder = output, holder
 
     def __str__(self) -> str:
-        return f"{self.output} is in use by {self.holder}; wait for its end, or choose another --output"
+        return f"{self.output} is in use by {self.holder}; wait until it ends, or choose another --output"
 
 
 class OutputLost(SeparationError):
-    """This run was taken for dead, and another goes on with its output."""
+    """This run was taken for dead, and another one has taken over its output."""
 
     def __init__(self, output: str, holder: str):
         super().__init__(output, holder)
@@ -51,11 +51,11 @@ class OutputLost(SeparationError):
 
 @dataclass(frozen=True, slots=True)
 class Lock:
-    """Who holds an output; `place` and `born` tell on the holder's own machine whether it still lives."""
+    """Who holds an output; on its own machine, `place`, `pid` and `born` tell whether it still runs."""
 
     run_id: str
     host: str
-    place: str  # boot and process namespace, in which `pid` has a meaning; empty where that cannot be known
+    place: str  # the boot and process namespace that `pid` belongs to; empty if unknown
     pid: int
     born: float
     since: str
@@ -63,11 +63,11 @@ class Lock:
     released: bool = False
 
     def describe(self) -> str:
-        return f"run {self.run_id} on {self.host} (process {self.pid}), which holds it since {self.since}"
+        return f"run {self.run_id} on {self.host} (process {self.pid}), which has held it since {self.since}"
 
     def is_gone(self) -> bool:
-        """Whether its process is known to have ended."""
-        if not self.place or self.place != here():
+        """Whether its process has ended, as far as this machine can tell."""
+        if not self.place or self.place != this_machine():
             return False
         with suppress(psutil.NoSuchProcess):
             process = psutil.Process(self.pid)
@@ -75,27 +75,27 @@ class Lock:
         return True
 
 
-def here() -> str:
-    """Two containers may share a host's name, but not its boot and the namespace of processes."""
+def this_machine() -> str:
+    """Boot and process namespace: two containers may share a host name, but not both of these."""
     with suppress(OSError), open("/proc/sys/kernel/random/boot_id") as file:
         return f"{file.read().strip()} {os.readlink('/proc/self/ns/pid')}"
     return ""
 
 
 class Lease:
-    """Holds `output` for as long as the context lasts; `say` tells what one waits for.
+    """Holds `output` as long as the context lasts; `say` reports what it waits for.
 
-    Raises `OutputInUse` on entering if another run lives. On the same machine that is known at once,
-    otherwise by the next beat of its lock.
+    Entering raises `OutputInUse` if another run is alive. On the same machine that is known at once,
+    otherwise when its lock is rewritten.
     """
 
     def __init__(self, output: str, run_id: str, say: Callable[[str], None] = print):
         self.output, self._say = output, say
         born = psutil.Process().create_time()
         since = datetime.now(UTC).isoformat(timespec="seconds")
-        self._lock = Lock(run_id, socket.gethostname(), here(), os.getpid(), born, since)
+        self._lock = Lock(run_id, socket.gethostname(), this_machine(), os.getpid(), born, since)
         self._number = 0
-        self._heard = 0.0  # when a beat was last known to be at the output
+        self._last_beat = 0.0  # when this run last wrote its lock
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._beat_regularly, name="lease", daemon=True)
 
@@ -108,16 +108,16 @@ class Lease:
     def __exit__(self, *exception: object) -> None:
         self._stop.set()
         self._thread.join()
-        with suppress(SeparationError):  # it expires by itself
+        with suppress(SeparationError):  # if it fails, the lock expires by itself
             self._beat(released=True)
 
     def check(self) -> None:
-        """Raises `OutputLost` if another run has taken over; asks the store only if that can be."""
-        if time.monotonic() - self._heard > EXPIRES_S - BEAT_S:
+        """Raises `OutputLost` if another run has taken over; asks the store only if that is possible yet."""
+        if time.monotonic() - self._last_beat > EXPIRES_S - BEAT_S:
             self._beat()
 
     def _take(self) -> bool:
-        """One try; False if another run was faster or is found dead, and the next try may tell more."""
+        """One try to take the lease; False if another run came first, which the next try finds."""
         numbers = self._numbers()
         last = max(numbers, default=0)
         if last and not self._may_follow(last):
@@ -125,10 +125,10 @@ class Lease:
         self._number = last + 1
         if not create_bytes(self._content(), self._uri(self._number)):
             return False
-        if max(self._numbers()) != self._number:  # created after others had come and gone
+        if max(self._numbers()) != self._number:  # others were created and removed meanwhile
             remove([self._uri(self._number)])
             return False
-        self._heard = time.monotonic()
+        self._last_beat = time.monotonic()
         remove(self._uri(number) for number in numbers)
         return True
 
@@ -138,10 +138,10 @@ class Lease:
             return False
         if lock.released or lock.is_gone():
             return True
-        if lock.place == here() != "":
+        if lock.place == this_machine() != "":
             raise OutputInUse(self.output, lock.describe())
         self._say(
-            f"{self.output} is held by {lock.describe()}; waiting up to {EXPIRES_S:g} s for a sign of it"
+            f"{self.output} is held by {lock.describe()}; waiting up to {EXPIRES_S:g} s for a sign of life"
         )
         until = time.monotonic() + EXPIRES_S
         while time.monotonic() < until:
@@ -158,20 +158,20 @@ class Lease:
             try:
                 self._beat()
             except StorageError:
-                continue  # `check` asks again before anything is written
+                continue  # `check` tries again before anything is written
             except OutputLost:
-                return  # and says so again
+                return  # `check` raises it again
 
     def _beat(self, released: bool = False) -> None:
         began = time.monotonic()
         last = max(self._numbers(), default=0)
         if last > self._number:
-            self._heard = float("-inf")
+            self._last_beat = float("-inf")
             holder = self._read(last)
             raise OutputLost(self.output, holder.describe() if holder else "another run")
         self._lock = replace(self._lock, beat=self._lock.beat + 1, released=released)
         put_bytes(self._content(), self._uri(self._number))
-        self._heard = began
+        self._last_beat = began
 
     def _content(self) -> bytes:
         return json.dumps(asdict(self._lock)).encode()

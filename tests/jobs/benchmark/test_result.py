@@ -11,7 +11,7 @@ from jobs.benchmark.process_usage import Usage
 from jobs.benchmark.trial import Trial
 from jobs.pipeline.cost.prices import Price
 from jobs.pipeline.cost.summary import Spread
-from jobs.pipeline.sizing import Node, Plan
+from jobs.pipeline.sizing import JobPlan, Node
 from tests.outputs import benchmark_summary
 
 USAGE = Usage("a", 2, 10.0, {}, 15.0, 5.0, 0.0, 900, 100, 0, 0, None, None)
@@ -23,7 +23,7 @@ def trial(work_s: float) -> Trial:
 
 
 def test_figures_of_three_repeats() -> None:
-    plan = Plan("cpu", 1, 1, 1.0, 0.0, 2, 1, 1, 16, 40)
+    plan = JobPlan("cpu", 1, 1, 1.0, 0.0, 2, 1, 1, 16, 40)
     trials = [trial(80.0), trial(60.0), trial(120.0)]
     found = result.figures(trials, [Node(2, 0, 1e9)], plan, Price(0.18, ""))
     assert found.x_realtime == Spread(median=9.0, min=6.0, max=12.0)

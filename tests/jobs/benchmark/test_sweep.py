@@ -3,9 +3,9 @@
 from dataclasses import replace
 
 from jobs.benchmark import sweep
-from jobs.pipeline.sizing import Plan
+from jobs.pipeline.sizing import JobPlan
 
-CPU = Plan("cpu", 1, 1, 1.0, 0.0, 2, 2, 1, 16, 40)
+CPU = JobPlan("cpu", 1, 1, 1.0, 0.0, 2, 2, 1, 16, 40)
 
 
 def test_settings_begin_with_the_plan_and_keep_the_nodes_cores() -> None:

@@ -24,7 +24,7 @@ from jobs.pipeline.driver import run
 from jobs.pipeline.job import Job
 from jobs.pipeline.output import tables
 from jobs.pipeline.output.lease import Lease
-from jobs.pipeline.sizing import Plan
+from jobs.pipeline.sizing import JobPlan
 from jobs.pipeline.stages import stitch
 from separation.audio import stem_files
 from separation.contract import SAMPLE_RATE, STEMS, STRIDE
@@ -60,7 +60,7 @@ def music(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def job_at(music: Path, output: Path, run_id: str) -> Job:
-    plan = Plan("cpu", 1, 1, 1.0, 0.0, 1, 0, 1, 1, 1)
+    plan = JobPlan("cpu", 1, 1, 1.0, 0.0, 1, 0, 1, 1, 1)
     bag = read_bag(str(music / "models"))
     return Job(run_id, str(output), bag, Options(), plan, str(music / "cache"), 10**9, verify_writes=0.0)
 

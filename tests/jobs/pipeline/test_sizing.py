@@ -7,18 +7,18 @@ from jobs.pipeline.sizing import (
     MOST_CHUNKS,
     RAY_TASK_CPUS,
     STORE_PER_MIX,
+    JobPlan,
     Node,
-    Plan,
-    derive,
     nodes_to_come,
+    plan_job,
 )
 from separation.errors import PlanError, UsageError
 
 GB = 1e9
 
 
-def plan(*nodes: Node, specialists: int = 4, provider: str = "auto", **overrides: Any) -> Plan:
-    return derive(nodes, specialists, provider, overrides)
+def plan(*nodes: Node, specialists: int = 4, provider: str = "auto", **overrides: Any) -> JobPlan:
+    return plan_job(nodes, specialists, provider, overrides)
 
 
 def test_two_cpus_give_two_specialists_a_core_each() -> None:

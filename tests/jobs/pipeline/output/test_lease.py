@@ -127,7 +127,7 @@ def beating(read, output: Path):
 def test_who_was_taken_for_dead_stops(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with Lease(str(tmp_path), "slow") as slow:
         elsewhere(tmp_path)
-        monkeypatch.setattr(slow, "_heard", float("-inf"))  # as after a minute's stop
+        monkeypatch.setattr(slow, "_last_beat", float("-inf"))  # as after a minute's stop
         with pytest.raises(OutputLost, match="taken over by run far on far-away"):
             slow.check()
     (lock, other) = locks(str(tmp_path))

@@ -9,7 +9,7 @@ import soundfile
 from jobs.pipeline.arrow import to_table
 from jobs.pipeline.job import Job
 from jobs.pipeline.records import ListedTrack, Track
-from jobs.pipeline.sizing import Plan
+from jobs.pipeline.sizing import JobPlan
 from separation.models.bag import read_bag
 from separation.options import Options
 from tests.bags import write_gain_bag
@@ -19,7 +19,7 @@ from tests.jobs.pipeline.in_process import InProcess
 @pytest.fixture
 def job(tmp_path: Path) -> Job:
     bag = read_bag(str(write_gain_bag(tmp_path / "models")))
-    plan = Plan("cpu", 1, 1, 1, 0, 1, 0, 1, 8, 8)
+    plan = JobPlan("cpu", 1, 1, 1, 0, 1, 0, 1, 8, 8)
     return Job("run", str(tmp_path / "out"), bag, Options(), plan, str(tmp_path / "cache"), 10**9, 1.0)
 
 
