@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 
 from jobs.pipeline import schema
 from jobs.pipeline.arrow import Row, to_row
-from jobs.pipeline.records import FinishedTrack
+from jobs.pipeline.records import FinishedTrack, StemResult, Track
 from separation.contract import SAMPLE_RATE
 from separation.store.objects import join, list_files, put_bytes, read_bytes, remove
 from separation.store.redact import without_credentials
@@ -30,33 +30,31 @@ FLUSH_S = 1.0  # of finished work that a killed driver repeats at most
 
 def track_row(run_id: str, finished: FinishedTrack) -> Row:
     """A finished track's row of `tracks`."""
-    track, columns = finished.track, to_row(finished)
-    return {
-        **{name: columns.get(name) for name in schema.TRACKS.names},
+    track = finished.track
+    columns = to_row(finished) | {
         "run_id": run_id,
         "uri": without_credentials(track.uri),
         "status": track.status,
         "duration_s": track.decoded and track.length / SAMPLE_RATE,
     }
+    return {name: columns[name] for name in schema.TRACKS.names}
 
 
 def timing_rows(run_id: str, finished: FinishedTrack) -> list[Row]:
     """A finished track's rows of `timings`, one per stem; none for a track in error."""
     track = finished.track
-    if track.failure:
-        return []
-    rows = []
-    for stem in finished.work.stems:
-        columns, infer_s = to_row(stem), stem.run and stem.run.infer_s
-        row = {
-            **{name: columns.get(name) for name in schema.TIMINGS.names},
-            "run_id": run_id,
-            "track_id": track.track_id,
-            "batches": stem.run and round(stem.run.batches),
-            "x_realtime": track.length / SAMPLE_RATE / infer_s if infer_s else None,
-        }
-        rows.append(row)
-    return rows
+    return [] if track.failure else [_timing_row(run_id, track, stem) for stem in finished.work.stems]
+
+
+def _timing_row(run_id: str, track: Track, stem: StemResult) -> Row:
+    infer_s = stem.run.infer_s if stem.run else None
+    columns = to_row(stem) | {
+        "run_id": run_id,
+        "track_id": track.track_id,
+        "batches": stem.run and round(stem.run.batches),
+        "x_realtime": track.length / SAMPLE_RATE / infer_s if infer_s else None,
+    }
+    return {name: columns[name] for name in schema.TIMINGS.names}
 
 
 class TableWriter:

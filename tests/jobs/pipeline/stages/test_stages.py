@@ -1,0 +1,156 @@
+"""Each stage alone, with a worker, a specialist and an observer of the test's own."""
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import soundfile
+
+from jobs.pipeline.arrow import from_table, to_table, unpack
+from jobs.pipeline.job import Job
+from jobs.pipeline.records import Failure, FinishedSection, ListedTrack, Track, TrackChunk, TrackSection
+from jobs.pipeline.sizing import JobPlan
+from jobs.pipeline.stages.cut import MIX, cut_sections
+from jobs.pipeline.stages.infer import Infer, audio_column
+from jobs.pipeline.stages.probe import probe
+from jobs.pipeline.stages.separation import separation_stages
+from jobs.pipeline.stages.slots import Slots
+from jobs.pipeline.stages.split import split
+from jobs.pipeline.stages.worker import Worker, worker_of
+from separation.contract import SAMPLE_RATE, STRIDE
+from separation.errors import Kind
+from separation.models.bag import Bag, SpecialistFile
+from separation.options import Options
+
+LENGTH = int(2.5 * STRIDE)  # three chunks: two sections
+
+
+@dataclass
+class Halving:
+    """A specialist in name, which needs no graph."""
+
+    stem: str
+    provider: str = "none"
+    device: str = "test"
+    breaks: bool = False
+
+    def __call__(self, segments: np.ndarray) -> np.ndarray:
+        if self.breaks:
+            raise OSError("the device is gone")
+        return segments / 2
+
+
+@dataclass
+class Counter:
+    batches: list[list[int]] = field(default_factory=list)
+    failures: int = 0
+
+    def inferred(self, lengths: list[int], infer_s: float, queue_s: float) -> None:
+        self.batches.append(lengths)
+
+    def failed(self) -> None:
+        self.failures += 1
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> Job:
+    file = SpecialistFile("x.onnx", "0" * 64, 1, "", "")
+    stems = ("bass", "vocals")
+    bag = Bag(str(tmp_path), "halves", stems, "fp32", dict.fromkeys(stems, file))
+    plan = JobPlan("cpu", 1, 1, 1.0, 0.0, 1, 1, 2, 2, 2)
+    return Job("run", str(tmp_path / "out"), bag, Options(), plan, str(tmp_path / "cache"), 10**9, 0.0)
+
+
+@pytest.fixture
+def worker(job: Job) -> Worker:
+    return worker_of(job.cache, job.cache_bytes, "node")
+
+
+@pytest.fixture
+def listed(tmp_path: Path) -> pa.Table:
+    noise = np.random.default_rng(0).uniform(-0.5, 0.5, (LENGTH, 2))
+    soundfile.write(tmp_path / "song.wav", noise, SAMPLE_RATE)
+    tracks = [
+        ListedTrack("song.wav", str(tmp_path / "song.wav")),
+        ListedTrack("missing.wav", str(tmp_path / "missing.wav")),
+        ListedTrack("refused", "s3://nowhere/x.wav", Failure(Kind.BAD_KEY, "the manifest says so")),
+    ]
+    return to_table(tracks, ListedTrack)
+
+
+def infer(stem: str, job: Job, tmp_path: Path, **more: object) -> tuple[Infer, Counter]:
+    counter = Counter()
+    specialist = Halving(stem, **more)  # type: ignore[arg-type]
+    return Infer(specialist, job, Slots(tmp_path / "slots", 1), "node", counter), counter  # type: ignore[arg-type]
+
+
+def test_probe_finds_lengths_or_failures(listed: pa.Table, job: Job, worker: Worker) -> None:
+    song, missing, refused = from_table(Track, probe(listed, job, worker))
+    assert (song.status, song.length, song.encoded and song.encoded.channels) == ("ok", LENGTH, 2)
+    assert song.level.std > 0 and song.probe_s and song.source
+    assert missing.failure and missing.failure.error_kind == Kind.MISSING
+    assert refused.failure == Failure(Kind.BAD_KEY, "the manifest says so")
+    assert (refused.source, refused.decoded) == (None, None)
+
+
+def test_split_gives_the_sections_of_a_track_and_one_of_an_error(
+    listed: pa.Table, job: Job, worker: Worker
+) -> None:
+    sections = from_table(TrackSection, split(probe(listed, job, worker), job, worker))
+    found = [(each.track.track_id, each.index, each.sections, each.chunks) for each in sections]
+    assert found == [
+        ("song.wav", 0, 2, 2),
+        ("song.wav", 1, 2, 1),
+        ("missing.wav", 0, 1, 0),
+        ("refused", 0, 1, 0),
+    ]
+
+
+def test_cut_gives_a_row_per_chunk_and_one_without_audio_for_an_error(
+    listed: pa.Table, job: Job, worker: Worker
+) -> None:
+    chunks = cut_sections(split(probe(listed, job, worker), job, worker), job, worker)
+    found = [(each.section.track.track_id, each.chunk) for each in from_table(TrackChunk, chunks)]
+    assert found == [("song.wav", 0), ("song.wav", 1), ("song.wav", 0), ("missing.wav", 0), ("refused", 0)]
+    assert [len(audio.as_buffer()) > 0 for audio in chunks[MIX]] == [True] * 3 + [False] * 2
+
+
+def test_infer_batches_the_good_chunks_and_is_observed(
+    listed: pa.Table, job: Job, worker: Worker, tmp_path: Path
+) -> None:
+    chunks = cut_sections(split(probe(listed, job, worker), job, worker), job, worker)
+    step, counter = infer("bass", job, tmp_path)
+    done = step(chunks)
+    np.testing.assert_array_equal(unpack(done[audio_column("bass")], 2), unpack(chunks[MIX], 2) / 2)
+    assert counter == Counter([[LENGTH, LENGTH], [LENGTH]], 0)
+    assert MIX in done.column_names
+    last, _ = infer("vocals", job, tmp_path)
+    assert MIX not in last(done).column_names
+    broken, counter = infer("bass", job, tmp_path, breaks=True)
+    with pytest.raises(OSError, match="device is gone"):
+        broken(chunks)
+    assert counter == Counter([], 1)
+
+
+def test_the_stages_of_a_job_have_names_of_their_own(job: Job) -> None:
+    stems = ("probe", "cut", "finish", "Drums", "drums", "lead-vocals")
+    bag = replace(job.bag, stems=stems, specialists=dict.fromkeys(stems, job.bag.specialists["bass"]))
+    stages = separation_stages(replace(job, bag=bag))
+    titles = stages.process_titles
+    assert len(titles) == len(set(titles.values())) == 5 + len(stems)
+    assert [stage.attempt for stage in stages.infer][:2] == ["infer probe of", "infer cut of"]
+
+
+def test_a_section_in_error_is_finished_without_work(listed: pa.Table, job: Job, worker: Worker) -> None:
+    sections = from_table(TrackSection, split(probe(listed, job, worker), job, worker))[2:]
+    chunks = cut_sections(to_table(sections, TrackSection), job, worker)
+    done = from_table(FinishedSection, separation_stages(job).stitch.work(chunks, job, worker))
+    assert [each.track.status for each in done] == ["error", "error"]
+    assert all(each.work.stems == () for each in done)
+
+
+def test_a_process_has_one_worker_per_cache(job: Job, worker: Worker) -> None:
+    assert worker_of(job.cache, job.cache_bytes, "node") is worker
+    assert worker_of(f"{job.cache}2", job.cache_bytes, "node") is not worker
