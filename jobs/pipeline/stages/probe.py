@@ -46,6 +46,6 @@ def probe_track(listed: ListedTrack, job: Job, worker: Worker) -> Track:
         source=source,
         encoded=encoded,
         decoded=decoded,
-        probe_s=time.perf_counter() - clock,
+        probe_s=None if listed.failure else time.perf_counter() - clock,
         started_at=started_at,
     )

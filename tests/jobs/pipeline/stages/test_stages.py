@@ -92,7 +92,7 @@ def test_probe_finds_lengths_or_failures(listed: pa.Table, job: Job, worker: Wor
     assert song.level.std > 0 and song.probe_s and song.source
     assert missing.failure and missing.failure.error_kind == Kind.MISSING
     assert refused.failure == Failure(Kind.BAD_KEY, "the manifest says so")
-    assert (refused.source, refused.decoded) == (None, None)
+    assert (refused.source, refused.decoded, refused.probe_s) == (None, None, None)
 
 
 def test_split_gives_the_sections_of_a_track_and_one_of_an_error(
