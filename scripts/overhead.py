@@ -1,9 +1,9 @@
-"""What Ray costs: the job's audio-seconds a second over the bare core's, same cores, same files.
+"""What Ray costs: audio-seconds per second of the job and of the bare core, on the same cores and files.
 
     python scripts/overhead.py --models DIR [--tracks 6] [--seconds 60] [-- OPTIONS OF jobs.separate]
 
-Both sides run one after the other, `--rounds` times; start-up (Ray, sessions) is apart on both. The
-stems of both sides are compared: a ratio between different results would say nothing.
+Both sides run one after the other, `--rounds` times; the start-up of Ray and of the sessions is not counted
+on either side. The stems of both sides are compared: they must be equal for the ratio to mean anything.
 """
 
 import argparse
@@ -49,7 +49,7 @@ def main() -> int:
             options = ["--stems", args.stems, *args.options]
             job.append(run_job(folder / "in", folder / f"job-{number}", args.models, options))
             same = hashes(folder / f"bare-{number}") == hashes(folder / f"job-{number}/stems")
-        table = Table("side", "audio s", "s", "audio s a second")
+        table = Table("side", "audio s", "s", "audio s per s")
         for side, runs in (("bare core", bare), ("job", job)):
             audio, seconds = runs[0][0], statistics.median(run[1] for run in runs)
             table.add_row(side, f"{audio:.0f}", f"{seconds:.1f}", f"{audio / seconds:.3f}")
@@ -61,8 +61,7 @@ def main() -> int:
 
 
 def run_bare(tracks: Path, output: Path, models: str, stems: str) -> tuple[float, float]:
-    """Audio seconds and seconds of the core in a loop as `python -m separation` runs it; the sessions are
-    loaded before."""
+    """Audio seconds, and seconds of the core in a loop as `python -m separation` runs it, without loading."""
     options = Options(stems=tuple(stems.split(",")) if stems else ())
     separator = LocalSeparator(models, options, "cpu", os.cpu_count() or 1, output / "cache")
     audio, pool, clock = 0.0, DecoderPool(), time.perf_counter()
@@ -79,12 +78,12 @@ def run_job(tracks: Path, output: Path, models: str, options: list[str]) -> tupl
     """Audio seconds and seconds from the first probe to the last commit of `jobs.separate`."""
     command = [sys.executable, "-m", "jobs.separate", "--input", str(tracks), "--output", str(output)]
     command += ["--models", models, "--cache", str(output / "cache"), *options]
-    # No probe before the pools are up: the sessions' loading is start-up, and apart.
+    # No probe before the pools are up: loading the sessions is start-up.
     waiting = {**os.environ, "RAY_DATA_DEFAULT_WAIT_FOR_MIN_ACTORS_S": "600"}
     subprocess.run(command, env=waiting, check=True)
-    rows = read_table(str(output), "tracks")
-    seconds = (pc.max(rows["finished_at"]).as_py() - pc.min(rows["started_at"]).as_py()).total_seconds()
-    return pc.sum(rows["duration_s"]).as_py(), seconds
+    done = read_table(str(output), "tracks")
+    seconds = (pc.max(done["finished_at"]).as_py() - pc.min(done["started_at"]).as_py()).total_seconds()
+    return pc.sum(done["duration_s"]).as_py(), seconds
 
 
 def hashes(folder: Path) -> dict[str, str]:

@@ -14,6 +14,7 @@ cost their overhead on this one machine. An actor process stands for up to `CALL
 """
 
 import argparse
+import logging
 import os
 import random
 import resource
@@ -24,6 +25,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -72,17 +74,19 @@ TASKS_AT_ONCE = 8  # of probe, cut and stitch, each a process here
 NODE = "n" * 56  # a node id's length
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SimulatedJob(Job):
-    length: int  # samples of every track
-    chunk_s: float  # that an actor takes for a chunk while the other specialists use the device too
+@dataclass(frozen=True, slots=True)
+class Load:
+    """Tracks of `length` samples; an actor takes `chunk_s` per chunk while the others use the device too."""
+
+    length: int
+    chunk_s: float
 
 
-def probe(listed: pa.Table, job: SimulatedJob, worker: Worker) -> pa.Table:
-    return to_table([probed(track, job) for track in from_table(ListedTrack, listed)], Track)
+def probe(load: Load, listed: pa.Table, job: Job, worker: Worker) -> pa.Table:
+    return to_table([probed(track, load) for track in from_table(ListedTrack, listed)], Track)
 
 
-def probed(listed: ListedTrack, job: SimulatedJob) -> Track:
+def probed(listed: ListedTrack, load: Load) -> Track:
     return Track(
         track_id=listed.track_id,
         uri=listed.uri,
@@ -90,35 +94,35 @@ def probed(listed: ListedTrack, job: SimulatedJob) -> Track:
         warnings=(),
         source=Source(random.randrange(20_000_000, 30_000_000), random.randbytes(16).hex()),
         encoded=Encoded(SAMPLE_RATE, 2),
-        decoded=Decoded(job.length, Level(0.0, 0.1, 0.5)),
+        decoded=Decoded(load.length, Level(0.0, 0.1, 0.5)),
         probe_s=random.random(),
         started_at=datetime.now(UTC),
     )
 
 
-def cut(sections: pa.Table, job: SimulatedJob, worker: Worker) -> pa.Table:
+def cut(sections: pa.Table, job: Job, worker: Worker) -> pa.Table:
     (section,) = from_table(TrackSection, sections)
     chunks = [TrackChunk(section, 0.0, index) for index in range(section.chunks)]
     return to_table(chunks, TrackChunk).append_column(MIX, pack([None] * len(chunks)))
 
 
-def load_sleep(stem: str, job: SimulatedJob, worker: Worker, observe: Observe) -> Step:
+def load_sleep(load: Load, stem: str, job: Job, worker: Worker, observe: Observe) -> Step:
     """Sleeps as long as an actor needs that shares its node's device with those of the other stems."""
-    run = InferenceRun(job.chunk_s, 0.0, 1.0, None, None, None, None, NODE)
+    run = InferenceRun(load.chunk_s, 0.0, 1.0, None, None, None, None, NODE)
 
     def step(chunks: pa.Table) -> pa.Table:
-        time.sleep(len(chunks) * job.chunk_s)
+        time.sleep(len(chunks) * load.chunk_s)
         return add_stem(chunks, stem, [None] * len(chunks), [run] * len(chunks))
 
     return step
 
 
-def stitch(chunks: pa.Table, job: SimulatedJob, worker: Worker) -> pa.Table:
+def stitch(chunks: pa.Table, job: Job, worker: Worker) -> pa.Table:
     section = from_table(TrackSection, chunks.slice(0, 1))[0]
     return to_table([FinishedSection(section, finished_work(job, section.track.track_id))], FinishedSection)
 
 
-def finished_work(job: SimulatedJob, track_id: str) -> Work:
+def finished_work(job: Job, track_id: str) -> Work:
     """What the last stage adds to a track; its numbers and hashes compress as badly as real ones."""
     return Work(
         decode_s=random.random(),
@@ -133,33 +137,33 @@ def finished_work(job: SimulatedJob, track_id: str) -> Work:
 def stem_result(stem: str, uri: str) -> StemResult:
     seconds = (random.random(), random.random(), 41.0)
     run = InferenceRun(*seconds, stem[0] * 64, "fp32", "CUDAExecutionProvider", "NVIDIA L4", NODE)
-    sizes = (random.randrange(40_000_000, 50_000_000), random.randbytes(32).hex(), random.random())
-    return StemResult(stem, uri, *sizes, chunks=41, run=run)
+    file = (random.randrange(40_000_000, 50_000_000), random.randbytes(32).hex(), random.random())
+    return StemResult(stem, uri, *file, chunks=41, run=run)
 
 
-def sleeping_stages(job: SimulatedJob, calls: int) -> Stages:
+def sleeping_stages(job: Job, load: Load, calls: int) -> Stages:
     """The stages of a separation; an actor runs `calls` sleeping inferences at once."""
     stages = separation_stages(job)
     return replace(
         stages,
-        probe=replace(stages.probe, work=probe),
+        probe=replace(stages.probe, work=partial(probe, load)),
         cut=replace(stages.cut, work=cut),
-        infer=tuple(replace(stage, load=load_sleep, calls=calls) for stage in stages.infer),
+        infer=tuple(replace(stage, load=partial(load_sleep, load), calls=calls) for stage in stages.infer),
         stitch=replace(stages.stitch, work=stitch),
     )
 
 
-def simulated_job(output: str, nodes: int, x_realtime: float, minutes: float) -> SimulatedJob:
+def simulated_job(output: str, nodes: int) -> Job:
     calls = min(nodes, CALLS)
     actors = -(-nodes // calls)
     plan = JobPlan("cpu", actors, actors, 0.25 * calls, 0.0, 1, 0, 1, 64, 64, TASK_CPUS)
     file = SpecialistFile("x.onnx", "0" * 64, 1, "", "")
     bag = Bag(".", "simulated", STEMS, "fp32", dict.fromkeys(STEMS, file))
-    return SimulatedJob(
-        *("simulation", output, bag, Options(), plan, "", 0, 0.0),
-        length=round(minutes * 60 * SAMPLE_RATE),
-        chunk_s=STRIDE / SAMPLE_RATE / x_realtime,
-    )
+    return Job("simulation", output, bag, Options(), plan, "", 0, 0.0)
+
+
+def simulated_load(x_realtime: float, minutes: float) -> Load:
+    return Load(round(minutes * 60 * SAMPLE_RATE), STRIDE / SAMPLE_RATE / x_realtime)
 
 
 def catalogue(tracks: int) -> pa.Table:
@@ -184,7 +188,7 @@ def scale(args: argparse.Namespace, console: Console) -> None:
 
 def measure(nodes: int, args: argparse.Namespace) -> tuple[float, float]:
     """Tracks per second once the pools are full, and cores that the driver used."""
-    job = simulated_job("s3://music/out", nodes, args.x_realtime, args.minutes)
+    job, load = simulated_job("s3://music/out", nodes), simulated_load(args.x_realtime, args.minutes)
     a_track_s = args.minutes * 60 / args.x_realtime
     fill_s = (len(STEMS) + 2) * a_track_s  # a track is in every pool, and two are on their way
     count = int(nodes * (2 * fill_s + args.seconds) / a_track_s) + 2 * nodes
@@ -193,12 +197,16 @@ def measure(nodes: int, args: argparse.Namespace) -> tuple[float, float]:
     # Ray gives its workers a low priority, which on a machine with other work would be measured instead.
     os.environ["RAY_worker_niceness"] = "0"  # noqa: SIM112 - Ray spells it so
     ray.init(
-        "local", num_cpus=cpus, object_store_memory=300_000_000, logging_level="error", log_to_driver=False
+        "local",
+        num_cpus=cpus,
+        object_store_memory=300_000_000,
+        logging_level=logging.ERROR,
+        log_to_driver=False,
     )
     try:
         # Without it the first second of a run would count processes that start.
         ray.data.DataContext.get_current().wait_for_min_actors_s = 300
-        pipeline = RayPipeline(job, sleeping_stages(job, calls=min(nodes, CALLS)))
+        pipeline = RayPipeline(job, sleeping_stages(job, load, calls=min(nodes, CALLS)))
         return _rate(pipeline.sections(catalogue(count)), fill_s, args.seconds)
     finally:
         ray.shutdown()
@@ -232,7 +240,7 @@ def driver(args: argparse.Namespace, console: Console) -> None:
     missing = set(tracks["track_id"].to_pylist())
     console.print(f"{rss():.0f} MB with the catalogue and what is missing of it")
     with tempfile.TemporaryDirectory(prefix="simulate-") as folder:
-        job = simulated_job(folder, 1, 40, 4)
+        job, load = simulated_job(folder, 1), simulated_load(x_realtime=40, minutes=4)
         clock = time.perf_counter()
         with (
             TableWriter(folder, "20260101T000000-000000") as writer,
@@ -240,7 +248,7 @@ def driver(args: argparse.Namespace, console: Console) -> None:
             ThreadPoolExecutor(1) as pool,
         ):
             finisher = Finisher(pool, merge)
-            for number, finished in enumerate(_finished(tracks, job), 1):
+            for number, finished in enumerate(_finished(tracks, job, load), 1):
                 writer.add(finished)
                 progress.add(finished.track.length / SAMPLE_RATE)
                 missing.discard(finished.track.track_id)
@@ -253,20 +261,21 @@ def driver(args: argparse.Namespace, console: Console) -> None:
         sizes = {
             name: [p.stat().st_size for p in Path(folder, name).iterdir()] for name in ("tracks", "timings")
         }
-    for name, bytes_of in sizes.items():
-        console.print(f"{name}: {len(bytes_of)} files, {sum(bytes_of) / 1e6:.1f} MB")
+    for name, sizes_of in sizes.items():
+        console.print(f"{name}: {len(sizes_of)} files, {sum(sizes_of) / 1e6:.1f} MB")
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     console.print(f"{peak:.0f} MB at most; {len(missing)} missing at the end")
 
 
-def _finished(tracks: pa.Table, job: SimulatedJob) -> Iterator[FinishedTrack]:
+def _finished(tracks: pa.Table, job: Job, load: Load) -> Iterator[FinishedTrack]:
     for batch in tracks.to_batches(max_chunksize=1000):
         for listed in from_table(ListedTrack, pa.Table.from_batches([batch])):
-            yield FinishedTrack(probed(listed, job), 1, 41, finished_work(job, listed.track_id))
+            yield FinishedTrack(probed(listed, load), 1, 41, finished_work(job, listed.track_id))
 
 
 def rss() -> float:
-    return psutil.Process().memory_info().rss / 2**20
+    """Memory of this process in MiB."""
+    return float(psutil.Process().memory_info().rss / 2**20)
 
 
 def main() -> int:

@@ -1,4 +1,4 @@
-"""One timed run of the pipeline, watched on every machine of the cluster."""
+"""One timed run of the pipeline, with the processes of every machine of the cluster watched."""
 
 import os
 import socket
@@ -40,7 +40,7 @@ class NothingToMeasure(SeparationError):
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """`wall_s` is all of `run`; `work_s` from the first probe to the last commit, without start and end."""
+    """What a run did and used; `work_s` of its `wall_s` are from the first probe to the last commit."""
 
     tracks: int
     failed: int
@@ -109,15 +109,15 @@ def trial(tracks: pa.Table, job: Job, arguments: dict[str, Any], console: Consol
     for watch in watches:
         ray.kill(watch)
     run_record.write(job, arguments, nodes, tracks.num_rows, asdict(counts))
-    rows, timings = tables.read_table(job.output, "tracks"), tables.read_table(job.output, "timings")
+    done, timings = tables.read_table(job.output, "tracks"), tables.read_table(job.output, "timings")
     if not counts.done:
-        raise NothingToMeasure(job.output, rows["error"][0].as_py())
-    start_s = max(0.0, pc.min(rows["started_at"]).as_py().timestamp() - began)
-    end_s = max(0.0, began + wall_s - pc.max(rows["finished_at"]).as_py().timestamp())
+        raise NothingToMeasure(job.output, done["error"][0].as_py())
+    start_s = max(0.0, pc.min(done["started_at"]).as_py().timestamp() - began)
+    end_s = max(0.0, began + wall_s - pc.max(done["finished_at"]).as_py().timestamp())
     phases = {"start": start_s, "work": wall_s - start_s - end_s, "end": end_s}
     stages = [
         *accounting.phases(phases),
-        *accounting.cores(usages, rows, timings, job.stems),
+        *accounting.cores(usages, done, timings, job.stems),
         *accounting.waits(timings, phases["work"]),
     ]
     devices = sorted({name for name in timings["device"].to_pylist() if name})
@@ -129,7 +129,7 @@ def trial(tracks: pa.Table, job: Job, arguments: dict[str, Any], console: Consol
         work_s=phases["work"],
         stages=stages,
         usages=usages,
-        source_bytes=pc.sum(rows["source_bytes"]).as_py() or 0,
+        source_bytes=pc.sum(done["source_bytes"]).as_py() or 0,
         stem_bytes=pc.sum(timings["bytes"]).as_py() or 0,
         devices=tuple(devices),
         infer_s=pc.sum(timings["infer_s"]).as_py() or 0.0,

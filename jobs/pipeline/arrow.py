@@ -6,7 +6,7 @@ are all null where it is None; a tuple of records becomes a list of structs.
 
 import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, is_dataclass
+from dataclasses import dataclass, is_dataclass, replace
 from datetime import datetime
 from functools import cache
 from itertools import groupby
@@ -53,75 +53,78 @@ def from_table(record: type[T], table: pa.Table) -> list[T]:
 
 def to_row(record: Any) -> Row:
     """A record as columns with their values."""
-    row: Row = {}
-    for name, field in _fields(type(record)).items():
+    shape = _shape(type(record))
+    row: Row = {name: getattr(record, name) for name in shape.plain}
+    for name, nested in shape.nested.items():
         value = getattr(record, name)
-        if field.columns:
-            row |= dict.fromkeys(field.columns) if value is None else to_row(value)
-        elif field.is_list_of_records:
-            row[name] = [to_row(item) for item in value]
-        else:
-            row[name] = value
+        row |= nested.nothing if value is None else to_row(value)
+    for name in shape.lists:
+        row[name] = [to_row(item) for item in getattr(record, name)]
     return row
 
 
 def from_row(record: type[T], row: Mapping[str, Any]) -> T:
     """The record of a row; what the row lacks is None, or an empty tuple."""
-    values: Row = {}
-    for name, field in _fields(record).items():
-        if field.columns:
-            is_none = field.is_optional and all(row.get(column) is None for column in field.columns)
-            values[name] = None if is_none else from_row(field.kind, row)
-        elif field.is_list:
-            items = row.get(name) or ()
-            if field.is_list_of_records:
-                items = (from_row(field.kind, item) for item in items)
-            values[name] = tuple(items)
-        else:
-            values[name] = row.get(name)
+    shape = _shape(record)
+    values: Row = {name: row.get(name) for name in shape.plain}
+    for name in shape.tuples:
+        values[name] = tuple(row.get(name) or ())
+    for name, nested in shape.nested.items():
+        is_none = nested.is_optional and all(row.get(column) is None for column in nested.nothing)
+        values[name] = None if is_none else from_row(nested.record, row)
+    for name, item in shape.lists.items():
+        values[name] = tuple(from_row(item, each) for each in row.get(name) or ())
     return record(**values)
 
 
 @dataclass(frozen=True, slots=True)
-class _Field:
-    """A field's type, or that of its items, and the columns of a record within."""
+class _Nested:
+    """A record in a field of another one; `nothing` are its columns where it is None."""
 
-    kind: Any
+    record: Any
     is_optional: bool
-    is_list: bool
-    is_list_of_records: bool
-    columns: tuple[str, ...]
+    nothing: Row
 
-    @property
-    def arrow_type(self) -> pa.DataType:
-        kind = pa.struct(list(schema_of(self.kind))) if is_dataclass(self.kind) else ARROW_TYPES[self.kind]
-        return pa.list_(kind) if self.is_list else kind
+
+@dataclass(frozen=True, slots=True)
+class _Shape:
+    """The fields of a record by what becomes of them."""
+
+    plain: dict[str, pa.DataType]  # one column each
+    tuples: tuple[str, ...]  # those of them that are tuples
+    nested: dict[str, _Nested]  # the columns of a record
+    lists: dict[str, Any]  # a list of structs: the record of the items
 
 
 @_once_per_record
-def _fields(record: Any) -> dict[str, _Field]:
-    found = {}
+def _shape(record: Any) -> _Shape:
+    shape, tuples = _Shape({}, (), {}, {}), []
     for name, hint in get_type_hints(record).items():
         options = get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
         (kind,) = (option for option in options if option is not type(None))
-        is_list = get_origin(kind) is tuple
-        kind = get_args(kind)[0] if is_list else kind
-        found[name] = _Field(
-            kind=kind,
-            is_optional=len(options) > 1,
-            is_list=is_list,
-            is_list_of_records=is_list and is_dataclass(kind),
-            columns=() if is_list or not is_dataclass(kind) else tuple(schema_of(kind).names),
-        )
-    return found
+        is_tuple = get_origin(kind) is tuple
+        item = get_args(kind)[0] if is_tuple else kind
+        if is_dataclass(item) and is_tuple:
+            shape.lists[name] = item
+        elif is_dataclass(item):
+            shape.nested[name] = _Nested(item, len(options) > 1, dict.fromkeys(schema_of(item).names))
+        elif is_tuple:
+            shape.plain[name] = pa.list_(ARROW_TYPES[item])
+            tuples.append(name)
+        else:
+            shape.plain[name] = ARROW_TYPES[item]
+    return replace(shape, tuples=tuple(tuples))
 
 
 def _columns(record: Any) -> Iterator[tuple[str, pa.DataType]]:
-    for name, field in _fields(record).items():
-        if field.columns:
-            yield from _columns(field.kind)
+    shape = _shape(record)
+    for name in get_type_hints(record):
+        if name in shape.nested:
+            yield from _columns(shape.nested[name].record)
+        elif name in shape.lists:
+            yield name, pa.list_(pa.struct(list(schema_of(shape.lists[name]))))
         else:
-            yield name, field.arrow_type
+            yield name, shape.plain[name]
 
 
 def with_failure(table: pa.Table, failure: Failure) -> pa.Table:

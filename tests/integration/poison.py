@@ -5,6 +5,7 @@
 Each death is a line of the file DEATHS. Run as a program, so that Ray carries the stages by value.
 """
 
+import logging
 import os
 import signal
 import sys
@@ -85,7 +86,7 @@ def poisoned_stages(job: Job) -> Stages:
 
 def main() -> int:
     args = parser().parse_args(sys.argv[2:])
-    ray.init(logging_level="warning", log_to_driver=False)
+    ray.init(logging_level=logging.WARNING, log_to_driver=False)
     job = job_request.from_arguments(args).job(cluster_nodes())
     work = find_work(read_catalogue(args.input), job, force=args.force, retry_errors=args.retry_errors)
     pipeline = RayPipeline(job, poisoned_stages(job))

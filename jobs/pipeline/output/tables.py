@@ -31,7 +31,7 @@ FLUSH_S = 1.0  # of finished work that a killed driver repeats at most
 def track_row(run_id: str, finished: FinishedTrack) -> Row:
     """A finished track's row of `tracks`."""
     track = finished.track
-    columns = to_row(finished) | {
+    columns = to_row(replace(finished, work=replace(finished.work, stems=()))) | {
         "run_id": run_id,
         "uri": without_credentials(track.uri),
         "status": track.status,
@@ -167,11 +167,11 @@ def last_written(output: str) -> datetime | None:
 def rewrite(output: str, table: str, name: str, keep: Callable[[pa.Table], pa.Array]) -> int:
     """Removes the rows of a file for which `keep` is false; returns how many."""
     uri = join(output, f"{table}/{name}")
-    rows = _read_if_there(uri, None, schema.TRACKS if table == "tracks" else schema.TIMINGS)
-    kept = rows.filter(keep(rows))
-    if kept.num_rows < rows.num_rows:
+    stored = _read_if_there(uri, None, schema.TRACKS if table == "tracks" else schema.TIMINGS)
+    kept = stored.filter(keep(stored))
+    if kept.num_rows < stored.num_rows:
         _replace(uri, kept)
-    return int(rows.num_rows - kept.num_rows)
+    return int(stored.num_rows - kept.num_rows)
 
 
 def forget(output: str, forgotten: pa.ChunkedArray) -> None:
@@ -180,9 +180,9 @@ def forget(output: str, forgotten: pa.ChunkedArray) -> None:
         return
     for table in ("tracks", "timings"):
         for uri in _files(output, table):
-            rows = _read(uri)
-            kept = rows.filter(pc.invert(pc.is_in(rows["track_id"], value_set=forgotten)))
-            if kept.num_rows < rows.num_rows:
+            stored = _read(uri)
+            kept = stored.filter(pc.invert(pc.is_in(stored["track_id"], value_set=forgotten)))
+            if kept.num_rows < stored.num_rows:
                 _replace(uri, kept)
 
 
@@ -221,14 +221,15 @@ def _read_if_there(uri: str, columns: list[str] | None, wanted: pa.Schema) -> pa
         return wanted.empty_table().select(columns or wanted.names)
 
 
-def _replace(uri: str, rows: pa.Table) -> None:
-    if rows.num_rows:
-        _put(uri, rows)
+def _replace(uri: str, table: pa.Table) -> None:
+    """Writes the table; removes the file if nothing is left of it."""
+    if table.num_rows:
+        _put(uri, table)
     else:
         remove([uri])
 
 
-def _put(uri: str, rows: pa.Table) -> None:
+def _put(uri: str, table: pa.Table) -> None:
     data = pa.BufferOutputStream()
-    pq.write_table(rows, data)
+    pq.write_table(table, data)
     put_bytes(data.getvalue().to_pybytes(), uri)

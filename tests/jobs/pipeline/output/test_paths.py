@@ -31,7 +31,7 @@ def separate(track_ids: list[str], job: Job, source: Path) -> list[Track]:
 
 
 def kinds(tracks: list[Track]) -> list[str | None]:
-    return [track.failure and track.failure.error_kind for track in tracks]
+    return [track.failure.error_kind if track.failure else None for track in tracks]
 
 
 def test_a_name_longer_than_a_disk_takes_is_a_bad_key(job: Job, tmp_path: Path) -> None:
