@@ -10,7 +10,7 @@ thing that a larger cluster has no more of: the driver, with Ray Data's scheduli
 networks, stores, object stores or a node's own cores; and it is pessimistic, since all tasks of all nodes
 cost their overhead on this one machine. An actor process stands for up to `CALLS` actors, to save memory.
 
-`driver` feeds finished tracks through what the driver does with them: tables, counts, what is missing.
+`driver` feeds finished tracks through the driver's own work: tables, counts, the set of missing tracks.
 """
 
 import argparse
@@ -238,7 +238,7 @@ def driver(args: argparse.Namespace, console: Console) -> None:
     console.print(f"{rss():.0f} MB before")
     tracks = catalogue(args.tracks)
     missing = set(tracks["track_id"].to_pylist())
-    console.print(f"{rss():.0f} MB with the catalogue and what is missing of it")
+    console.print(f"{rss():.0f} MB with the catalogue and the set of missing tracks")
     with tempfile.TemporaryDirectory(prefix="simulate-") as folder:
         job, load = simulated_job(folder, 1), simulated_load(x_realtime=40, minutes=4)
         clock = time.perf_counter()

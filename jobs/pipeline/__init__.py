@@ -1,1 +1,1 @@
-"""The road from a catalogue to stems and tables that the programs in `jobs` share."""
+"""What the programs in `jobs` share: the pipeline from a catalogue to stems and tables."""

@@ -93,36 +93,34 @@ def start() -> RemoteAttempts:
     return RemoteAttempts(actor.options(num_cpus=0, scheduling_strategy=here, **forever).remote(living_nodes))
 
 
-def guard(
-    table: pa.Table, stage: str, attempts: AttemptLog, step: Callable[[pa.Table], pa.Table]
-) -> pa.Table:
+def guard(table: pa.Table, verb: str, attempts: AttemptLog, step: Callable[[pa.Table], pa.Table]) -> pa.Table:
     """`step` over a table of tracks, sections or chunks; those that killed `TRIES` processes go in error."""
     parts = split_at_sections(table)
-    with announced(attempts, [work_on(stage, part) for part in parts]) as deaths:
+    with announced(attempts, [work_on(verb, part) for part in parts]) as deaths:
         if not any(deaths):
             return step(table)
     done = []
     for part, died in zip(parts, deaths, strict=True):
         if died < TRIES:
-            with announced(attempts, [work_on(stage, part)]):
+            with announced(attempts, [work_on(verb, part)]):
                 done.append(step(part))
         else:
             uri = part["uri"][0].as_py()
-            done.append(step(with_failure(part, Failure.of(crash(uri, stage, died)))))
+            done.append(step(with_failure(part, Failure.of(crash(uri, verb, died)))))
     return pa.concat_tables(done)
 
 
 @contextmanager
 def guarded(
-    sections: Sequence[FinishedSection], stage: str, attempts: AttemptLog
+    sections: Sequence[FinishedSection], verb: str, attempts: AttemptLog
 ) -> Iterator[Sequence[FinishedSection]]:
     """As `guard`, for the finished sections of one track: gives those to work on."""
     first = sections[0].section
-    with announced(attempts, [f"{stage} {first.track.track_id}"]) as (died,):
+    with announced(attempts, [f"{verb} {first.track.track_id}"]) as (died,):
         if died < TRIES:
             yield sections
         else:
-            failed = first.failed(crash(first.track.uri, stage, died))
+            failed = first.failed(crash(first.track.uri, verb, died))
             yield [replace(sections[0], section=failed)]
 
 
@@ -147,10 +145,10 @@ def loading(stem: str, actor_id: str, job: Job, attempts: AttemptLog) -> Iterato
         yield
 
 
-def work_on(stage: str, part: pa.Table) -> str:
+def work_on(verb: str, part: pa.Table) -> str:
     section = part["index"][0].as_py() if "index" in part.column_names else 0
-    return f"{stage} {section} {part['track_id'][0].as_py()}"
+    return f"{verb} {section} {part['track_id'][0].as_py()}"
 
 
-def crash(uri: str, stage: str, died: int) -> TrackError:
-    return TrackError(uri, ErrorKind.CRASHED, f"the process died {died} times: at each try to {stage} it")
+def crash(uri: str, verb: str, died: int) -> TrackError:
+    return TrackError(uri, ErrorKind.CRASHED, f"the process died {died} times: at each try to {verb} it")

@@ -141,9 +141,9 @@ class TaskRunner:
         def step(part: pa.Table) -> pa.Table:
             return self._stage.work(part, job, this_worker(job))
 
-        if not self._stage.attempt:
+        if not self._stage.verb:
             return step(table)
-        return attempts.guard(table, self._stage.attempt, self._log, step)
+        return attempts.guard(table, self._stage.verb, self._log, step)
 
 
 class ActorRunner:
@@ -157,14 +157,14 @@ class ActorRunner:
             self._step = stage.load(stage.stem, job, this_worker(job), observe)
 
     def __call__(self, chunks: pa.Table) -> pa.Table:
-        return attempts.guard(chunks, self._stage.attempt, self._log, self._step)
+        return attempts.guard(chunks, self._stage.verb, self._log, self._step)
 
 
 def run_finish(
     stage: FinishStage, sections: Sequence[FinishedSection], job: Job, log: AttemptLog
 ) -> FinishedTrack:
     """The work of `finish` in a task, counted by `attempts`."""
-    with attempts.guarded(sections, stage.attempt, log) as those:
+    with attempts.guarded(sections, stage.verb, log) as those:
         return stage.work(those, job, this_worker(job))
 
 

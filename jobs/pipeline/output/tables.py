@@ -1,4 +1,4 @@
-"""The tables at the output: what is done, what it cost, and the commit of each track.
+"""The tables at the output: each finished track, and what it cost; a row in `tracks` is the commit.
 
 Each run writes numbered files `tracks/<run_id>-00000.parquet`, each with a twin of the same name in
 `timings/`. The last one is rewritten with every few rows; a full one is never touched again. The twin in

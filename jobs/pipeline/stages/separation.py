@@ -14,7 +14,7 @@ def separation_stages(job: Job) -> Stages:
     infer = (
         PoolStage(
             name=infer_name(stem),
-            attempt=f"infer {stem} of",
+            verb=f"infer {stem} of",
             stem=stem,
             load=load_infer,
             cpus=plan.cpus_per_actor,
@@ -26,10 +26,10 @@ def separation_stages(job: Job) -> Stages:
         for stem in job.stems
     )
     return Stages(
-        probe=TaskStage(name="probe", attempt="probe", cpus=plan.task_cpus, work=probe),
-        split=TaskStage(name="split", attempt="", cpus=plan.task_cpus, work=split),
-        cut=TaskStage(name="cut", attempt="cut", cpus=plan.task_cpus, work=cut_sections),
+        probe=TaskStage(name="probe", verb="probe", cpus=plan.task_cpus, work=probe),
+        split=TaskStage(name="split", verb="", cpus=plan.task_cpus, work=split),
+        cut=TaskStage(name="cut", verb="cut", cpus=plan.task_cpus, work=cut_sections),
         infer=tuple(infer),
-        stitch=TaskStage(name="stitch", attempt="stitch", cpus=plan.task_cpus, work=stitch),
-        finish=FinishStage(name="finish", attempt="finish", cpus=plan.task_cpus, work=finish),
+        stitch=TaskStage(name="stitch", verb="stitch", cpus=plan.task_cpus, work=stitch),
+        finish=FinishStage(name="finish", verb="finish", cpus=plan.task_cpus, work=finish),
     )

@@ -47,7 +47,7 @@ class Stage:
     """`name` is unique among a pipeline's stages: Ray's operators, processes and the benchmark go by it."""
 
     name: str
-    attempt: str  # in "the process died at each try to <attempt> it"; empty: its deaths are not counted
+    verb: str  # in "the process died: at each try to <verb> it"; empty: deaths in it are not counted
     cpus: float
 
     @property

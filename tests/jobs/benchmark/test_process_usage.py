@@ -22,15 +22,15 @@ def stages_of(*stems: str) -> Stages:
     def unused(*_: Any) -> Any:
         raise NotImplementedError
 
-    task = partial(TaskStage, attempt="", cpus=0.3, work=unused)
-    pool = partial(PoolStage, attempt="", cpus=1.0, load=unused, gpus=0.0, batch=1, actors=1, max_actors=1)
+    task = partial(TaskStage, verb="", cpus=0.3, work=unused)
+    pool = partial(PoolStage, verb="", cpus=1.0, load=unused, gpus=0.0, batch=1, actors=1, max_actors=1)
     return Stages(
         probe=task(name="probe"),
         split=task(name="split"),
         cut=task(name="cut"),
         infer=tuple(pool(name=infer_name(stem), stem=stem) for stem in stems),
         stitch=task(name="stitch"),
-        finish=FinishStage(name="finish", attempt="", cpus=0.3, work=unused),
+        finish=FinishStage(name="finish", verb="", cpus=0.3, work=unused),
     )
 
 

@@ -6,6 +6,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from jobs.pipeline import schema
 from jobs.pipeline.catalogue import pending, read_catalogue
 from separation.errors import UsageError
 
@@ -98,6 +99,9 @@ def test_rows_that_cannot_be_told_apart_are_errors_and_the_others_go_on(tmp_path
         tracks = read_catalogue(str(tmp_path / "m.parquet")).tracks
         found.append({row["track_id"]: row["error"] for row in tracks.to_pylist()})
         assert len(found[-1]) == tracks.num_rows == 9
+        kinds = {row["error_kind"] for row in tracks.to_pylist() if row["error"]}
+        assert tracks.schema == schema.LISTED
+        assert (kinds, tracks["error_kind"].null_count) == ({"bad_key"}, tracks["error"].null_count)
     assert found[0] == found[1]
     good = {"a", "c", "é", "e\u0301"}
     assert {track_id for track_id, error in found[0].items() if error is None} == good

@@ -66,7 +66,7 @@ def job_at(music: Path, output: Path, run_id: str) -> Job:
 
 
 def separate(music: Path, output: Path, run_id: str) -> None:
-    """What `jobs.separate` does with an output, once it is known what is left."""
+    """As `jobs.separate` does the tracks that are left at an output."""
     job = job_at(music, output, run_id)
     with Lease(job.output, job.run_id) as lease:
         tables.drop_uncommitted(job.output)

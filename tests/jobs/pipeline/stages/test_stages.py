@@ -20,7 +20,7 @@ from jobs.pipeline.stages.slots import Slots
 from jobs.pipeline.stages.split import split
 from jobs.pipeline.stages.worker import Worker, worker_of
 from separation.contract import SAMPLE_RATE, STRIDE
-from separation.errors import Kind
+from separation.errors import ErrorKind
 from separation.models.bag import Bag, SpecialistFile
 from separation.options import Options
 
@@ -75,7 +75,7 @@ def listed(tmp_path: Path) -> pa.Table:
     tracks = [
         ListedTrack("song.wav", str(tmp_path / "song.wav")),
         ListedTrack("missing.wav", str(tmp_path / "missing.wav")),
-        ListedTrack("refused", "s3://nowhere/x.wav", Failure(Kind.BAD_KEY, "the manifest says so")),
+        ListedTrack("refused", "s3://nowhere/x.wav", Failure(ErrorKind.BAD_KEY, "the manifest says so")),
     ]
     return to_table(tracks, ListedTrack)
 
@@ -90,8 +90,8 @@ def test_probe_finds_lengths_or_failures(listed: pa.Table, job: Job, worker: Wor
     song, missing, refused = from_table(Track, probe(listed, job, worker))
     assert (song.status, song.length, song.encoded and song.encoded.channels) == ("ok", LENGTH, 2)
     assert song.level.std > 0 and song.probe_s and song.source
-    assert missing.failure and missing.failure.error_kind == Kind.MISSING
-    assert refused.failure == Failure(Kind.BAD_KEY, "the manifest says so")
+    assert missing.failure and missing.failure.error_kind == ErrorKind.MISSING
+    assert refused.failure == Failure(ErrorKind.BAD_KEY, "the manifest says so")
     assert (refused.source, refused.decoded, refused.probe_s) == (None, None, None)
 
 
@@ -140,7 +140,7 @@ def test_the_stages_of_a_job_have_names_of_their_own(job: Job) -> None:
     stages = separation_stages(replace(job, bag=bag))
     titles = stages.process_titles
     assert len(titles) == len(set(titles.values())) == 5 + len(stems)
-    assert [stage.attempt for stage in stages.infer][:2] == ["infer probe of", "infer cut of"]
+    assert [stage.verb for stage in stages.infer][:2] == ["infer probe of", "infer cut of"]
 
 
 def test_a_section_in_error_is_finished_without_work(listed: pa.Table, job: Job, worker: Worker) -> None:
