@@ -25,6 +25,7 @@ EXTRAS = {
     "jinja2": "cluster",
     "markupsafe": "cluster",
     "psutil": "cluster",
+    "msgspec": "cluster",
     "torch": "export",
     "demucs": "export",
     "onnx": "export",

@@ -203,7 +203,11 @@ LONG = np.broadcast_to(np.float32(0.1), (2, 10_000_000_000))  # takes four bytes
             SAMPLE_RATE,
             "the array holds NaN, infinite or too large samples from 0.00 s on",
         ),
-        (np.array([0.1, -np.inf]), 48_000, "the array holds NaN, infinite or too large samples from 0.00 s on"),
+        (
+            np.array([0.1, -np.inf]),
+            48_000,
+            "the array holds NaN, infinite or too large samples from 0.00 s on",
+        ),
         (np.array([1e300]), SAMPLE_RATE, "the array holds NaN, infinite or too large samples"),
         (np.zeros(10), None, "an array needs its sample_rate"),
         (np.zeros(10), 0, "sample_rate is 0; expected a whole number of Hz from 8000 to 192000"),

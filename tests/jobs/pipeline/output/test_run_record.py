@@ -10,7 +10,7 @@ import pytest
 from jobs.pipeline.job import Job
 from jobs.pipeline.output import run_record
 from jobs.pipeline.output.run_record import NodePrice, RunRecord, Settings
-from jobs.pipeline.sizing import Node, Plan
+from jobs.pipeline.sizing import Node, JobPlan
 from separation.errors import StorageError, UsageError
 from separation.models.bag import read_bag
 from separation.options import Options
@@ -19,7 +19,7 @@ from tests.bags import write_gain_bag
 
 @pytest.fixture
 def job(tmp_path: Path) -> Job:
-    plan = Plan("cpu", 1, 2, 0.5, 0.0, 2, 1, 1, 16, 40)
+    plan = JobPlan("cpu", 1, 2, 0.5, 0.0, 2, 1, 1, 16, 40)
     bag = read_bag(str(write_gain_bag(tmp_path / "models")))
     options = Options(stems=("vocals", "drums"), shifts=2)
     return Job("r1", str(tmp_path / "out"), bag, options, plan, str(tmp_path / "cache"), 0, 0.0)
