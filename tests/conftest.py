@@ -1,13 +1,13 @@
 import itertools
-import re
-import socket
 import subprocess
 import sys
-import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import fsspec
+import psutil
 import pytest
 
 from jobs.report import run as report
@@ -15,6 +15,7 @@ from separation.store.filesystems import S3_SETTINGS
 from tests.outputs import Row, write_output
 
 COUNTER = itertools.count()
+START_LIMIT_S = 120.0  # of a server that takes two seconds: a machine may have other things to do
 # Two that have nothing in common: moto keeps all in memory, localbucket in folders.
 SERVERS = {
     "moto": ("moto.server", "-H", "127.0.0.1", "-p"),
@@ -30,6 +31,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default="gains",
         help="of tests that hold with any: free, or real",
     )
+    parser.addoption(
+        "--storm-seeds", type=int, default=1, metavar="N", help="small storms of seeds 0 to N - 1"
+    )
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """`storm_seed`: one unless asked for more, and then without a suffix in the test's id."""
+    if "storm_seed" in metafunc.fixturenames:
+        seeds = range(metafunc.config.getoption("storm_seeds"))
+        ids = None if len(seeds) > 1 else [pytest.HIDDEN_PARAM]
+        metafunc.parametrize("storm_seed", seeds, ids=ids)
 
 
 @pytest.fixture(scope="session")
@@ -40,42 +52,47 @@ def s3(pytestconfig: pytest.Config) -> str:
 
 @pytest.fixture(scope="session")
 def s3_endpoint(s3: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A real S3 server on a free loopback port, and the environment that leads to it."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = str(probe.getsockname()[1])
-    command = [sys.executable, "-u", "-m", *SERVERS[s3], port]
-    server = subprocess.Popen(
-        command,
-        cwd=tmp_path_factory.mktemp("s3"),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    assert server.stdout is not None
+    """A real S3 server on loopback, at a port that it chose, and the environment that leads to it."""
+    log = tmp_path_factory.mktemp("log") / "s3"
+    with log.open("w") as output:
+        server = subprocess.Popen(
+            [sys.executable, "-u", "-m", *SERVERS[s3], "0"],
+            cwd=tmp_path_factory.mktemp("s3"),
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
     try:
-        seen = ""
-        for line in server.stdout:
-            seen += line
-            if found := re.search(rf"http://127\.0\.0\.1:{port}", line):
-                break
-        else:
-            raise RuntimeError(f"the S3 server ended before it listened:\n{seen}")
-        threading.Thread(target=server.stdout.read, daemon=True).start()  # a full pipe would stop it
+        endpoint = f"http://127.0.0.1:{listening_port(server, log)}"
         with pytest.MonkeyPatch.context() as patch:
-            patch.setenv("AWS_ENDPOINT_URL", found[0])
+            patch.setenv("AWS_ENDPOINT_URL", endpoint)
             patch.setenv("AWS_ACCESS_KEY_ID", "test-key")
             patch.setenv("AWS_SECRET_ACCESS_KEY", "test-secret")
             patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-            yield found[0]
+            yield endpoint
     finally:
-        server.terminate()
+        server.kill()
         server.wait()
+
+
+def listening_port(server: "subprocess.Popen[Any]", log: Path) -> int:
+    """The port at which a process accepts connections, as the kernel says; waits for it."""
+    until = time.monotonic() + START_LIMIT_S
+    while time.monotonic() < until and server.poll() is None:
+        for connection in psutil.Process(server.pid).net_connections("tcp"):
+            if connection.status == psutil.CONN_LISTEN:
+                return int(connection.laddr.port)
+        time.sleep(0.05)
+    pytest.fail(f"no server after {START_LIMIT_S:.0f} s or before it ended:\n{log.read_text()}")
 
 
 @pytest.fixture
 def bucket(s3_endpoint: str) -> str:
     """A fresh bucket, as `s3://name`."""
+    return make_bucket()
+
+
+def make_bucket() -> str:
+    """A bucket of its own at the server of `s3_endpoint`."""
     name = f"bucket-{next(COUNTER)}"
     fsspec.filesystem("s3", **S3_SETTINGS).call_s3("create_bucket", Bucket=name)
     return f"s3://{name}"

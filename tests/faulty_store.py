@@ -34,6 +34,7 @@ class Exchange:
 
     def __init__(self, session: aiohttp.ClientSession, upstream: str, request: web.BaseRequest, body: bytes):
         self._session, self._upstream, self._request, self._body = session, upstream, request, body
+        self.path = request.raw_path
 
     async def ask(self) -> Answer:
         """The real server's answer to the request."""

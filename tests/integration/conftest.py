@@ -7,10 +7,12 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,6 +23,10 @@ from tests.bags import write_gain_bag
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 STORE_BYTES = 1_500_000_000
+LIMIT_S = 300.0  # of what takes seconds: a machine may have other things to do
+POLL_S = 0.1
+# Ports of the system's choice; Ray's own defaults are the same for every cluster of a machine.
+ANY_PORTS = ("--dashboard-agent-listen-port=0", "--min-worker-port=0", "--max-worker-port=0")
 
 
 @dataclass(frozen=True)
@@ -32,49 +38,75 @@ class Cluster:
 
 
 @contextmanager
+def reserved_port() -> Iterator[int]:
+    """A port that nobody else gets meanwhile, for a gRPC server of ours, which binds with SO_REUSEPORT too.
+
+    This socket never listens, so every connection is the server's.
+    """
+    with socket.socket() as holder:
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        holder.bind(("127.0.0.1", 0))
+        yield holder.getsockname()[1]
+
+
+@contextmanager
 def start_cluster(store_bytes: int, gpus: int = 0) -> Iterator[Cluster]:
-    """One node with two CPUs, and GPUs in name, whose workers see this process's S3 settings."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    """One node with two CPUs, and GPUs in name only, whose workers see this process's S3 settings.
+
+    Ray chooses its ports itself, so that any number of clusters can start at once. The one exception is
+    the port of Ray's client server, which may not be 0.
+    """
     environment = {
         **os.environ,
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN": secrets.token_hex(32),
-        "RAY_ADDRESS": f"127.0.0.1:{port}",
         "PYTHONPATH": os.getcwd(),
     }
-    with tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as folder:
+    environment.pop("RAY_ADDRESS", None)
+    with (
+        tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as folder,
+        reserved_port() as client_port,
+    ):
         command = [
             *(sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block"),
-            *("--node-ip-address", "127.0.0.1", "--port", str(port), "--temp-dir", folder),
-            *(
-                "--num-cpus",
-                "2",
-                "--num-gpus",
-                str(gpus),
-                "--object-store-memory",
-                str(store_bytes),
-                "--include-dashboard",
-                "false",
-            ),
+            *("--node-ip-address", "127.0.0.1", "--temp-dir", folder, "--port=0", *ANY_PORTS),
+            *("--ray-client-server-port", str(client_port), "--include-dashboard=false"),
+            *("--num-cpus=2", "--num-gpus", str(gpus), "--object-store-memory", str(store_bytes)),
         ]
         log = Path(folder) / "start.log"
-        start = {name: value for name, value in environment.items() if name != "RAY_ADDRESS"}
         with log.open("w") as output:
-            head = subprocess.Popen(command, env=start, stdout=output, stderr=output, start_new_session=True)
+            head = subprocess.Popen(
+                command, env=environment, stdout=output, stderr=output, start_new_session=True
+            )
         try:
-            wait = [sys.executable, "-c", "import ray; ray.init(logging_level='error')"]
-            for _ in range(5):
-                ready = subprocess.run(wait, env=environment, capture_output=True)
-                if ready.returncode == 0:
-                    break
-            else:
-                raise RuntimeError(f"Ray did not start:\n{log.read_text()}\n{ready.stderr.decode()}")
-            yield Cluster(environment, head.pid)
+            address = Path(folder) / "ray_current_cluster"  # written once the head has started
+            wait_until(
+                lambda: address.exists() and address.read_text() != "",
+                lambda: f"Ray did not start:\n{log.read_text()}",
+                alive=head,
+            )
+            yield Cluster(environment | {"RAY_ADDRESS": address.read_text()}, head.pid)
         finally:
             os.killpg(head.pid, signal.SIGKILL)  # all of Ray: asked politely, it takes half a minute
             head.wait()
+
+
+def wait_until(
+    reached: Callable[[], object],
+    message: Callable[[], str],
+    limit_s: float = LIMIT_S,
+    alive: "subprocess.Popen[Any] | None" = None,
+) -> None:
+    """Returns when `reached` is true; fails with `message` after `limit_s`, or when `alive` has ended."""
+    until = time.monotonic() + limit_s
+    while not reached():
+        if alive is not None and alive.poll() is not None:
+            if reached():
+                return
+            pytest.fail(f"the process ended with {alive.returncode}: {message()}")
+        if time.monotonic() > until:
+            pytest.fail(f"not within {limit_s:.0f} s: {message()}")
+        time.sleep(POLL_S)  # Ray's workers are nice: asked without a pause, they would hardly run
 
 
 @pytest.fixture(scope="session")

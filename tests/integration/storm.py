@@ -1,32 +1,39 @@
-"""A catalogue under a storm of SIGKILLs: actors, tasks, whole nodes, and the driver, which is run again."""
+"""A catalogue under a storm of SIGKILLs: actors, tasks, whole nodes, and the driver, which is run again.
 
+The job waits for the kills, not for a clock: its store lets the stems of only so many tracks be written
+before each of them (`Gate`).
+"""
+
+import asyncio
 import contextlib
 import hashlib
+import math
 import os
 import random
 import signal
-import socket
 import subprocess
 import sys
-import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import psutil
 import soundfile
+from aiohttp import web
 
 from jobs.pipeline.output.tables import read_table
 from separation.contract import SAMPLE_RATE, STEMS, STRIDE
 from separation.store import objects
-from tests.integration.conftest import Cluster, job_command
+from tests.faulty_store import Exchange, honest
+from tests.integration.conftest import ANY_PORTS, LIMIT_S, Cluster, job_command, wait_until
 
 ACTOR, TASK, RAYLET, DRIVER = "actor", "task", "raylet", "driver"
 WORDS = {ACTOR: ("_MapWorker", "MapWorker", "Attempts"), TASK: ("MapBatches(", "finish")}
 NODE_STORE_BYTES = 400_000_000
-POLL_S = 0.1
+END_LIMIT_S = 1800.0  # for what is left once the last kill is done
+LAST_KILL = 0.9  # of the tracks
 LONG_EVERY = 40  # one track of as many has three sections
 
 
@@ -48,14 +55,10 @@ class Nodes:
     workers: dict[str, subprocess.Popen] = field(default_factory=dict)
 
     def start(self, address: str) -> None:
-        with socket.socket() as free:
-            free.bind((address, 0))
-            agent = free.getsockname()[1]
         command = [
             *(sys.executable, "-m", "ray.scripts.scripts", "start", "--block", "--disable-usage-stats"),
             *("--address", self.head.environment["RAY_ADDRESS"], "--node-ip-address", address),
-            *("--num-cpus", "2", "--object-store-memory", str(NODE_STORE_BYTES)),
-            f"--dashboard-agent-listen-port={agent}",
+            *("--num-cpus", "2", "--object-store-memory", str(NODE_STORE_BYTES), *ANY_PORTS),
         ]
         environment = {k: v for k, v in self.head.environment.items() if k != "RAY_ADDRESS"}
         quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
@@ -121,20 +124,60 @@ def worker_nodes(head: Cluster, count: int) -> Iterator[Nodes]:
     nodes = Nodes(head)
     try:
         for number in range(count):
-            nodes.start(f"127.0.0.{number + 2}")
+            nodes.start(f"127.0.1.{number + 2}")  # 127.0.0.2 and so on are those of cluster/README.md
         yield nodes
     finally:
         for address in list(nodes.workers):
             nodes.end(address)
 
 
+class Gate:
+    """Lets the stems of `open_for` tracks of a job be written, and holds the requests for any other track's.
+
+    A fault of `tests.faulty_store`'s proxy, for requests that write. At least one of the job's `tracks` is
+    held until `open_for` is all of them, so that sooner or later some task waits here: the job cannot end
+    before the storm has, and there is a task to kill. A track whose writer was torn away twice passes, as
+    the job gives up a track at the third death.
+    """
+
+    __name__ = "gate"
+
+    def __init__(self, bucket: str, tracks: int):
+        self.open_for, self.waiting = 0.0, 0
+        self._begin, self._tracks = f"/{bucket.removeprefix('s3://')}/out/stems/", tracks
+        self._torn: Counter[str] = Counter()
+        self._passed: set[str] = set()
+
+    async def __call__(self, exchange: Exchange) -> web.StreamResponse:
+        if exchange.path.startswith(self._begin):
+            await self._hold(exchange.path.removeprefix(self._begin).partition("/")[0])
+        return await honest(exchange)
+
+    async def _hold(self, track: str) -> None:
+        self.waiting += 1
+        try:
+            while not self._may_pass(track):
+                await asyncio.sleep(0.02)
+            self._passed.add(track)
+        except asyncio.CancelledError:  # the writer is gone
+            self._torn[track] += 1
+            raise
+        finally:
+            self.waiting -= 1
+
+    def _may_pass(self, track: str) -> bool:
+        most = max(self.open_for, self._tracks - 1) if self._torn[track] > 1 else self.open_for
+        return track in self._passed or len(self._passed) < most
+
+
 @dataclass
 class Storm:
-    """`kills` of actors, tasks and raylets, and `drivers` more, each at some number of finished tracks."""
+    """`kills` of actors, tasks and raylets, and `drivers` more, each at some number of tracks."""
 
     nodes: Nodes
     arguments: tuple[str, ...]
     output: str
+    gate: Gate
     cache: Path
     tracks: int
     seed: int
@@ -145,36 +188,38 @@ class Storm:
         rng = random.Random(self.seed)
         kinds = [rng.choices((ACTOR, TASK, RAYLET), (5, 5, 2))[0] for _ in range(kills)] + [DRIVER] * drivers
         rng.shuffle(kinds)
-        moments = sorted(rng.uniform(0, 0.9) * self.tracks for _ in kinds)
+        moments = sorted(rng.uniform(0, LAST_KILL) * self.tracks for _ in kinds)
         driver = self._drive()
         try:
             for moment, kind in zip(moments, kinds, strict=True):
-                while self.done() < moment:
-                    self._wait_for_more(driver)
+                self.gate.open_for = moment
+                self._wait(
+                    driver, lambda: self.gate.waiting, f"no stem came to the gate at {moment:.1f} tracks"
+                )
                 if kind == DRIVER:
                     driver.kill()
                     driver.wait()
                     driver = self._drive()
                 else:
-                    while not self.nodes.kill_one(kind, rng):
-                        self._wait_for_more(driver)
+                    self._wait(driver, lambda: self.nodes.kill_one(kind, rng), f"no {kind} to kill")  # noqa: B023
                 self.counts[kind] += 1
-            while driver.poll() is None:
-                self.nodes.tend()
-                time.sleep(POLL_S)
+            self.gate.open_for = math.inf
+            self._wait(driver, lambda: driver.poll() is not None, "the job did not end", END_LIMIT_S)
             return driver.returncode
         finally:
             driver.kill()
             driver.wait()
 
-    def done(self) -> int:
-        return read_table(self.output, "tracks", ["track_id"]).num_rows
+    def _wait(
+        self, driver: subprocess.Popen, reached: Callable[[], object], what: str, limit_s: float = LIMIT_S
+    ) -> None:
+        def look() -> object:
+            self.nodes.tend()
+            return reached()
 
-    def _wait_for_more(self, driver: subprocess.Popen) -> None:
-        if driver.poll() is not None:
-            raise AssertionError(f"the driver ended with {driver.returncode} in the storm:\n{self.log()}")
-        self.nodes.tend()
-        time.sleep(POLL_S)
+        wait_until(
+            look, lambda: f"{what}; seed {self.seed}, {dict(self.counts)}:\n{self.log()}", limit_s, driver
+        )
 
     def _drive(self) -> subprocess.Popen:
         with (self.cache / "driver.log").open("ab") as log:
