@@ -24,6 +24,7 @@ from tests.bags import write_gain_bag
 Run = Callable[..., subprocess.CompletedProcess[str]]
 STORE_BYTES = 1_500_000_000
 LIMIT_S = 300.0  # of what takes seconds: a machine may have other things to do
+HANG_S = 1800.0  # after which a program is thought to hang, however slow the machine is
 POLL_S = 0.1
 # Ports of the system's choice; Ray's own defaults are the same for every cluster of a machine.
 ANY_PORTS = ("--dashboard-agent-listen-port=0", "--min-worker-port=0", "--max-worker-port=0")
@@ -95,6 +96,8 @@ def wait_until(
     reached: Callable[[], object],
     message: Callable[[], str],
     limit_s: float = LIMIT_S,
+    *,
+    poll_s: float = POLL_S,
     alive: "subprocess.Popen[Any] | None" = None,
 ) -> None:
     """Returns when `reached` is true; fails with `message` after `limit_s`, or when `alive` has ended."""
@@ -106,7 +109,7 @@ def wait_until(
             pytest.fail(f"the process ended with {alive.returncode}: {message()}")
         if time.monotonic() > until:
             pytest.fail(f"not within {limit_s:.0f} s: {message()}")
-        time.sleep(POLL_S)  # Ray's workers are nice: asked without a pause, they would hardly run
+        time.sleep(poll_s)  # Ray's workers are nice: asked without a pause, they would hardly run
 
 
 @pytest.fixture(scope="session")
@@ -122,7 +125,7 @@ def separate(ray_cluster: dict[str, str], tmp_path: Path) -> Run:
 
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            job_command(tmp_path, *arguments), env=ray_cluster, capture_output=True, text=True, timeout=900
+            job_command(tmp_path, *arguments), env=ray_cluster, capture_output=True, text=True, timeout=HANG_S
         )
 
     return run

@@ -217,9 +217,10 @@ class Storm:
             self.nodes.tend()
             return reached()
 
-        wait_until(
-            look, lambda: f"{what}; seed {self.seed}, {dict(self.counts)}:\n{self.log()}", limit_s, driver
-        )
+        def message() -> str:
+            return f"{what}; seed {self.seed}, {dict(self.counts)}:\n{self.log()}"
+
+        wait_until(look, message, limit_s, alive=driver)
 
     def _drive(self) -> subprocess.Popen:
         with (self.cache / "driver.log").open("ab") as log:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -14,11 +15,12 @@ from markupsafe import escape
 from jobs.benchmark.accounting import SCHEMA
 from jobs.pipeline.cost.summary import parse
 from jobs.pipeline.cost.summary_tables import summary_tables
+from jobs.pipeline.output.tables import FLUSH_S
 from jobs.report import markdown
 from jobs.report import run as report
 from separation.contract import STEMS
 from tests.bags import write_gain_bag
-from tests.integration.conftest import Run
+from tests.integration.conftest import HANG_S, Run
 
 pytestmark = pytest.mark.usefixtures("ray_cluster")
 
@@ -35,7 +37,7 @@ def test_a_benchmark_and_the_estimate_made_from_it(
         env=ray_cluster,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=HANG_S,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     summary: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
@@ -104,5 +106,8 @@ def test_the_driver_keeps_up_with_finished_tracks() -> None:
     environment = {**os.environ, "PYTHONPATH": os.getcwd()}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     assert "0 missing at the end" in done.stdout
-    assert "tracks: 3 files" in done.stdout or "tracks: 2 files" in done.stdout
+    (files,) = re.findall(r"^tracks: (\d+) files", done.stdout, re.MULTILINE)
+    *_, rate = re.findall(r"([\d,]+) tracks a second", done.stdout)
+    seconds = 12_000 / int(rate.replace(",", ""))  # 2, or more where the rate is not reached
+    assert 2 <= int(files) <= seconds / FLUSH_S + 1
     assert "tracks done 12000 of 12000" in done.stdout

@@ -11,6 +11,7 @@ import soundfile
 from jobs.pipeline.output.tables import read_table
 from separation.contract import SAMPLE_RATE, STRIDE
 from tests.bags import write_gain_bag
+from tests.integration.conftest import HANG_S
 
 STAGES = {"probe": "probe", "cut": "cut", "bass": "infer bass of", "stitch": "stitch", "finish": "finish"}
 
@@ -28,7 +29,7 @@ def test_it_is_an_error_after_three_deaths_and_its_neighbours_are_done(
     command = [sys.executable, "-m", "tests.integration.poison", str(tmp_path / "deaths")]
     command += ["--input", str(tmp_path / "in"), "--output", str(tmp_path / "out"), "--models", str(models)]
     command += ["--cache", str(tmp_path / "cache"), "--chunks-per-section", "1"]
-    done = subprocess.run(command, env=ray_cluster, capture_output=True, text=True, timeout=600)
+    done = subprocess.run(command, env=ray_cluster, capture_output=True, text=True, timeout=HANG_S)
     assert done.returncode == 1, done.stdout + done.stderr
 
     tracks = {row["track_id"]: row for row in read_table(str(tmp_path / "out"), "tracks").to_pylist()}

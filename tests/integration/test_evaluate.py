@@ -31,7 +31,7 @@ from separation.separator import separate as separate_mix
 from separation.store import objects
 from separation.store.filesystems import S3_SETTINGS
 from tests.bags import write_gain_bag
-from tests.integration.conftest import Run
+from tests.integration.conftest import HANG_S, Run
 
 # The words after `python -m export`: the same tests hold for any bag.
 ORIGIN = "random --seed 5 --hot --channels 8 --bottom-channels 16 --layers 1 --heads 1"
@@ -139,7 +139,7 @@ def test_a_wrong_window_falls_below_the_bar(
 
 def evaluate(environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "jobs.evaluate", *arguments]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=HANG_S)
 
 
 def write_truth(bench: Bench, folder: Path) -> Path:
@@ -227,6 +227,6 @@ def test_it_refuses_what_has_no_track_in_common(tmp_path: Path, estimates: str) 
         soundfile.write(tmp_path / name / "drums.wav", np.ones((9, 2)), SAMPLE_RATE)
     where = ("--reference", str(tmp_path / "songs"), "--estimates", str(tmp_path / estimates))
     command = [sys.executable, "-m", "jobs.evaluate", *where]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=HANG_S)
     assert done.returncode == 2
     assert done.stderr.startswith("error: ") and "no track" in done.stderr

@@ -5,23 +5,38 @@ import json
 import os
 import subprocess
 import sys
-import time
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import soundfile
 
+from jobs.pipeline.catalogue import read_catalogue
 from jobs.pipeline.output.tables import read_table
 from separation.contract import SAMPLE_RATE, STEMS, STRIDE
 from separation.store import objects
 from separation.store.filesystems import S3_SETTINGS
 from tests.bags import GAINS, write_gain_bag
-from tests.integration.conftest import STORE_BYTES, Run, job_command, start_cluster
+from tests.integration.conftest import (
+    HANG_S,
+    LIMIT_S,
+    STORE_BYTES,
+    Run,
+    job_command,
+    start_cluster,
+    wait_until,
+)
 
 TRACKS, BROKEN = 200, 5
+HELD = "190.mp3"  # a track of the catalogue, one of the last
 FORMATS = ("wav", "flac", "mp3", "ogg")
 
 
@@ -55,6 +70,38 @@ def make_bucket(name: str) -> None:
     import fsspec
 
     fsspec.filesystem("s3", **S3_SETTINGS).call_s3("create_bucket", Bucket=name)
+
+
+@contextmanager
+def held_back(catalogue: str, folder: Path) -> Iterator[tuple[str, threading.Event]]:
+    """A manifest of the catalogue, one of whose tracks is not served before the event is set.
+
+    So a job over it runs until the test lets it end, however fast the machine is.
+    """
+    served, released = folder / "served", threading.Event()
+    served.mkdir(parents=True)
+
+    class Held(SimpleHTTPRequestHandler):
+        def do_GET(self) -> None:
+            released.wait(LIMIT_S)
+            super().do_GET()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Held, directory=str(served)))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    rows = read_catalogue(catalogue).tracks.to_pylist()
+    held = next(row for row in rows if row["track_id"] == HELD)
+    (served / HELD).write_bytes(objects.read_bytes(held["uri"]))
+    held["uri"] = f"http://127.0.0.1:{server.server_port}/{HELD}"
+    pq.write_table(pa.Table.from_pylist(rows), folder / "manifest.parquet")
+    try:
+        yield str(folder / "manifest.parquet"), released
+    finally:
+        released.set()
+        server.shutdown()
+        server.server_close()
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -122,22 +169,22 @@ def test_two_hundred_tracks_with_five_broken(
 def test_a_killed_driver_loses_and_repeats_nothing(
     ray_cluster: dict[str, str], separate: Run, catalogue: str, any_models: str, bucket: str, tmp_path: Path
 ) -> None:
-    output = f"{bucket}/out"
-    arguments = ("--input", catalogue, "--output", output, "--models", any_models)
-    driver = subprocess.Popen(
-        job_command(tmp_path, *arguments),
-        env=ray_cluster,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    while not (done := read_table(output, "tracks", ["track_id"]).num_rows) > TRACKS // 4:
-        assert driver.poll() is None
-        time.sleep(0.2)  # Ray's workers are nice: asked without a pause, they would hardly run
-    driver.kill()
-    driver.wait()
-    committed = read_table(output, "tracks", ["track_id", "finished_at"])
-    assert done <= committed.num_rows < TRACKS
-    second = separate(*arguments)
+    output, log = f"{bucket}/out", tmp_path / "log"
+
+    def done() -> int:
+        return read_table(output, "tracks", ["track_id"]).num_rows
+
+    with held_back(catalogue, tmp_path / "held") as (manifest, _), log.open("w") as written:
+        arguments = ("--output", output, "--models", any_models)
+        command = job_command(tmp_path, "--input", manifest, *arguments)
+        driver = subprocess.Popen(command, env=ray_cluster, stdout=written, stderr=written)
+        wait_until(lambda: done() > TRACKS // 4, log.read_text, HANG_S, alive=driver)
+        before = done()
+        driver.kill()
+        driver.wait()
+        committed = read_table(output, "tracks", ["track_id", "finished_at"])
+        assert before <= committed.num_rows < TRACKS
+    second = separate("--input", catalogue, *arguments)
     assert second.returncode == 1, second.stdout + second.stderr
     tracks = check_tables(output)
     kept = set(map(tuple, (row.values() for row in committed.to_pylist())))
@@ -301,18 +348,19 @@ def test_the_run_record_tells_what_ran(separate: Run, models: str, tmp_path: Pat
 def test_a_second_run_at_once_says_what_it_found(
     ray_cluster: dict[str, str], separate: Run, catalogue: str, models: str, bucket: str, tmp_path: Path
 ) -> None:
-    output = f"{bucket}/out"
-    arguments = ("--input", f"{catalogue}[!0]*", "--output", output, "--models", models)
-    first = subprocess.Popen(
-        job_command(tmp_path, *arguments), env=ray_cluster, stdout=subprocess.PIPE, text=True
-    )
-    while not (locks := list(objects.list_files(f"{output}/locks"))):
+    output, log = f"{bucket}/out", tmp_path / "log"
+    with held_back(f"{catalogue}[!0]*", tmp_path / "held") as (manifest, released), log.open("w") as written:
+        arguments = ("--input", manifest, "--output", output, "--models", models)
+        command = job_command(tmp_path, *arguments)
+        first = subprocess.Popen(command, env=ray_cluster, stdout=written, stderr=written)
+        wait_until(lambda: list(objects.list_files(f"{output}/locks")), log.read_text, alive=first)
+        (lock,) = objects.list_files(f"{output}/locks")
+        second = separate(*arguments)
+        assert second.returncode == 2
         assert first.poll() is None
-    second = separate(*arguments)
-    assert second.returncode == 2
-    assert first.poll() is None
-    holder = json.loads(objects.read_bytes(locks[0].uri))
-    assert f"in use by run {holder['run_id']} on {holder['host']} (process {first.pid})" in second.stderr
-    log, _ = first.communicate()
-    assert first.returncode == 1, log
+        holder = json.loads(objects.read_bytes(lock.uri))
+        assert f"in use by run {holder['run_id']} on {holder['host']} (process {first.pid})" in second.stderr
+        released.set()
+        first.wait(HANG_S)
+    assert first.returncode == 1, log.read_text()
     check_tables(output, TRACKS // 2)

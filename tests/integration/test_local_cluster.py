@@ -5,12 +5,14 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
+from tests.integration.conftest import LIMIT_S
+
 ROOT = Path(__file__).resolve().parents[2]
-LIMIT_S = 120
 
 # Two jobs: one that reaches S3 and exits with 3, and one that never ends.
 SESSION = """
@@ -42,6 +44,10 @@ def session(tmp_path_factory) -> tuple[str, int]:
     with subprocess.Popen(
         [sys.executable, "-c", SESSION], cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True
     ) as child:
+        hang = threading.Timer(
+            LIMIT_S, child.kill
+        )  # its output ends then, and the assertions below say what is missing
+        hang.start()
         try:
             for line in child.stdout:
                 lines.append(line)
@@ -49,6 +55,7 @@ def session(tmp_path_factory) -> tuple[str, int]:
                     child.send_signal(signal.SIGINT)
             code = child.wait(LIMIT_S)
         finally:
+            hang.cancel()
             child.terminate()
     assert list(user_home.iterdir()) == []
     return "".join(lines), code

@@ -4,7 +4,6 @@ import json
 import re
 import subprocess
 import sys
-import time
 import urllib.request
 from collections import defaultdict
 from pathlib import Path
@@ -24,9 +23,9 @@ from jobs.pipeline.metrics import LEFT, SPECIALIST, STAGES, TRACKS
 from jobs.pipeline.output.tables import read_table
 from separation.contract import SAMPLE_RATE, STEMS
 from tests.bags import write_gain_bag
-from tests.integration.conftest import job_command
+from tests.integration.conftest import HANG_S, job_command, wait_until
 
-LIMIT_S = 60  # Ray is ten seconds behind
+POLL_S = 1.0  # Ray is ten seconds behind
 NODES = (
     "import ray; ray.init(logging_level='error'); "
     "print(*[f\"http://{n['NodeManagerAddress']}:{n['MetricsExportPort']}/metrics\" for n in ray.nodes()])"
@@ -80,19 +79,40 @@ def scraped(ray_cluster: dict[str, str], output: Path) -> Scraped:
     models = write_gain_bag(output / "models")
     options = ("--models", str(models), "--chunks-per-section", "2", "--batch", "2")
     job = job_command(output, "--input", str(catalogue), "--output", str(output / "out"), *options)
-    done = subprocess.run(job, env=ray_cluster, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(job, env=ray_cluster, capture_output=True, text=True, timeout=HANG_S)
     assert done.returncode == 1, done.stdout + done.stderr
     command = [sys.executable, "-c", NODES]
     urls = subprocess.run(command, env=ray_cluster, capture_output=True, text=True, check=True).stdout.split()
     scraped = Scraped(urls, read_table(str(output / "out"), "tracks")["run_id"][0].as_py())
-    until = time.monotonic() + LIMIT_S
-    while time.monotonic() < until:
+
+    expected = totals(output)
+    found: dict[str, float] = {}
+
+    def all_counted() -> bool:
         scraped.read()
-        chunks, tracks = scraped.sums("stemfleet_chunks_total"), scraped.sums("stemfleet_tracks_total")
-        if chunks.get((), 0) >= 10 * len(STEMS) and tracks.get((), 0) >= 4:
-            break
-        time.sleep(1)
+        found.update({name: scraped.sums(name).get((), 0) for name in expected})
+        return all(found[name] > total * (1 - 1e-9) for name, total in expected.items())
+
+    wait_until(all_counted, lambda: f"the counts stay at {found}, below {expected}", poll_s=POLL_S)
     return scraped
+
+
+def totals(output: Path) -> dict[str, float]:
+    """What the counters come to at last, by the tables: a process may be seen between two of its counts."""
+    timings, tracks = (read_table(str(output / "out"), name) for name in ("timings", "tracks"))
+    good = tracks.filter(pc.equal(tracks["status"], "ok"))
+    sums = {
+        "chunks": timings["chunks"],
+        "inference_seconds": timings["infer_s"],
+        "queue_seconds": timings["queue_s"],
+        "finished_audio_seconds": good["duration_s"],
+        "source_bytes": tracks["source_bytes"],
+        "stem_bytes": timings["bytes"],
+    }
+    found = {f"stemfleet_{name}_total": float(pc.sum(column).as_py() or 0) for name, column in sums.items()}
+    found["stemfleet_audio_seconds_total"] = len(STEMS) * found["stemfleet_finished_audio_seconds_total"]
+    found["stemfleet_stage_seconds_total"] = sum(pc.sum(tracks[f"{stage}_s"]).as_py() for stage in STAGES)
+    return {"stemfleet_tracks_total": tracks.num_rows, **found}
 
 
 def test_the_actors_count_what_the_tables_say(scraped: Scraped, output: Path) -> None:

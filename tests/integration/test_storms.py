@@ -3,7 +3,6 @@
 import hashlib
 import subprocess
 import threading
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -35,7 +34,7 @@ from tests.faulty_store import (
     shortened,
     slow_down,
 )
-from tests.integration.conftest import STORE_BYTES, job_command, start_cluster
+from tests.integration.conftest import HANG_S, STORE_BYTES, job_command, start_cluster, wait_until
 
 PATIENCE_S = 6.0  # of the small tests
 TRACKS = 12
@@ -106,16 +105,18 @@ def stems(output: str) -> dict[str, str]:
 
 
 def finished(process: "subprocess.Popen[str]", expected: int) -> str:
-    output = process.communicate()[0]
+    output = process.communicate(timeout=HANG_S)[0]
     assert process.returncode == expected, output
     return output
 
 
 def wait_for(proxy: Proxy, driver: "subprocess.Popen[Any]", request: str) -> None:
     """Until the driver's job has asked for something that begins so."""
-    while not any(seen.startswith(request) for seen in proxy.seen):
-        assert driver.poll() is None, "the driver ended before"
-        time.sleep(0.05)
+    wait_until(
+        lambda: any(seen.startswith(request) for seen in proxy.seen),
+        lambda: f"no request for {request}",
+        alive=driver,
+    )
 
 
 def committed(output: str) -> int:
@@ -210,8 +211,11 @@ def outage_of(proxy: Proxy, seconds: float, driver: "subprocess.Popen[Any]") -> 
     """Ends after `seconds`, or with the driver: the outage itself is what is tested, not how long."""
     proxy.outage = True
     threading.Timer(seconds, lambda: setattr(proxy, "outage", False)).start()
-    while proxy.outage and driver.poll() is None:
-        time.sleep(0.5)
+
+    def over() -> bool:
+        return not proxy.outage or driver.poll() is not None
+
+    wait_until(over, lambda: "the outage did not end", 2 * seconds)
 
 
 @pytest.mark.parametrize(("seconds", "code"), [(60, 0), (600, 2)])
@@ -232,7 +236,7 @@ def test_outages_of_a_minute_and_of_ten(
             wait_for(proxy, driver, f"PUT /{bucket[5:]}/out/stems/")
             outage_of(proxy, seconds, driver)
             proxy.outage = False
-            assert driver.wait() == code, (tmp_path / "log").read_text()
+            assert driver.wait(HANG_S) == code, (tmp_path / "log").read_text()
             again = subprocess.run(command, env=cluster.environment, capture_output=True, text=True)
             assert again.returncode == 0, again.stdout
     assert len(stems(f"{bucket}/out")) == TRACKS * len(STEMS)

@@ -17,7 +17,7 @@ from jobs.pipeline.output import tables
 from separation.store import objects
 from separation.store.filesystems import S3_SETTINGS
 from tests.bags import write_gain_bag
-from tests.integration.conftest import Run
+from tests.integration.conftest import HANG_S, Run
 
 HOSTILE = "e\x1b[31m\u202egpj.wav"
 TRACKS = ("a.wav", "b.wav", "c.wav", "sub/d.wav", "new.wav", "bad.wav")
@@ -28,7 +28,7 @@ Verify = Callable[..., subprocess.CompletedProcess[str]]
 def verify(ray_cluster: dict[str, str]) -> Verify:
     def run(output: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "jobs.verify", "--output", output, *arguments]
-        return subprocess.run(command, env=ray_cluster, capture_output=True, text=True, timeout=300)
+        return subprocess.run(command, env=ray_cluster, capture_output=True, text=True, timeout=HANG_S)
 
     return run
 

@@ -10,7 +10,7 @@ import pytest
 from jobs.pipeline.job import Job
 from jobs.pipeline.output import run_record
 from jobs.pipeline.output.run_record import NodePrice, RunRecord, Settings
-from jobs.pipeline.sizing import Node, JobPlan
+from jobs.pipeline.sizing import JobPlan, Node
 from separation.errors import StorageError, UsageError
 from separation.models.bag import read_bag
 from separation.options import Options
