@@ -3,7 +3,10 @@ BIN = .venv/bin
 READY = .venv/.ready
 BROWSER := $(or $(CHROMIUM),$(shell command -v chromium || command -v chromium-browser || command -v google-chrome))
 
-.PHONY: setup demo test test-long chaos check bench clean
+# Processes that share the tests: one computes while jobs of the other wait. See tests/schedule.py.
+WORKERS ?= 2
+
+.PHONY: setup demo test test-long chaos check readme bench clean
 
 setup: $(READY)
 
@@ -18,9 +21,9 @@ demo: $(READY)
 test: $(READY)
 ifeq ($(BROWSER),)
 	@echo "no Chromium at CHROMIUM or on the PATH: the tests marked browser are left out"
-	$(BIN)/python -m pytest -m 'not long and not chaos and not browser'
+	$(BIN)/python -m pytest -n $(WORKERS) -m 'not long and not chaos and not browser'
 else
-	CHROMIUM='$(BROWSER)' $(BIN)/python -m pytest
+	CHROMIUM='$(BROWSER)' $(BIN)/python -m pytest -n $(WORKERS)
 endif
 
 test-long: $(READY)
@@ -33,6 +36,10 @@ check: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/python scripts/readme_tables.py --check
+
+readme: $(READY)
+	$(BIN)/python scripts/readme_tables.py
 
 bench: $(READY)
 	$(BIN)/python -m export bench

@@ -2,8 +2,9 @@ import itertools
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import fsspec
@@ -34,6 +35,23 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--storm-seeds", type=int, default=1, metavar="N", help="small storms of seeds 0 to N - 1"
     )
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_setupnodes(specs: Sequence[object]) -> None:
+    schedule().share_cores(len(specs))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    return schedule().BothEnds(config, log)
+
+
+def schedule() -> ModuleType:
+    """`tests.schedule`, which needs pytest-xdist: these hooks are only called where it is."""
+    from tests import schedule
+
+    return schedule
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

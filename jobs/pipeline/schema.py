@@ -58,3 +58,33 @@ TIMINGS = pa.schema(
         ("x_realtime", pa.float64()),
     ]
 )
+
+# The meaning of every column, for the tables of README.md: columns that share one, and the sentence.
+MEANINGS = {
+    "tracks": (
+        ("track_id uri run_id", "the track, where its file is, and the run that finished it"),
+        ("status error_kind error", "`ok` or `error`, why in a word, and in a sentence"),
+        ("warnings", "what was unusual about the file"),
+        ("source_bytes source_etag sample_rate_hz channels duration_s", "of the file"),
+        ("chunks sections", "how often each specialist ran; in how many pieces the track travelled"),
+        ("clip_factor", "what `rescale` multiplied all stems by"),
+        (
+            "probe_s decode_s stitch_s write_s upload_s",
+            "seconds of CPU stages; the last is the store's part of `write_s`",
+        ),
+        ("started_at finished_at", "when the probe began, and when the stems were written"),
+    ),
+    "timings": (
+        ("track_id stem run_id", "the track, the stem, and the run that finished it"),
+        ("uri bytes sha256 peak", "of the stem's file; `peak` before `clip_factor`"),
+        (
+            "model_sha256 precision provider device node",
+            "what computed it, as the session reports it",
+        ),
+        (
+            "chunks batches infer_s queue_s",
+            "seconds of inference, and of waiting for a turn on the node's cores",
+        ),
+        ("x_realtime", "the track's seconds over `infer_s`"),
+    ),
+}

@@ -1,6 +1,7 @@
 """The commands of "Several nodes on one machine", as they stand: nodes, a job, and nothing left."""
 
 import contextlib
+import fcntl
 import os
 import re
 import shutil
@@ -24,7 +25,15 @@ COPIED = ("band", "export", "jobs", "separation", "pyproject.toml", "README.md",
 
 
 @pytest.fixture(scope="module")
-def session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str]]:
+def alone() -> Iterator[None]:
+    """The commands name their ports and Ray's folder: two runs of the tests on a machine take turns."""
+    with RAY_FILES.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+@pytest.fixture(scope="module")
+def session(alone: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str]]:
     """A copy of the repository after the commands ran in it, and what they printed."""
     root = tmp_path_factory.mktemp("repository")
     for name in COPIED:

@@ -44,9 +44,7 @@ def session(tmp_path_factory) -> tuple[str, int]:
     with subprocess.Popen(
         [sys.executable, "-c", SESSION], cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True
     ) as child:
-        hang = threading.Timer(
-            LIMIT_S, child.kill
-        )  # its output ends then, and the assertions below say what is missing
+        hang = threading.Timer(LIMIT_S, child.kill)  # so that its output ends
         hang.start()
         try:
             for line in child.stdout:

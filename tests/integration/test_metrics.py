@@ -91,7 +91,7 @@ def scraped(ray_cluster: dict[str, str], output: Path) -> Scraped:
     def all_counted() -> bool:
         scraped.read()
         found.update({name: scraped.sums(name).get((), 0) for name in expected})
-        return all(found[name] > total * (1 - 1e-9) for name, total in expected.items())
+        return all(found[name] >= total * (1 - 1e-9) for name, total in expected.items())
 
     wait_until(all_counted, lambda: f"the counts stay at {found}, below {expected}", poll_s=POLL_S)
     return scraped
