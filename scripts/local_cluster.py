@@ -8,6 +8,7 @@ a file in the folder, which RAY_AUTH_MODE and RAY_AUTH_TOKEN_PATH tell the clust
 import contextlib
 import json
 import os
+import random
 import secrets
 import shlex
 import shutil
@@ -28,6 +29,7 @@ import s3fs
 
 ROOT = Path(__file__).resolve().parent.parent
 OBJECT_STORE_BYTES = 1_000_000_000
+OUR_PORTS = range(20_000, 32_768)  # Linux gives higher ones to connections, Ray lower ones to workers
 MOST_CPUS = 4  # enough for a demo; leaves the rest of a larger machine free
 START_LIMIT_S = 90
 STOP_LIMIT_S = 10  # Ray ends a stopped job's driver by force after 3 s
@@ -124,12 +126,19 @@ def workbench() -> Iterator[Workbench]:
 
 
 def free_ports(count: int) -> list[int]:
-    """`count` different ports on which nothing listens now."""
-    with contextlib.ExitStack() as held:
-        sockets = [held.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
+    """Ports that nobody uses now, all different.
+
+    None of those that the system gives to connections: between this and a server's start, some program's
+    connection would now and then have got one.
+    """
+    found: list[int] = []
+    for port in random.SystemRandom().sample(OUR_PORTS, len(OUR_PORTS)):
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            found.append(port)
+        if len(found) == count:
+            return found
+    raise LocalError(f"no {count} free ports from {OUR_PORTS[0]} to {OUR_PORTS[-1]}")
 
 
 @contextlib.contextmanager
@@ -168,12 +177,12 @@ def ray_head(bench: Workbench, environment: dict[str, str]) -> Iterator[str]:
 
     As env_vars of `ray job submit` they would be in Ray's table of jobs and on its dashboard.
     """
-    dashboard, client, agent = free_ports(3)
+    dashboard, client = free_ports(2)
     command = [
         *(str(Path(sys.executable).with_name("ray")), "start", "--head", "--block", "--disable-usage-stats"),
         *("--node-ip-address=127.0.0.1", "--port=0", f"--ray-client-server-port={client}"),
         *("--dashboard-host=127.0.0.1", f"--dashboard-port={dashboard}"),
-        f"--dashboard-agent-listen-port={agent}",
+        *("--dashboard-agent-listen-port=0", "--min-worker-port=0", "--max-worker-port=0"),
         f"--num-cpus={min(MOST_CPUS, os.cpu_count() or 1)}",
         f"--object-store-memory={OBJECT_STORE_BYTES}",
         f"--temp-dir={bench.home / 'ray'}",
