@@ -1,8 +1,10 @@
+import fcntl
 import itertools
+import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -90,6 +92,20 @@ def s3_endpoint(s3: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[s
     finally:
         server.kill()
         server.wait()
+
+
+def once_a_run(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:
+    """The folder that `make` filled, in whichever of the processes that share the tests came first."""
+    root = factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        root = root.parent  # that of the run
+    folder, part = root / name, root / f"{name}.part"
+    with (root / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not folder.exists():
+            make(part)
+            part.rename(folder)
+    return folder
 
 
 def listening_port(server: "subprocess.Popen[Any]", log: Path) -> int:

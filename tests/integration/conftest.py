@@ -17,12 +17,14 @@ from typing import Any
 import pytest
 
 from export.htdemucs.export_bag import export
-from export.htdemucs.origin import Request
-from export.htdemucs.random_bag import RandomBag
+from export.htdemucs.origin import from_origin
 from tests.bags import write_gain_bag
+from tests.conftest import once_a_run
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 STORE_BYTES = 1_500_000_000
+# Small HTDemucs models with hot weights, as the words after `python -m export`: the tests hold for any bag.
+SMALL = "random --seed 5 --hot --channels 8 --bottom-channels 16 --layers 1 --heads 1"
 LIMIT_S = 300.0  # of what takes seconds: a machine may have other things to do
 HANG_S = 1800.0  # after which a program is thought to hang, however slow the machine is
 POLL_S = 0.1
@@ -133,11 +135,12 @@ def separate(ray_cluster: dict[str, str], tmp_path: Path) -> Run:
 
 @pytest.fixture(scope="session")
 def small_models(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A bag of small HTDemucs models with hot weights."""
-    folder = tmp_path_factory.mktemp("small")
-    small = RandomBag(seed=1, hot=True, channels=8, bottom_channels=16, layers=1, heads=1)
-    export(Request("random", random=small), folder, None, "fp32")
-    return str(folder)
+    """The bag of SMALL, exported once a run."""
+
+    def make(folder: Path) -> None:
+        export(from_origin(SMALL, trust=False), folder, None, "fp32")
+
+    return str(once_a_run(tmp_path_factory, "small", make))
 
 
 @pytest.fixture

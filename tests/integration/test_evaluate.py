@@ -14,8 +14,6 @@ import soundfile
 
 from band.musdb import write_split
 from export.htdemucs import reference
-from export.htdemucs.export_bag import export
-from export.htdemucs.origin import from_origin
 from jobs.evaluate import scoring
 from jobs.evaluate.layout import find_tracks, pair
 from separation import overlap_add
@@ -31,10 +29,8 @@ from separation.separator import separate as separate_mix
 from separation.store import objects
 from separation.store.filesystems import S3_SETTINGS
 from tests.bags import write_gain_bag
-from tests.integration.conftest import HANG_S, Run
+from tests.integration.conftest import HANG_S, SMALL, Run
 
-# The words after `python -m export`: the same tests hold for any bag.
-ORIGIN = "random --seed 5 --hot --channels 8 --bottom-channels 16 --layers 1 --heads 1"
 BAR_DB = 60  # of the job's stems against demucs's: over 100 as they are, under this with any fault below
 Scores = dict[tuple[str, str, str], float]  # estimates, stem, metric
 
@@ -54,14 +50,13 @@ class Bench:
 
 
 @pytest.fixture(scope="module")
-def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
+def bench(tmp_path_factory: pytest.TempPathFactory, small_models: str) -> Bench:
     folder = tmp_path_factory.mktemp("evaluate")
-    made = Bench(folder / "songs", folder / "models", folder / "demucs")
+    made = Bench(folder / "songs", Path(small_models), folder / "demucs")
     write_split(made.songs, "test", 1, (13.0, 13.0))
-    export(from_origin(ORIGIN, trust=False), made.models, None, "fp32")
     spec = {
         "tracks": [[f"test/{made.mixture.parent.name}/mixture.wav", str(made.mixture)]],
-        "origin": ORIGIN,
+        "origin": SMALL,
         "trust": False,
         "stems": list(STEMS),
         "overlap": 0.25,

@@ -1,7 +1,6 @@
 """Whole tracks: ours against demucs's `apply_model` on the same hot checkpoints."""
 
 import itertools
-from collections.abc import Iterator
 from pathlib import Path
 from unittest import mock
 
@@ -11,20 +10,18 @@ import soundfile
 import torch
 from demucs.apply import BagOfModels, apply_model
 
-from export.htdemucs.export_bag import export
-from export.htdemucs.origin import Request
-from export.htdemucs.random_bag import RandomBag
+from export.htdemucs.origin import from_origin
 from export.parity import compare
 from separation.audio import limits
 from separation.audio.decoder_process.pool import DecoderPool
 from separation.audio.mixes import read_mix
 from separation.contract import MAX_SHIFT, SAMPLE_RATE, SEGMENT, STEMS, STRIDE
 from separation.grid import draw_shifts
-from separation.models.bag import fetch
+from separation.models.bag import fetch, read_bag
 from separation.models.specialist import Specialist
 from separation.separator import collect, separate
+from tests.integration.conftest import SMALL
 
-HOT = RandomBag(seed=5, hot=True, channels=8, bottom_channels=16, layers=1, heads=1)
 SNR_DB = 100
 
 
@@ -32,11 +29,11 @@ class Sides:
     """Both sides of the comparison on one bag."""
 
     def __init__(self, folder: Path):
-        bag = export(Request("random", random=HOT), folder, None, "fp32")
+        bag = read_bag(folder)
         self.specialists = {
             stem: Specialist(fetch(bag, stem, folder), stem, bag.stems, "cpu") for stem in bag.stems
         }
-        self.models = {stem: HOT.model(stem) for stem in STEMS}
+        self.models = {stem: from_origin(SMALL, False).random.model(stem) for stem in STEMS}
 
     def reference(
         self, mix: np.ndarray, stems: tuple[str, ...], overlap: float, shifts: tuple[int, ...]
@@ -69,8 +66,8 @@ class Sides:
 
 
 @pytest.fixture(scope="module")
-def sides(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sides]:
-    yield Sides(tmp_path_factory.mktemp("hot"))
+def sides(small_models: str) -> Sides:
+    return Sides(Path(small_models))
 
 
 def music(length: int, channels: int = 2) -> np.ndarray:
