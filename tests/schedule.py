@@ -33,7 +33,11 @@ COMPUTING = (
     "tests/integration/test_parity.py",
     "tests/export/htdemucs/test_graph.py",
     "tests/export/test_training.py",
-    "tests/separation/models/test_external_data.py",
+    "tests/export/test_main.py",
+    "tests/export/htdemucs/test_checkpoints.py",
+    "tests/export/test_bench.py",
+    "tests/export/test_band_bag.py",
+    "tests/separation/audio/test_decoding.py",
 )
 
 
