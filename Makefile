@@ -5,6 +5,8 @@ BROWSER := $(or $(CHROMIUM),$(shell command -v chromium || command -v chromium-b
 
 # Processes that share the tests: one computes while jobs of the other wait. See tests/schedule.py.
 WORKERS ?= 2
+# A test that hangs ends its process, with where it stood.
+PYTEST = $(BIN)/python -m pytest -n $(WORKERS) -o faulthandler_timeout=3600 -o faulthandler_exit_on_timeout=true
 
 .PHONY: setup demo test test-long chaos check readme bench clean
 
@@ -21,9 +23,9 @@ demo: $(READY)
 test: $(READY)
 ifeq ($(BROWSER),)
 	@echo "no Chromium at CHROMIUM or on the PATH: the tests marked browser are left out"
-	$(BIN)/python -m pytest -n $(WORKERS) -m 'not long and not chaos and not browser'
+	$(PYTEST) -m 'not long and not chaos and not browser'
 else
-	CHROMIUM='$(BROWSER)' $(BIN)/python -m pytest -n $(WORKERS)
+	CHROMIUM='$(BROWSER)' $(PYTEST)
 endif
 
 test-long: $(READY)
