@@ -1,14 +1,31 @@
 """README.md's tables are what scripts/readme_tables.py writes, and what it writes is complete."""
 
 import difflib
+import re
 
 import pytest
 
+import jobs.benchmark.__main__
+import jobs.evaluate.__main__
+import jobs.report.__main__
 import jobs.separate.__main__
+import jobs.verify.__main__
 import separation.__main__
 from jobs.pipeline import schema
 from scripts import readme_tables
 
+PARSERS = [
+    module.parser()
+    for module in (
+        jobs.benchmark.__main__,
+        jobs.evaluate.__main__,
+        jobs.report.__main__,
+        jobs.separate.__main__,
+        jobs.verify.__main__,
+        separation.__main__,
+    )
+]
+OTHERS = {"--runtime-env-json", "--musdb"}  # of `ray job submit`, and of `band`
 README = readme_tables.README.read_text()
 
 
@@ -40,3 +57,10 @@ def test_a_laptop_has_the_options_of_a_cluster_s_separation() -> None:
     }
     assert {"--stems", "--clip-mode", "--max-hours"} <= of_files
     assert of_files | {"--provider"} <= set(separation.__main__.parser()._option_string_actions)
+
+
+def test_every_option_that_the_text_names_is_one() -> None:
+    """Of the job's programs, from the section of their options on."""
+    known = {option for parser in PARSERS for option in parser._option_string_actions}
+    text = README.partition("## Options")[2]
+    assert set(re.findall(r"(?<![\w-])--[a-z][a-z0-9-]+", text)) <= known | OTHERS
