@@ -27,7 +27,6 @@ from separation.store.filesystems import S3_SETTINGS
 from tests.bags import GAINS, write_gain_bag
 from tests.integration.conftest import (
     HANG_S,
-    LIMIT_S,
     STORE_BYTES,
     Run,
     job_command,
@@ -83,7 +82,7 @@ def held_back(catalogue: str, folder: Path) -> Iterator[tuple[str, threading.Eve
 
     class Held(SimpleHTTPRequestHandler):
         def do_GET(self) -> None:
-            released.wait(LIMIT_S)
+            released.wait(HANG_S)
             super().do_GET()
 
         def log_message(self, *_: object) -> None:
