@@ -23,7 +23,7 @@ import jobs.separate.__main__
 import jobs.verify.__main__
 from jobs.pipeline import schema
 from jobs.verify.problems import Kind as Problem
-from separation.errors import Kind, Warn
+from separation.errors import ErrorKind, WarningKind
 
 README = Path(__file__).resolve().parents[1] / "README.md"
 PLACE = re.compile(r"(<!-- table: (.+?) -->\n).*?(<!-- end -->\n)", re.DOTALL)
@@ -71,7 +71,7 @@ def columns(table: str) -> Cells:
         yield ", ".join(f"`{name}`" for name in names.split()), text
 
 
-def kinds(title: str, of: Iterable[Kind | Warn | Problem]) -> Cells:
+def kinds(title: str, of: Iterable[ErrorKind | WarningKind | Problem]) -> Cells:
     yield f"`{title}`", ""
     for kind in of:
         yield f"`{kind}`", kind.meaning
@@ -87,8 +87,8 @@ TABLES: dict[str, Callable[[], Cells]] = {
     "options of jobs.evaluate": lambda: options(jobs.evaluate.__main__.parser()),
     "tracks": lambda: columns("tracks"),
     "timings": lambda: columns("timings"),
-    "error_kind": lambda: kinds("error_kind", Kind),
-    "warnings": lambda: kinds("warnings", Warn),
+    "error_kind": lambda: kinds("error_kind", ErrorKind),
+    "warnings": lambda: kinds("warnings", WarningKind),
     "problems": lambda: kinds("kind", Problem),
 }
 

@@ -15,7 +15,7 @@ from markupsafe import escape
 from jobs.benchmark.accounting import SCHEMA
 from jobs.pipeline.cost.summary import parse
 from jobs.pipeline.cost.summary_tables import summary_tables
-from jobs.pipeline.output.tables import ROWS_A_FILE
+from jobs.pipeline.output.tables import ROWS_PER_FILE
 from jobs.report import markdown
 from jobs.report import run as report
 from separation.contract import STEMS
@@ -107,5 +107,5 @@ def test_the_driver_keeps_up_with_finished_tracks() -> None:
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     assert "0 missing at the end" in done.stdout
     (files,) = re.findall(r"^tracks: (\d+) files", done.stdout, re.MULTILINE)
-    assert 1 <= int(files) <= 12_000 // ROWS_A_FILE + 1  # only the last may be smaller
+    assert 1 <= int(files) <= 12_000 // ROWS_PER_FILE + 1  # only the last may be smaller
     assert "tracks done 12000 of 12000" in done.stdout

@@ -15,7 +15,7 @@ from tests.integration.conftest import job_command
 from tests.outputs import HOSTILE, finished_rows, finished_track
 
 MILLION = 1_000_000
-ROWS_A_FILE = 5_000
+ROWS_PER_FILE = 5_000
 
 
 def write_million(folder: Path, done: int) -> tuple[str, str]:
@@ -24,15 +24,15 @@ def write_million(folder: Path, done: int) -> tuple[str, str]:
     uris = pa.array([f"s3://catalogue/label/{n // 1000:04}/{n:07}.flac" for n in range(MILLION)])
     pq.write_table(pa.table({"track_id": ids, "uri": uris}), folder / "manifest.parquet")
     finished = finished_track(finished_rows(len(HOSTILE) + 1)[-1])
-    track = pa.Table.from_pylist([track_row("r", finished)] * ROWS_A_FILE, schema.TRACKS)
-    stems = [timing for timing in timing_rows("r", finished) for _ in range(ROWS_A_FILE)]
+    track = pa.Table.from_pylist([track_row("r", finished)] * ROWS_PER_FILE, schema.TRACKS)
+    stems = [timing for timing in timing_rows("r", finished) for _ in range(ROWS_PER_FILE)]
     timings = pa.Table.from_pylist(stems, schema.TIMINGS)
     column = schema.TRACKS.get_field_index("track_id"), schema.TIMINGS.get_field_index("track_id")
     for table in ("tracks", "timings"):
         (folder / "out" / table).mkdir(parents=True, exist_ok=True)
-    for first in range(0, done, ROWS_A_FILE):
-        some = ids.slice(first, ROWS_A_FILE)
-        name = f"20260101T000000-aaaaaa-{first // ROWS_A_FILE:05}.parquet"
+    for first in range(0, done, ROWS_PER_FILE):
+        some = ids.slice(first, ROWS_PER_FILE)
+        name = f"20260101T000000-aaaaaa-{first // ROWS_PER_FILE:05}.parquet"
         pq.write_table(track.set_column(column[0], "track_id", some), folder / "out/tracks" / name)
         each = pa.concat_arrays([some] * len(STEMS))
         pq.write_table(timings.set_column(column[1], "track_id", each), folder / "out/timings" / name)
