@@ -1,0 +1,29 @@
+import os
+from pathlib import Path
+
+import pytest
+
+from separation.arguments import absolute, check_folder, share_or_count
+from separation.errors import UsageError
+
+
+def test_a_folder_may_be_missing_and_a_file_is_none(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "broken").symlink_to("nowhere")
+    for good in (tmp_path, tmp_path / "a/b/c", "s3://bucket/anything", os.path.relpath(tmp_path)):
+        check_folder(good)
+    for name in ("file", "file/below/it", "broken"):
+        with pytest.raises(UsageError, match="cannot be a folder"):
+            check_folder(tmp_path / name)
+
+
+def test_a_plain_path_becomes_absolute() -> None:
+    assert absolute("s3://bucket/x/") == "s3://bucket/x"
+    assert absolute("x/") == f"{os.getcwd()}/x"
+    assert absolute("/") == "/"
+
+
+def test_a_share_has_a_point_and_a_number_has_none() -> None:
+    assert [(type(each), each) for each in map(share_or_count, ("1.0", "1", "0"))] == [
+        (float, 1.0), (int, 1), (int, 0),
+    ]  # fmt: skip
