@@ -42,8 +42,9 @@ def verify(args: argparse.Namespace, console: LineConsole) -> int:
         sizes = stored_stems.list_sizes(folder, found, problems)
         reads_stems = sample.rate != 0.0 or (sizes == stored_stems.NOT_LISTED).any()
         with ray_session.connect() if reads_stems else nullcontext():
-            cpus = ray.cluster_resources().get("CPU", 1.0) if reads_stems else 1.0
-            read = stored_stems.check_stems(folder, found, sizes, sample, problems, max(2, int(4 * cpus)))
+            resources = ray.cluster_resources() if reads_stems else {}  # type: ignore[no-untyped-call]
+            in_flight = max(2, int(4 * resources.get("CPU", 1.0)))
+            read = stored_stems.check_stems(folder, found, sizes, sample, problems, in_flight)
         console.result(
             f"stems: {len(found.stems)} files of ok tracks, every size compared, {read.stems} read again "
             f"({read.bytes / 1e6:,.1f} MB)"
