@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Sequence
+from functools import partial
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -55,7 +56,7 @@ def score(pairs: list[Pair], stems: Sequence[str], console: LineConsole) -> pa.T
     tracks = (
         ray.data.from_arrow(scoring.pairs_table(pairs))
         .repartition(target_num_rows_per_block=1)
-        .map_batches(scoring.score, batch_format="pyarrow", fn_kwargs={"stems": stems}, num_cpus=1)
+        .map_batches(partial(scoring.score, stems=stems), batch_format="pyarrow", num_cpus=1)
     )
     with Progress(len(pairs), console) as progress:
         for row in dataset.iterate(tracks):

@@ -42,7 +42,7 @@ def verify(args: argparse.Namespace, console: LineConsole) -> int:
         sizes = stored_stems.list_sizes(folder, found, problems)
         reads_stems = sample.rate != 0.0 or (sizes == stored_stems.NOT_LISTED).any()
         with ray_session.connect() if reads_stems else nullcontext():
-            resources = ray.cluster_resources() if reads_stems else {}  # type: ignore[no-untyped-call]
+            resources = ray.cluster_resources() if reads_stems else {}
             in_flight = max(2, int(4 * resources.get("CPU", 1.0)))
             read = stored_stems.check_stems(folder, found, sizes, sample, problems, in_flight)
         console.result(
