@@ -37,7 +37,10 @@ COMPUTING = (
     "tests/export/htdemucs/test_checkpoints.py",
     "tests/export/test_bench.py",
     "tests/export/test_band_bag.py",
-    "tests/separation/audio/test_decoding.py",
+    "tests/stemfleet/test_wheel.py",
+    "tests/programs/test_wrong_invocations.py",
+    "tests/programs/test_processes.py",
+    "tests/separation/audio/decoder_process/test_decoding.py",
 )
 
 
