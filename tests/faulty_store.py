@@ -33,15 +33,15 @@ class Exchange:
     """A request to the proxy: a fault decides whether the real server sees it, and what the client gets."""
 
     def __init__(self, session: aiohttp.ClientSession, upstream: str, request: web.BaseRequest, body: bytes):
-        self._session, self._upstream, self._request, self._body = session, upstream, request, body
-        self.path = request.raw_path
+        self._session, self._upstream, self._request = session, upstream, request
+        self.path, self.body = request.raw_path, body
 
     async def ask(self) -> Answer:
         """The real server's answer to the request."""
         kept = {n: v for n, v in self._request.headers.items() if n.lower() not in NOT_PASSED_ON}
         target = URL(self._upstream + self._request.raw_path, encoded=True)
         method = self._request.method
-        async with self._session.request(method, target, headers=kept, data=self._body) as reply:
+        async with self._session.request(method, target, headers=kept, data=self.body) as reply:
             headers = {n: v for n, v in reply.headers.items() if n.lower() not in NOT_PASSED_ON}
             return Answer(reply.status, headers, await reply.read())
 

@@ -66,6 +66,8 @@ def start_cluster(store_bytes: int, gpus: int = 0) -> Iterator[Cluster]:
         "PYTHONPATH": os.getcwd(),
     }
     environment.pop("RAY_ADDRESS", None)
+    # Ray ends a worker that was idle for a second: on a busy machine it would do little but start others.
+    environment.setdefault("RAY_idle_worker_killing_time_threshold_ms", "60000")
     with (
         tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as folder,
         reserved_port() as client_port,

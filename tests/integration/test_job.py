@@ -1,5 +1,6 @@
 """The job on a real Ray cluster and a real S3 server, over files of several kinds."""
 
+import asyncio
 import hashlib
 import json
 import os
@@ -10,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import soundfile
+from aiohttp import web
 
 from jobs.pipeline.catalogue import read_catalogue
 from jobs.pipeline.output.tables import read_table
@@ -25,6 +28,7 @@ from separation.contract import SAMPLE_RATE, STEMS, STRIDE
 from separation.store import objects
 from separation.store.filesystems import S3_SETTINGS
 from tests.bags import GAINS, write_gain_bag
+from tests.faulty_store import Exchange, faulty_store, honest
 from tests.integration.conftest import (
     HANG_S,
     STORE_BYTES,
@@ -166,24 +170,38 @@ def test_two_hundred_tracks_with_five_broken(
 
 
 def test_a_killed_driver_loses_and_repeats_nothing(
-    ray_cluster: dict[str, str], separate: Run, catalogue: str, any_models: str, bucket: str, tmp_path: Path
+    ray_cluster: dict[str, str],
+    separate: Run,
+    catalogue: str,
+    any_models: str,
+    s3_endpoint: str,
+    bucket: str,
+    tmp_path: Path,
 ) -> None:
     output, log = f"{bucket}/out", tmp_path / "log"
 
     def done() -> int:
         return read_table(output, "tracks", ["track_id"]).num_rows
 
-    with held_back(catalogue, tmp_path / "held") as (manifest, _), log.open("w") as written:
-        arguments = ("--output", output, "--models", any_models)
-        command = job_command(tmp_path, "--input", manifest, *arguments)
-        driver = subprocess.Popen(command, env=ray_cluster, stdout=written, stderr=written)
+    async def all_but_the_last_commit(exchange: Exchange) -> web.StreamResponse:
+        """A commit rewrites the table's only file: that which has all tracks waits for ever."""
+        if "/out/tracks/" in exchange.path and pq.read_metadata(BytesIO(exchange.body)).num_rows == TRACKS:
+            await asyncio.Event().wait()
+        return await honest(exchange)
+
+    arguments = ("--input", catalogue, "--output", output, "--models", any_models)
+    with faulty_store(s3_endpoint) as proxy, log.open("w") as written:
+        proxy.always = {"PUT": all_but_the_last_commit}
+        environment = ray_cluster | {"AWS_ENDPOINT_URL": proxy.endpoint}  # of the driver alone
+        command = job_command(tmp_path, *arguments)
+        driver = subprocess.Popen(command, env=environment, stdout=written, stderr=written)
         wait_until(lambda: done() > TRACKS // 4, log.read_text, HANG_S, alive=driver)
         before = done()
         driver.kill()
         driver.wait()
         committed = read_table(output, "tracks", ["track_id", "finished_at"])
         assert before <= committed.num_rows < TRACKS
-    second = separate("--input", catalogue, *arguments)
+    second = separate(*arguments)
     assert second.returncode == 1, second.stdout + second.stderr
     tracks = check_tables(output)
     kept = set(map(tuple, (row.values() for row in committed.to_pylist())))

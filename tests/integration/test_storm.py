@@ -32,8 +32,6 @@ def proxy(s3_endpoint: str) -> Iterator[Proxy]:
 def nodes(proxy: Proxy) -> Iterator[Nodes]:
     """A head and two more nodes, of two CPUs each, which know the store by the proxy only."""
     with pytest.MonkeyPatch.context() as patch:
-        # Ray ends a worker that was idle for a second: half of the time would go into starting others.
-        patch.setenv("RAY_idle_worker_killing_time_threshold_ms", "60000")
         patch.setenv("RAY_health_check_period_ms", "1000")  # a lost node is found in 5 s, not 15
         patch.setenv("AWS_ENDPOINT_URL", proxy.endpoint)
         with start_cluster(STORE_BYTES) as head, worker_nodes(head, 2) as found:
