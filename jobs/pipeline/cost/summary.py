@@ -143,7 +143,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     cluster: Cluster
     plan: dict[
         str, int | float | str
-    ]  # `sizing.Plan` as it was then: its fields change from version to version
+    ]  # `sizing.JobPlan` as it was then: its fields change from version to version
     connect_s: float
     preflight_s: float
     warm_up_s: float

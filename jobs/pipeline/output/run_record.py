@@ -70,7 +70,7 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
     arguments: dict[str, Any] = {}  # of the command line, without credentials
     catalogue: Catalogue = Catalogue()
     shifts_samples: tuple[int, ...] = ()
-    # The fields of `Plan`, `Node` and `Counts` change from version to version.
+    # The fields of `JobPlan`, `Node` and `Counts` change from version to version.
     plan: dict[str, int | float | str] = {}
     cluster: list[dict[str, int | float]] = []  # one entry per node
     price: NodePrice | float | None = None
