@@ -92,13 +92,16 @@ def add_verify(parser: argparse.ArgumentParser) -> None:
 
 def verify_folder(args: argparse.Namespace) -> int:
     from separation.models.bag import read_bag
+    from separation.store.objects import Store
+    from separation.store.retry import RetryPolicy
 
-    bag = read_bag(args.folder)
+    store = Store(RetryPolicy.from_environment())
+    bag = read_bag(args.folder, store)
     from export.htdemucs.origin import from_arguments, from_origin
     from export.verify import verify
 
     request = from_arguments(args) if args.bag else from_origin(bag.origin, args.trust_checkpoint)
-    meets = verify(bag, request.specialists(), args.provider, args.batches)
+    meets = verify(bag, request.specialists(), store, args.provider, args.batches)
     return ExitCode.DONE if meets else ExitCode.SOME_ERRORS
 
 

@@ -10,10 +10,15 @@ from export.model_folder import TEST_SEGMENT_SEED, ExportableModel
 from export.parity import BARS, Parity, compare, music_like
 from separation.models.bag import Bag, fetch
 from separation.models.specialist import Specialist
+from separation.store.objects import Store
 
 
 def verify(
-    bag: Bag, models: Iterable[ExportableModel], provider: str = "cpu", batches: Sequence[int] = ()
+    bag: Bag,
+    models: Iterable[ExportableModel],
+    store: Store,
+    provider: str = "cpu",
+    batches: Sequence[int] = (),
 ) -> bool:
     """Whether every stem of `bag` meets the bar of its precision; prints one line per stem and batch.
 
@@ -28,7 +33,7 @@ def verify(
             continue
         missing.remove(model.stem)
         size = bag.specialists[model.stem].bytes / 1e6
-        for session, batch, parity in _parities(bag, model, provider, batches):
+        for session, batch, parity in _parities(bag, model, provider, batches, store):
             meets = parity.meets(bar)
             all_meet = all_meet and meets
             print(
@@ -40,11 +45,11 @@ def verify(
 
 
 def _parities(
-    bag: Bag, model: ExportableModel, provider: str, batches: Sequence[int]
+    bag: Bag, model: ExportableModel, provider: str, batches: Sequence[int], store: Store
 ) -> Iterator[tuple[str, int, Parity]]:
     """Session name, batch size and parity: the specialist as actors run it, one segment at a time, then the
     worst segment of each batch."""
-    path = fetch(bag, model.stem, Path(bag.uri))
+    path = fetch(bag, model.stem, Path(bag.uri), store)
     segments = [music_like(TEST_SEGMENT_SEED + index) for index in range(max((1, *batches)))]
     expected = [model.run(segment) for segment in segments]
     specialist = Specialist(path, model.stem, bag.stems, provider)

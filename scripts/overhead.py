@@ -29,6 +29,8 @@ from separation.audio.stem_files import write_stems
 from separation.contract import SAMPLE_RATE
 from separation.local import LocalSeparator
 from separation.options import Options
+from separation.store.objects import Store
+from separation.store.retry import RetryPolicy
 
 
 def main() -> int:
@@ -40,14 +42,15 @@ def main() -> int:
     parser.add_argument("--stems", default="", metavar="A,B", help="only these, on both sides")
     parser.add_argument("options", nargs="*", metavar="-- OPTION", help="of jobs.separate, e.g. --threads 1")
     args = parser.parse_args()
+    store = Store(RetryPolicy.from_environment())
     with tempfile.TemporaryDirectory(prefix="overhead-") as name:
         folder = Path(name)
         write_catalogue(folder / "in", 0, draw_specs(args.tracks, args.seconds, args.seconds, 0))
         bare, job = [], []
         for number in range(args.rounds):
-            bare.append(run_bare(folder / "in", folder / f"bare-{number}", args.models, args.stems))
+            bare.append(run_bare(folder / "in", folder / f"bare-{number}", args.models, args.stems, store))
             options = ["--stems", args.stems, *args.options]
-            job.append(run_job(folder / "in", folder / f"job-{number}", args.models, options))
+            job.append(run_job(folder / "in", folder / f"job-{number}", args.models, options, store))
             same = hashes(folder / f"bare-{number}") == hashes(folder / f"job-{number}/stems")
         table = Table("side", "audio s", "s", "audio s per s")
         for side, runs in (("bare core", bare), ("job", job)):
@@ -60,28 +63,28 @@ def main() -> int:
         return 0 if same else 1
 
 
-def run_bare(tracks: Path, output: Path, models: str, stems: str) -> tuple[float, float]:
+def run_bare(tracks: Path, output: Path, models: str, stems: str, store: Store) -> tuple[float, float]:
     """Audio seconds, and seconds of the core in a loop as `python -m separation` runs it, without loading."""
     options = Options(stems=tuple(stems.split(",")) if stems else ())
-    separator = LocalSeparator(models, options, "cpu", os.cpu_count() or 1, output / "cache")
+    separator = LocalSeparator(models, options, "cpu", os.cpu_count() or 1, output / "cache", store)
     audio, pool, clock = 0.0, DecoderPool(), time.perf_counter()
     for path in sorted(path for path in tracks.rglob("*") if path.is_file()):
-        mix, _ = read_mix(str(path), limits.DEFAULTS, pool)
+        mix, _ = read_mix(str(path), limits.DEFAULTS, pool, store)
         write_stems(
-            separator.separate(mix), str(path.relative_to(tracks)), mix.shape[1], options, str(output)
+            separator.separate(mix), str(path.relative_to(tracks)), mix.shape[1], options, str(output), store
         )
         audio += mix.shape[1] / SAMPLE_RATE
     return audio, time.perf_counter() - clock
 
 
-def run_job(tracks: Path, output: Path, models: str, options: list[str]) -> tuple[float, float]:
+def run_job(tracks: Path, output: Path, models: str, options: list[str], store: Store) -> tuple[float, float]:
     """Audio seconds and seconds from the first probe to the last commit of `jobs.separate`."""
     command = [sys.executable, "-m", "jobs.separate", "--input", str(tracks), "--output", str(output)]
     command += ["--models", models, "--cache", str(output / "cache"), *options]
     # No probe before the pools are up: loading the sessions is start-up.
     waiting = {**os.environ, "RAY_DATA_DEFAULT_WAIT_FOR_MIN_ACTORS_S": "600"}
     subprocess.run(command, env=waiting, check=True)
-    done = read_table(str(output), "tracks")
+    done = read_table(str(output), "tracks", store)
     seconds = (pc.max(done["finished_at"]).as_py() - pc.min(done["started_at"]).as_py()).total_seconds()
     return pc.sum(done["duration_s"]).as_py(), seconds
 

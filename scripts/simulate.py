@@ -68,6 +68,8 @@ from separation.contract import SAMPLE_RATE, STEMS, STRIDE
 from separation.level import Level
 from separation.models.bag import Bag, SpecialistFile
 from separation.options import Options
+from separation.store.objects import Store
+from separation.store.retry import RetryPolicy
 
 CALLS = 16
 TASKS_AT_ONCE = 8  # of probe, cut and stitch, each a process here
@@ -153,13 +155,13 @@ def sleeping_stages(job: Job, load: Load, calls: int) -> Stages:
     )
 
 
-def simulated_job(output: str, nodes: int) -> Job:
+def simulated_job(output: str, nodes: int, store: Store) -> Job:
     calls = min(nodes, CALLS)
     actors = -(-nodes // calls)
     plan = JobPlan("cpu", actors, actors, 0.25 * calls, 0.0, 1, 0, 1, 64, 64, TASK_CPUS)
     file = SpecialistFile("x.onnx", "0" * 64, 1, "", "")
     bag = Bag(".", "simulated", STEMS, "fp32", dict.fromkeys(STEMS, file))
-    return Job("simulation", output, bag, Options(), plan, "", 0, 0.0)
+    return Job("simulation", output, bag, Options(), plan, "", 0, 0.0, store)
 
 
 def simulated_load(x_realtime: float, minutes: float) -> Load:
@@ -172,12 +174,12 @@ def catalogue(tracks: int) -> pa.Table:
     return listed_table(pa.array(ids), pa.array(uris), pa.nulls(tracks, pa.string()))
 
 
-def scale(args: argparse.Namespace, console: Console) -> None:
+def scale(args: argparse.Namespace, console: Console, store: Store) -> None:
     """One row per cluster size: `of linear` against the first, `of ideal` against nodes that never wait."""
     table = Table("nodes", "tracks a second", "of linear", "of ideal", "driver cores", box=SIMPLE)
     one = None
     for nodes in args.nodes:
-        rate, driver = measure(nodes, args)
+        rate, driver = measure(nodes, args, store)
         one = one or rate / nodes
         ideal = nodes * args.x_realtime / 60 / args.minutes
         row = [f"{rate:.3f}", f"{rate / nodes / one:.3f}", f"{rate / ideal:.3f}", f"{driver:.2f}"]
@@ -186,9 +188,10 @@ def scale(args: argparse.Namespace, console: Console) -> None:
     console.print(table)
 
 
-def measure(nodes: int, args: argparse.Namespace) -> tuple[float, float]:
+def measure(nodes: int, args: argparse.Namespace, store: Store) -> tuple[float, float]:
     """Tracks per second once the pools are full, and cores that the driver used."""
-    job, load = simulated_job("s3://music/out", nodes), simulated_load(args.x_realtime, args.minutes)
+    job = simulated_job("s3://music/out", nodes, store)
+    load = simulated_load(args.x_realtime, args.minutes)
     a_track_s = args.minutes * 60 / args.x_realtime
     fill_s = (len(STEMS) + 2) * a_track_s  # a track is in every pool, and two are on their way
     count = int(nodes * (2 * fill_s + args.seconds) / a_track_s) + 2 * nodes
@@ -229,7 +232,7 @@ def _rate(sections: Iterator[FinishedSection], fill_s: float, seconds: float) ->
     return float(np.polyfit(np.array(moments) - moments[0], range(len(moments)), 1)[0]), driver
 
 
-def driver(args: argparse.Namespace, console: Console) -> None:
+def driver(args: argparse.Namespace, console: Console, store: Store) -> None:
     """Memory and bytes of the driver's own part of `run`; prints a line after every tenth of the tracks.
 
     `--rate` keeps the tracks slower than the tables are written, as in any cluster: otherwise the memory of
@@ -240,10 +243,10 @@ def driver(args: argparse.Namespace, console: Console) -> None:
     missing = set(tracks["track_id"].to_pylist())
     console.print(f"{rss():.0f} MB with the catalogue and the set of missing tracks")
     with tempfile.TemporaryDirectory(prefix="simulate-") as folder:
-        job, load = simulated_job(folder, 1), simulated_load(x_realtime=40, minutes=4)
+        job, load = simulated_job(folder, 1, store), simulated_load(x_realtime=40, minutes=4)
         clock = time.perf_counter()
         with (
-            TableWriter(folder, "20260101T000000-000000") as writer,
+            TableWriter(folder, "20260101T000000-000000", job.store) as writer,
             Progress(args.tracks, console) as progress,
             ThreadPoolExecutor(1) as pool,
         ):
@@ -292,7 +295,8 @@ def main() -> int:
     driving.add_argument("--tracks", type=int, default=1_000_000)
     driving.add_argument("--rate", type=float, default=2000.0, help="tracks a second (%(default)g)")
     args = parser.parse_args()
-    {"scale": scale, "driver": driver}[args.command](args, Console(highlight=False, markup=False))
+    console, store = Console(highlight=False, markup=False), Store(RetryPolicy.from_environment())
+    {"scale": scale, "driver": driver}[args.command](args, console, store)
     return 0
 
 

@@ -60,8 +60,10 @@ def parser(prog: str = PROG) -> argparse.ArgumentParser:
 def work(args: argparse.Namespace, quiet: bool) -> int:
     from separation.console import LineConsole
     from separation.files import separate_files
+    from separation.store.objects import Store
+    from separation.store.retry import RetryPolicy
 
-    return separate_files(args, LineConsole(stderr=True, quiet=quiet))
+    return separate_files(args, LineConsole(stderr=True, quiet=quiet), Store(RetryPolicy.from_environment()))
 
 
 if __name__ == "__main__":

@@ -17,21 +17,22 @@ from separation.errors import TrackError, UsageError
 from separation.local import LocalSeparator, default_cache
 from separation.options import Options
 from separation.program import ExitCode, print_error
+from separation.store.objects import Store
 from separation.store.redact import shown
 
 
-def separate_files(args: Namespace, console: LineConsole) -> int:
+def separate_files(args: Namespace, console: LineConsole, store: Store) -> int:
     """Separates `args.tracks` to `args.out`; the other tracks go on if one is an error."""
     wanted, most = options.from_arguments(args), limits.from_arguments(args)
     names = [PurePath(track).name for track in args.tracks]
     if double := {name for name in names if names.count(name) > 1}:
         raise UsageError(f"tracks of one name would overwrite each other: {', '.join(sorted(double))}")
     check_folder(args.out)
-    separator = LocalSeparator(args.models, wanted, args.provider, args.threads, default_cache())
+    separator = LocalSeparator(args.models, wanted, args.provider, args.threads, default_cache(), store)
     failed, pool = 0, DecoderPool()
     for uri, name in zip(args.tracks, names, strict=True):
         try:
-            separate_file(uri, name, separator, wanted, most, pool, args.out, console)
+            separate_file(uri, name, separator, wanted, most, pool, args.out, console, store)
         except TrackError as error:
             failed += 1
             print_error(str(error))
@@ -47,15 +48,16 @@ def separate_file(
     pool: DecoderPool,
     output: str,
     console: LineConsole,
+    store: Store,
 ) -> None:
-    mix, warnings = read_mix(uri, most, pool)
+    mix, warnings = read_mix(uri, most, pool, store)
     for warning in warnings:
         console.print(f"{name}: {warning}", style="yellow")
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, TimeRemainingColumn(), console=console) as progress:
         task = progress.add_task(shown(name), total=separator.chunks(mix.shape[1]))
         stems = separator.separate(mix, on_chunk=lambda stem: progress.advance(task))
-    files, factor = write_stems(stems, name, mix.shape[1], wanted, output)
+    files, factor = write_stems(stems, name, mix.shape[1], wanted, output, store)
     for file in files:
         console.result(f"{file.uri}  peak {file.peak:.3f}")
     if factor != 1:

@@ -17,6 +17,7 @@ from separation.models.bag import Bag, fetch, read_bag
 from separation.models.specialist import Specialist
 from separation.options import Options
 from separation.separator import parallel_specialists, separate
+from separation.store.objects import Store
 
 
 def default_cache() -> Path:
@@ -24,12 +25,14 @@ def default_cache() -> Path:
     return Path(tempfile.gettempdir()) / f"stemfleet-{os.getuid()}"
 
 
-def load(bag: Bag, stems: Sequence[str], provider: str, threads: int, cache: Path) -> dict[str, Specialist]:
+def load(
+    bag: Bag, stems: Sequence[str], provider: str, threads: int, cache: Path, store: Store
+) -> dict[str, Specialist]:
     """A session per stem; those that run in parallel share the CPU `threads`."""
     each = threads // parallel_specialists(threads, len(stems))
     return {
         stem: Specialist(
-            fetch(bag, stem, cache / "models"),
+            fetch(bag, stem, cache / "models", store),
             stem,
             bag.stems,
             provider=provider,
@@ -47,13 +50,15 @@ class LocalSeparator:
     stems: tuple[str, ...]  # what `separate` returns, in this order
     specialists: Mapping[str, Specialist]
 
-    def __init__(self, models: str | Path, options: Options, provider: str, threads: int, cache: Path):
-        bag = read_bag(models)
+    def __init__(
+        self, models: str | Path, options: Options, provider: str, threads: int, cache: Path, store: Store
+    ):
+        bag = read_bag(models, store)
         inferred = options.specialists(bag.stems)
         self._options = options
         self._parallel = parallel_specialists(threads, len(inferred))
         self.stems = options.outputs(bag.stems)
-        self.specialists = load(bag, inferred, provider, threads, cache)
+        self.specialists = load(bag, inferred, provider, threads, cache, store)
 
     def chunks(self, samples: int) -> int:
         """How many chunks the specialists infer together for a mix of that length."""

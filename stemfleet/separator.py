@@ -17,7 +17,9 @@ from separation.contract import CHANNELS, OVERLAP, SAMPLE_RATE
 from separation.errors import UsageError
 from separation.local import LocalSeparator, default_cache
 from separation.options import Options
+from separation.store.objects import Store
 from separation.store.redact import shown
+from separation.store.retry import RetryPolicy
 
 log = logging.getLogger("stemfleet")
 
@@ -66,12 +68,14 @@ class Separator:
         options = Options(
             stems=tuple(stems), two_stems=two_stems, overlap=overlap, shifts=shifts, seed=seed, bits="float"
         )
+        self._store = Store(RetryPolicy.from_environment())
         self._separator = LocalSeparator(
             models if isinstance(models, str) else Path(models),
             options,
             provider,
             threads or os.cpu_count() or 1,
             default_cache() if cache is None else Path(cache),
+            self._store,
         )
         self._one_at_a_time = threading.Lock()  # a session of OpenVINO has one set of buffers
         self._decoders = DecoderPool()
@@ -93,7 +97,7 @@ class Separator:
             if sample_rate is not None:
                 raise UsageError("sample_rate is for arrays; a file states its own")
             name = os.fspath(track)
-            mix, notes = read_mix(name, DEFAULTS, self._decoders)
+            mix, notes = read_mix(name, DEFAULTS, self._decoders, self._store)
         else:
             if sample_rate is None:
                 raise UsageError("an array needs its sample_rate: separate(array, 44100)")

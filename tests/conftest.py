@@ -16,6 +16,7 @@ import pytest
 from jobs.report import run as report
 from separation.store.filesystems import S3_SETTINGS
 from tests.outputs import Row, write_output
+from tests.stores import STORE
 
 COUNTER = itertools.count()
 START_LIMIT_S = 120.0  # of a server that takes two seconds: a machine may have other things to do
@@ -142,4 +143,4 @@ def full_output(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Ro
 @pytest.fixture(scope="session")
 def full_report(full_output: tuple[Path, list[Row]]) -> str:
     """The page about `full_output`."""
-    return report.report(str(full_output[0]), "html")
+    return report.report(str(full_output[0]), "html", STORE)

@@ -22,6 +22,7 @@ from jobs.report.tally import STAGES
 from separation.audio.encoding import Encoding, write_audio
 from separation.contract import SAMPLE_RATE, STEMS
 from separation.grid import plan_chunks
+from tests.stores import STORE
 
 Row = dict[str, Any]
 BEGIN = datetime(2026, 11, 20, 9, 30, tzinfo=UTC)
@@ -158,7 +159,7 @@ def write_output(folder: Path, tracks: int = 200, seconds: float = 12.0) -> list
     places = {row["track_id"]: at for at, row in enumerate(rows)}
     music = song(0, seconds)
     formats = ("wav", "ogg", "mp3", "flac")
-    for sample, form in zip(gather(str(folder)).samples, formats, strict=True):
+    for sample, form in zip(gather(str(folder), STORE).samples, formats, strict=True):
         at = places[sample.track_id]
         turned = {stem: np.roll(samples, at * SAMPLE_RATE, axis=1) for stem, samples in music.items()}
         rows[at] = write_stems(folder / "stems" / form, rows[at], turned, form)

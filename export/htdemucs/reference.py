@@ -24,6 +24,8 @@ from separation.audio.mixes import read_mix
 from separation.audio.stem_files import write_stems
 from separation.contract import SAMPLE_RATE
 from separation.options import Options
+from separation.store.objects import Store
+from separation.store.retry import RetryPolicy
 
 OPTIONS = Options(bits="float", clip_mode="none")
 
@@ -65,7 +67,7 @@ def separate(
     return stems
 
 
-def run(spec: Spec) -> dict[str, float]:
+def run(spec: Spec, store: Store) -> dict[str, float]:
     """Writes the stems; returns `load_s`, `work_s` and `audio_s`, the tracks' length, all in seconds."""
     torch.set_num_threads(spec.threads)
     clock = time.perf_counter()
@@ -74,13 +76,14 @@ def run(spec: Spec) -> dict[str, float]:
     load_s, clock, audio_s = time.perf_counter() - clock, time.perf_counter(), 0.0
     pool = DecoderPool()
     for track_id, uri in spec.tracks:
-        mix, _ = read_mix(uri, limits.DEFAULTS, pool)
+        mix, _ = read_mix(uri, limits.DEFAULTS, pool, store)
         audio_s += mix.shape[1] / SAMPLE_RATE
         stems = separate(mix, specialists, spec.overlap, spec.device)
         blocks = {stem: [samples] for stem, samples in stems.items()}
-        write_stems(blocks, track_id, mix.shape[1], OPTIONS, spec.out)
+        write_stems(blocks, track_id, mix.shape[1], OPTIONS, spec.out, store)
     return {"load_s": load_s, "work_s": time.perf_counter() - clock, "audio_s": audio_s}
 
 
 if __name__ == "__main__":
-    print(json.dumps(run(Spec(**json.loads(Path(sys.argv[1]).read_text())))))
+    spec = Spec(**json.loads(Path(sys.argv[1]).read_text()))
+    print(json.dumps(run(spec, Store(RetryPolicy.from_environment()))))

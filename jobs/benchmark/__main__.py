@@ -99,8 +99,10 @@ def parser(prog: str = PROG) -> argparse.ArgumentParser:
 def work(args: argparse.Namespace, quiet: bool) -> int:
     from jobs.benchmark.run import run
     from separation.console import LineConsole
+    from separation.store.objects import Store
+    from separation.store.retry import RetryPolicy
 
-    return run(args, LineConsole(quiet=quiet))
+    return run(args, LineConsole(quiet=quiet), Store(RetryPolicy.from_environment()))
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ from separation.audio.decoder_process.pool import DecoderPool
 from separation.audio.mixes import read_mix
 from separation.errors import SeparationError, UsageError
 from separation.models.specialist import ON_GPU
-from separation.store.objects import join
+from separation.store.filesystems import join
 
 
 class ReferenceFailed(SeparationError):
@@ -96,8 +96,8 @@ def snr_db(job: Job, out: Path) -> dict[str, float]:
         energy = difference = 0.0
         for track in tracks:
             path = join(job.output, f"stems/{job.options.path(track.track_id, stem)}")
-            theirs, _ = read_mix(f"{out}/{track.track_id}/{stem}.wav", limits.DEFAULTS, pool)
-            ours, _ = read_mix(path, limits.DEFAULTS, pool)
+            theirs, _ = read_mix(f"{out}/{track.track_id}/{stem}.wav", limits.DEFAULTS, pool, job.store)
+            ours, _ = read_mix(path, limits.DEFAULTS, pool, job.store)
             theirs = theirs.astype(np.float64)
             energy += float(np.sum(theirs**2))
             difference += float(np.sum((theirs - ours / track.clip_factor) ** 2))
@@ -107,7 +107,7 @@ def snr_db(job: Job, out: Path) -> dict[str, float]:
 
 def separated(job: Job) -> list[Separated]:
     """The tracks that are done, from the tables at the job's output."""
-    rows = tables.read_table(job.output, "tracks", ["track_id", "uri", "status", "clip_factor"])
+    rows = tables.read_table(job.output, "tracks", job.store, ["track_id", "uri", "status", "clip_factor"])
     done = rows.filter(pc.field("status") == "ok").to_pylist()
     return [Separated(row["track_id"], row["uri"], row["clip_factor"] or 1.0) for row in done]
 

@@ -26,7 +26,8 @@ from jobs.pipeline.cost.summary import (
     as_json,
 )
 from jobs.pipeline.sizing import JobPlan, Node
-from separation.store.objects import join, put_bytes
+from separation.store.filesystems import join
+from separation.store.objects import Store
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +124,7 @@ def stages_of(setting: str, first: int, trials: Sequence[Trial]) -> list[StageOf
     ]
 
 
-def write(output: str, summary: Summary, stages: Sequence[StageOfRepeat]) -> str:
+def write(output: str, summary: Summary, stages: Sequence[StageOfRepeat], store: Store) -> str:
     """The table, then the summary, which makes the benchmark count; returns the summary's URI."""
     name = join(output, f"{FOLDER}/{summary.benchmark_id}")
     rows = [
@@ -137,6 +138,6 @@ def write(output: str, summary: Summary, stages: Sequence[StageOfRepeat]) -> str
     ]
     data = pa.BufferOutputStream()
     pq.write_table(pa.Table.from_pylist(rows, SCHEMA), data)
-    put_bytes(data.getvalue().to_pybytes(), f"{name}.parquet")
-    put_bytes(json.dumps(as_json(summary), indent=2).encode(), f"{name}.json")
+    store.put_bytes(data.getvalue().to_pybytes(), f"{name}.parquet")
+    store.put_bytes(json.dumps(as_json(summary), indent=2).encode(), f"{name}.json")
     return f"{name}.json"

@@ -32,23 +32,24 @@ from separation.arguments import check_folder
 from separation.console import LineConsole
 from separation.errors import PlanError, UsageError
 from separation.program import ExitCode
-from separation.store.objects import join, list_files, remove
+from separation.store.filesystems import join
+from separation.store.objects import Store
 
 
-def run(args: argparse.Namespace, console: LineConsole) -> int:
+def run(args: argparse.Namespace, console: LineConsole, store: Store) -> int:
     if args.project and (args.x_realtime or not args.models):
-        return project(args, console)
+        return project(args, console, store)
     if not args.models or not args.output:
         raise UsageError("--models and --output say what to run and where to keep the figures")
-    return benchmark(args, console)
+    return benchmark(args, console, store)
 
 
-def project(args: argparse.Namespace, console: LineConsole) -> int:
+def project(args: argparse.Namespace, console: LineConsole, store: Store) -> int:
     """A catalogue's cost from stated throughputs, or from the last benchmark; starts no Ray."""
     hours = projection.parse_hours(args.project)
     throughputs, stems = projection.stated(args.x_realtime, args.price), "as stated"
     if not throughputs:
-        summary = stored.find_last(args.output) if args.output else None
+        summary = stored.find_last(args.output, store) if args.output else None
         if summary is None:
             raise UsageError("--project needs --x-realtime, or an --output that holds a benchmark")
         throughputs, stems = projection.measured(summary, args.price), ", ".join(summary.stems)
@@ -56,10 +57,10 @@ def project(args: argparse.Namespace, console: LineConsole) -> int:
     return ExitCode.DONE
 
 
-def benchmark(args: argparse.Namespace, console: LineConsole) -> int:
+def benchmark(args: argparse.Namespace, console: LineConsole, store: Store) -> int:
     clock = time.perf_counter()
-    request = job_request.from_arguments(args)
-    whole = request_of_all_stems(args) if args.compare == "all" else None
+    request = job_request.from_arguments(args, store)
+    whole = request_of_all_stems(args, store) if args.compare == "all" else None
     if args.project:
         projection.parse_hours(args.project)
     if args.compare == "demucs":
@@ -67,8 +68,8 @@ def benchmark(args: argparse.Namespace, console: LineConsole) -> int:
     args.output = request.output
     check_folder(args.output)
     preflight_s = time.perf_counter() - clock
-    args.input = args.input or synthesise(args, console)
-    tracks = catalogue.read_catalogue(args.input).tracks
+    args.input = args.input or synthesise(args, console, store)
+    tracks = catalogue.read_catalogue(args.input, store).tracks
     clock = time.perf_counter()
     with ray_session.connect():
         connect_s, clock = time.perf_counter() - clock, time.perf_counter()
@@ -82,8 +83,9 @@ def benchmark(args: argparse.Namespace, console: LineConsole) -> int:
         return measure(args, Runs(args, request, whole, console), job, tracks, connect_s, preflight_s)
 
 
-def request_of_all_stems(args: argparse.Namespace) -> JobRequest:
-    return job_request.from_arguments(argparse.Namespace(**(vars(args) | {"stems": "", "two_stems": None})))
+def request_of_all_stems(args: argparse.Namespace, store: Store) -> JobRequest:
+    every_stem = argparse.Namespace(**(vars(args) | {"stems": "", "two_stems": None}))
+    return job_request.from_arguments(every_stem, store)
 
 
 def check_demucs(args: argparse.Namespace, request: JobRequest) -> None:
@@ -126,7 +128,7 @@ def measure(
         compare=runs.comparison() or UNSET,
         sweep=result.sweep_result(figures) if args.sweep else UNSET,
     )
-    kept = result.write(args.output, summary, runs.stages)
+    kept = result.write(args.output, summary, runs.stages, job.store)
     result_tables.print_summary(summary, console)
     if args.project:
         hours, throughputs = projection.parse_hours(args.project), projection.measured(summary, args.price)
@@ -204,7 +206,7 @@ class Runs:
 
     def _run(self, tracks: pa.Table, job: Job) -> Trial:
         if self.last:
-            remove(file.uri for file in list_files(join(self.last, "stems")))
+            job.store.remove(file.uri for file in job.store.list_files(join(self.last, "stems")))
         self.last = job.output
         return trial(tracks, job, vars(self._args), self.console)
 

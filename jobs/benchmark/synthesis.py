@@ -7,10 +7,11 @@ from pathlib import Path
 from rich.console import Console
 
 from separation.errors import UsageError
-from separation.store.objects import join, list_files, put_file
+from separation.store.filesystems import join
+from separation.store.objects import Store
 
 
-def synthesise(args: argparse.Namespace, console: Console) -> str:
+def synthesise(args: argparse.Namespace, console: Console, store: Store) -> str:
     """Writes `args.tracks` songs below the output and returns their folder's URI.
 
     The folder's name holds all that the songs depend on, so that it is kept if it is complete.
@@ -26,12 +27,12 @@ def synthesise(args: argparse.Namespace, console: Console) -> str:
     lengths = "-".join(f"{seconds:g}" for seconds in args.seconds)
     name = "-".join([f"{args.tracks}x{lengths}s", f"seed{args.seed}", *codecs])
     uri = join(args.output, f"catalogue/{name}")
-    if sum(1 for _ in list_files(uri)) == len(specs):
+    if sum(1 for _ in store.list_files(uri)) == len(specs):
         return uri
     console.print(f"writing {len(specs)} songs to {uri}")
     with tempfile.TemporaryDirectory(prefix="stemfleet-band-") as folder:
         for number, spec in enumerate(specs):
             path = write_track(Path(folder), args.seed + number, spec)
-            put_file(path, join(uri, spec.name))
+            store.put_file(path, join(uri, spec.name))
             path.unlink()
     return uri

@@ -109,7 +109,7 @@ def trial(tracks: pa.Table, job: Job, arguments: dict[str, Any], console: Consol
     for watch in watches:
         ray.kill(watch)
     run_record.write(job, arguments, nodes, tracks.num_rows, asdict(counts))
-    done, timings = tables.read_table(job.output, "tracks"), tables.read_table(job.output, "timings")
+    done, timings = (tables.read_table(job.output, table, job.store) for table in ("tracks", "timings"))
     if not counts.done:
         raise NothingToMeasure(job.output, done["error"][0].as_py())
     start_s = max(0.0, pc.min(done["started_at"]).as_py().timestamp() - began)

@@ -50,8 +50,10 @@ def parser(prog: str = PROG) -> argparse.ArgumentParser:
 def work(args: argparse.Namespace, quiet: bool) -> int:
     from jobs.evaluate.run import evaluate
     from separation.console import LineConsole
+    from separation.store.objects import Store
+    from separation.store.retry import RetryPolicy
 
-    return evaluate(args, LineConsole(quiet=quiet))
+    return evaluate(args, LineConsole(quiet=quiet), Store(RetryPolicy.from_environment()))
 
 
 if __name__ == "__main__":

@@ -19,7 +19,8 @@ from jobs.pipeline.output import run_record, tables
 from separation.contract import STEMS
 from separation.errors import UsageError
 from separation.options import Options
-from separation.store.objects import join, list_files
+from separation.store.filesystems import join
+from separation.store.objects import Store
 
 MIXTURE = "mixture"
 BASELINE = "mix"  # the name of the estimates that are the mixture, for every stem
@@ -44,19 +45,19 @@ class Pair:
     estimates: Mapping[str, Track]
 
 
-def find_tracks(uri: str) -> dict[str, Track]:
+def find_tracks(uri: str, store: Store) -> dict[str, Track]:
     """Name -> track, of a folder or an output; raises `UsageError` where there are none."""
     root = (uri if "://" in uri else os.path.abspath(uri)).rstrip("/")
-    record = run_record.read(root)
-    tracks = _in_output(root, record.settings.parse_options()) if record else _in_folder(root)
+    record = run_record.read(root, store)
+    tracks = _in_output(root, record.settings.parse_options(), store) if record else _in_folder(root, store)
     if not tracks:
         raise UsageError(f"{uri}: no track: expected folders with {', '.join(STEMS)}, or a job's output")
     return tracks
 
 
-def _in_folder(root: str) -> dict[str, Track]:
+def _in_folder(root: str, store: Store) -> dict[str, Track]:
     tracks: defaultdict[str, dict[str, str]] = defaultdict(dict)
-    for file in list_files(root):
+    for file in store.list_files(root):
         path = PurePosixPath(file.uri.removeprefix(f"{root}/"))
         if path.suffix[1:].lower() not in AUDIO or path.stem not in (*STEMS, MIXTURE):
             continue
@@ -67,8 +68,8 @@ def _in_folder(root: str) -> dict[str, Track]:
     return {name: Track(files) for name, files in tracks.items()}
 
 
-def _in_output(root: str, options: Options) -> dict[str, Track]:
-    rows = tables.read_table(root, "tracks", ["track_id", "uri", "status", "error", "clip_factor"])
+def _in_output(root: str, options: Options, store: Store) -> dict[str, Track]:
+    rows = tables.read_table(root, "tracks", store, ["track_id", "uri", "status", "error", "clip_factor"])
     tracks: dict[str, Track] = {}
     for row in rows.to_pylist():
         if row["status"] == "ok":

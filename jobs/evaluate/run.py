@@ -20,23 +20,24 @@ from separation.console import LineConsole
 from separation.contract import STEMS
 from separation.errors import UsageError
 from separation.program import ExitCode
-from separation.store.objects import join, put_bytes
+from separation.store.filesystems import join
+from separation.store.objects import Store
 
 EXAMPLES = 5  # of the stems that could not be scored; scores.parquet has all
 
 
-def evaluate(args: argparse.Namespace, console: LineConsole) -> int:
+def evaluate(args: argparse.Namespace, console: LineConsole, store: Store) -> int:
     stems = wanted_stems(args.stems)
     if args.output:
         check_folder(args.output)
-    sets = {name: find_tracks(uri) for name, uri in named(args.estimates, args.baseline).items()}
-    pairs, found = pair(find_tracks(args.reference), sets, args.baseline)
+    sets = {name: find_tracks(uri, store) for name, uri in named(args.estimates, args.baseline).items()}
+    pairs, found = pair(find_tracks(args.reference, store), sets, args.baseline)
     for name, tracks in sets.items():
         others = len(tracks) - found[name]
         passed_over = f"; {others} others passed over" if others else ""
         console.print(f"{name}: {found[name]} of {len(pairs)} tracks{passed_over}")
     with ray_session.connect():
-        scores = score(pairs, stems, console)
+        scores = score(pairs, stems, console, store)
     names = list(pairs[0].estimates)
     for metric in scoring.METRICS:
         console.result(
@@ -44,19 +45,19 @@ def evaluate(args: argparse.Namespace, console: LineConsole) -> int:
         )
     if args.output:
         target = join(args.output, "scores.parquet")
-        put_table(scores, target)
+        put_table(scores, target, store)
         console.result(f"scores: {target}")
     return ExitCode.SOME_ERRORS if show_errors(scores, console) else ExitCode.DONE
 
 
-def score(pairs: list[Pair], stems: Sequence[str], console: LineConsole) -> pa.Table:
+def score(pairs: list[Pair], stems: Sequence[str], console: LineConsole, store: Store) -> pa.Table:
     """`scoring.SCORES` in the order of tracks and estimates, by one task per track."""
     dataset.configure()
     by_track: dict[str, list[Row]] = {}
     tracks = (
         ray.data.from_arrow(scoring.pairs_table(pairs))
         .repartition(target_num_rows_per_block=1)
-        .map_batches(partial(scoring.score, stems=stems), batch_format="pyarrow", num_cpus=1)
+        .map_batches(partial(scoring.score, stems=stems, store=store), batch_format="pyarrow", num_cpus=1)
     )
     with Progress(len(pairs), console) as progress:
         for row in dataset.iterate(tracks):
@@ -90,10 +91,10 @@ def show_errors(scores: pa.Table, console: LineConsole) -> int:
     return count
 
 
-def put_table(table: pa.Table, uri: str) -> None:
+def put_table(table: pa.Table, uri: str, store: Store) -> None:
     data = pa.BufferOutputStream()
     pq.write_table(table, data)
-    put_bytes(data.getvalue().to_pybytes(), uri)
+    store.put_bytes(data.getvalue().to_pybytes(), uri)
 
 
 def wanted_stems(text: str) -> tuple[str, ...]:

@@ -18,6 +18,7 @@ from jobs.evaluate.sdr import Comparison, LengthsDiffer, compare, frame_sdr, med
 from separation.audio.reading import open_audio
 from separation.contract import SAMPLE_RATE
 from separation.errors import TrackError
+from separation.store.objects import Store
 from separation.store.source_cache import SourceCache
 
 METRICS = ("sdr", "si_sdr")
@@ -88,20 +89,20 @@ def _track_of(row: dict[str, Any]) -> Track:
     return Track(dict(row["files"]), row["gain"], row["error"])
 
 
-def score(pairs: pa.Table, stems: Sequence[str]) -> pa.Table:
+def score(pairs: pa.Table, stems: Sequence[str], store: Store) -> pa.Table:
     """PAIRS -> SCORES, one row per track, estimate, stem and metric."""
     rows = [
         {"estimates": name, "track_id": pair.track_id, **asdict(score)}
         for pair in map(_pair_of, pairs.to_pylist())
-        for name, score in _score_pair(pair, stems)
+        for name, score in _score_pair(pair, stems, store)
     ]
     return pa.Table.from_pylist(rows, SCORES)
 
 
-def _score_pair(pair: Pair, stems: Sequence[str]) -> Iterator[tuple[str, Score]]:
+def _score_pair(pair: Pair, stems: Sequence[str], store: Store) -> Iterator[tuple[str, Score]]:
     """Each score with the name of its estimates."""
     with tempfile.TemporaryDirectory(prefix="stemfleet-") as folder:
-        sources = SourceCache(folder, CACHE_BYTES)
+        sources = SourceCache(folder, CACHE_BYTES, store)
         for name, estimate in pair.estimates.items():
             compared: dict[str, Comparison] = {}
             reasons: dict[str, str] = {}

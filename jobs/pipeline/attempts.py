@@ -24,7 +24,7 @@ from jobs.pipeline.arrow import split_at_sections, with_failure
 from jobs.pipeline.job import Job
 from jobs.pipeline.records import Failure, FinishedSection
 from separation.errors import ErrorKind, ModelError, TrackError
-from separation.store.objects import join
+from separation.store.filesystems import join
 
 TRIES = 3
 

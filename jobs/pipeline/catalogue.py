@@ -22,7 +22,8 @@ import pyarrow.parquet as pq
 
 from jobs.pipeline import schema
 from separation.errors import ErrorKind, UsageError
-from separation.store.objects import join, list_files, read_bytes
+from separation.store.filesystems import join
+from separation.store.objects import Store
 
 # Extensions that a prefix takes; a glob or a manifest takes whatever it names.
 _AUDIO = """aac ac3 aif aifc aiff alac amr ape au caf dsf flac m4a m4b mka mp2 mp3 mp4 mpc oga ogg opus
@@ -38,12 +39,12 @@ class Catalogue:
     passed_over: int = 0  # files below a prefix without an extension of AUDIO
 
 
-def read_catalogue(uri: str) -> Catalogue:
+def read_catalogue(uri: str, store: Store) -> Catalogue:
     """Raises `UsageError` if it is empty or lacks a column."""
     if "://" not in uri:
         uri = os.path.abspath(uri)  # listings answer with absolute paths
     extension = _extension(uri)
-    catalogue = Catalogue(_manifest(uri, extension)) if extension in MANIFESTS else _listed(uri)
+    catalogue = Catalogue(_manifest(uri, extension, store)) if extension in MANIFESTS else _listed(uri, store)
     if not catalogue.tracks.num_rows:
         beside = f" ({catalogue.passed_over} other files)" if catalogue.passed_over else ""
         raise UsageError(f"{uri}: no tracks{beside}")
@@ -55,11 +56,11 @@ def pending(tracks: pa.Table, done: pa.ChunkedArray) -> pa.Table:
     return tracks.filter(pc.invert(pc.is_in(tracks["track_id"], value_set=done)))
 
 
-def _listed(uri: str) -> Catalogue:
+def _listed(uri: str, store: Store) -> Catalogue:
     is_glob = any(mark in uri for mark in "*?[")
     prefix = (_root_of_glob(uri) if is_glob else uri.rstrip("/")) + "/"
     passed_over, tables = 0, [schema.LISTED.empty_table()]
-    listing = list_files(uri)
+    listing = store.list_files(uri)
     while page := [file.uri for file in islice(listing, LISTED_AT_ONCE)]:
         audio = page if is_glob else [file for file in page if _extension(file) in AUDIO]
         ids = [PurePosixPath(file).name if file == uri else file.removeprefix(prefix) for file in audio]
@@ -86,8 +87,8 @@ def _root_of_glob(uri: str) -> str:
     return before.rpartition("/")[0]
 
 
-def _manifest(uri: str, extension: str) -> pa.Table:
-    data = pa.BufferReader(read_bytes(uri))
+def _manifest(uri: str, extension: str, store: Store) -> pa.Table:
+    data = pa.BufferReader(store.read_bytes(uri))
     try:
         if extension == "parquet":
             table = pq.read_table(data)

@@ -58,7 +58,7 @@ def run(
     pipeline = pipeline or RayPipeline(job)
     missing = set(tracks["track_id"].to_pylist())
     with (
-        TableWriter(job.output, job.run_id, check) as tables,
+        TableWriter(job.output, job.run_id, job.store, check) as tables,
         Progress(tracks.num_rows, console) as progress,
         ThreadPoolExecutor(FINISHING) as pool,
     ):

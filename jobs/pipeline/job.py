@@ -7,6 +7,7 @@ from separation.audio.limits import DEFAULTS, Limits
 from separation.grid import Section, plan_sections
 from separation.models.bag import Bag
 from separation.options import Options
+from separation.store.objects import Store
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +22,7 @@ class Job:
     cache: str  # folder on each node, for models, sources and slots
     cache_bytes: int  # of sources
     verify_writes: float  # share of the stems' files that are read back
+    store: Store
     limits: Limits = DEFAULTS
 
     @property

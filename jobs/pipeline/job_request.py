@@ -31,6 +31,7 @@ from separation.audio.limits import Limits
 from separation.models.bag import Bag, fetch, read_bag
 from separation.models.specialist import PROVIDERS
 from separation.options import Options
+from separation.store.objects import Store
 
 # Fields of JobPlan that an option of the same name sets.
 OVERRIDES = (
@@ -60,6 +61,7 @@ class JobRequest:
     cache_bytes: int
     verify_writes: float
     limits: Limits
+    store: Store
 
     @property
     def stems(self) -> tuple[str, ...]:
@@ -77,17 +79,18 @@ class JobRequest:
             cache=self.cache,
             cache_bytes=self.cache_bytes,
             verify_writes=self.verify_writes,
+            store=self.store,
             limits=self.limits,
         )
 
 
-def from_arguments(args: argparse.Namespace) -> JobRequest:
+def from_arguments(args: argparse.Namespace, store: Store) -> JobRequest:
     """The request, with its models fetched to this machine's cache and checked."""
     options = separation_options.from_arguments(args)
     nodes = sizing.nodes_to_come(args.nodes, args.node_cpus, args.node_gpus, args.node_memory_gb)
-    bag = read_bag(args.models)
+    bag = read_bag(args.models, store)
     for stem in options.specialists(bag.stems):
-        fetch(bag, stem, Path(args.cache) / "models")
+        fetch(bag, stem, Path(args.cache) / "models", store)
     return JobRequest(
         output=absolute(args.output),
         bag=bag,
@@ -99,6 +102,7 @@ def from_arguments(args: argparse.Namespace) -> JobRequest:
         cache_bytes=int(args.cache_gb * 1e9),
         verify_writes=args.verify_writes,
         limits=limits.from_arguments(args),
+        store=store,
     )
 
 

@@ -54,8 +54,10 @@ def parser(prog: str = PROG) -> argparse.ArgumentParser:
 def work(args: argparse.Namespace, quiet: bool) -> int:
     from jobs.report.run import write_report
     from separation.console import LineConsole
+    from separation.store.objects import Store
+    from separation.store.retry import RetryPolicy
 
-    return write_report(args, LineConsole(quiet=quiet))
+    return write_report(args, LineConsole(quiet=quiet), Store(RetryPolicy.from_environment()))
 
 
 if __name__ == "__main__":

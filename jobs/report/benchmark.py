@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from jobs.pipeline.cost.summary import FOLDER, Summary, parse
 from jobs.pipeline.cost.summary_tables import TextTable, summary_tables
 from separation.errors import StorageError
-from separation.store.objects import join, list_files, read_bytes
+from separation.store.filesystems import join
+from separation.store.objects import Store
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,21 +22,21 @@ class Benchmark:
         return summary_tables(self.summary) if self.summary else []
 
 
-def find(output: str) -> Benchmark | None:
+def find(output: str, store: Store) -> Benchmark | None:
     """The last benchmark at `output`, which may still be running; None if no run of one has begun.
 
     A run's folder is `runs/<benchmark_id>/<run>`; it counts from its `run.json` on, the first file in it.
     """
     begun = {
         file.uri.removesuffix("/run.json")
-        for file in list_files(join(output, "runs"))
+        for file in store.list_files(join(output, "runs"))
         if file.uri.endswith("/run.json")
     }
     if not begun:
         return None
     run = max(begun, key=_order)
     benchmark_id = run.split("/")[-2]
-    summary = _read(join(output, f"{FOLDER}/{benchmark_id}.json"))
+    summary = _read(join(output, f"{FOLDER}/{benchmark_id}.json"), store)
     if summary and summary.last_run:
         run = join(output, summary.last_run)
     return Benchmark(benchmark_id, run, summary)
@@ -47,9 +48,9 @@ def _order(uri: str) -> tuple[str, int]:
     return benchmark_id, int(run.rpartition("-")[2])
 
 
-def _read(uri: str) -> Summary | None:
+def _read(uri: str, store: Store) -> Summary | None:
     try:
-        return parse(read_bytes(uri))
+        return parse(store.read_bytes(uri))
     except FileNotFoundError:
         return None
     except ValueError as error:

@@ -14,7 +14,8 @@ from jobs.report.benchmark import Benchmark
 from jobs.report.entries import ErrorGroup, Run, SampleTrack, SlowTrack, Specialist
 from jobs.report.tally import TIMINGS_READ, TRACKS_READ, Tally
 from jobs.report.timeline import Bin, plan_bins
-from separation.store.objects import join
+from separation.store.filesystems import join
+from separation.store.objects import Store
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,18 +106,18 @@ class Facts:
         return busy, min(1.0 - busy, specialist.queue_s / actor_s)
 
 
-def gather(output: str, price: float | None = None) -> Facts:
+def gather(output: str, store: Store, price: float | None = None) -> Facts:
     """Reads what is known about `output`: finished, running, empty, or a benchmark's.
 
     `price` is in dollars per node-hour; it replaces the one in `run.json`.
     """
-    record = run_record.read(output)
-    if record is None and (found := benchmark.find(output)):
+    record = run_record.read(output, store)
+    if record is None and (found := benchmark.find(output, store)):
         if price is None and found.summary and found.summary.figures.price:
             price = found.summary.figures.price.usd_per_node_hour
-        return replace(gather(found.run, price), output=output, benchmark=found)
+        return replace(gather(found.run, store, price), output=output, benchmark=found)
     tally = Tally()
-    for tracks, timings in tables.read_pairs(output, TRACKS_READ, TIMINGS_READ):
+    for tracks, timings in tables.read_pairs(output, TRACKS_READ, TIMINGS_READ, store):
         tally.add(tracks, timings)
     runs = tally.runs()
     if price is None and record is not None:

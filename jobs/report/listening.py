@@ -16,7 +16,7 @@ from separation.audio.reading import open_audio
 from separation.blocks import reblock
 from separation.contract import SAMPLE_RATE, STEMS
 from separation.errors import StorageError, TrackError
-from separation.store.objects import download
+from separation.store.objects import Store
 
 CLIP_S = 10
 HOPS_PER_SECOND = 10
@@ -54,7 +54,7 @@ class SampleSounds:
         return max((float(sound.envelope.max(initial=0.0)) for sound in self.sounds), default=0.0)
 
 
-def listen(track: SampleTrack) -> SampleSounds:
+def listen(track: SampleTrack, store: Store) -> SampleSounds:
     """Reads the track's stems; one that cannot be read becomes a note.
 
     What is shown as the mix is the sum of the stems: the catalogue need not be readable from here.
@@ -66,7 +66,7 @@ def listen(track: SampleTrack) -> SampleSounds:
         for number, (stem, uri) in enumerate(track.stems.items()):
             target = folder / str(number)
             try:
-                download(uri, target)
+                store.download(uri, target)
                 file = stack.enter_context(target.open("rb"))
                 open_audio(file, uri)
                 files[stem] = file

@@ -9,21 +9,22 @@ from jobs.report.listening import listen
 from separation.arguments import check_folder
 from separation.console import LineConsole
 from separation.program import ExitCode
-from separation.store.objects import join, put_bytes
+from separation.store.filesystems import join
+from separation.store.objects import Store
 
 
-def write_report(args: argparse.Namespace, console: LineConsole) -> int:
+def write_report(args: argparse.Namespace, console: LineConsole, store: Store) -> int:
     output = args.output.rstrip("/")
     target = args.to or join(output, f"report.{args.format}")
     check_folder(os.path.dirname(target) or ".")
-    put_bytes(report(output, args.format, args.price).encode(), target)
+    store.put_bytes(report(output, args.format, store, args.price).encode(), target)
     console.result(f"report: {target}")
     return ExitCode.DONE
 
 
-def report(output: str, form: str, price: float | None = None) -> str:
+def report(output: str, form: str, store: Store, price: float | None = None) -> str:
     """The page about `output` as HTML or as Markdown (`form` is html or md)."""
-    facts = gather(output, price)
+    facts = gather(output, store, price)
     if form == "md":
         return markdown.render(facts)
-    return page.render(facts, [listen(track) for track in facts.samples])
+    return page.render(facts, [listen(track, store) for track in facts.samples])

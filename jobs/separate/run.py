@@ -16,14 +16,15 @@ from jobs.separate.work import find_work, refuse_mixture
 from separation.arguments import check_folder
 from separation.console import LineConsole
 from separation.program import ExitCode
+from separation.store.objects import Store
 
 EXAMPLES = 5  # of each kind of error in the summary; the tracks table has all
 
 
-def separate(args: argparse.Namespace, console: LineConsole) -> int:
+def separate(args: argparse.Namespace, console: LineConsole, store: Store) -> int:
     """What needs no cluster is checked before Ray starts, and nothing is written before the plan fits."""
-    request = job_request.from_arguments(args)
-    found = catalogue.read_catalogue(args.input)
+    request = job_request.from_arguments(args, store)
+    found = catalogue.read_catalogue(args.input, store)
     check_folder(request.output)
     refuse_mixture(found, request, force=args.force)
     with ray_session.connect():
@@ -31,7 +32,7 @@ def separate(args: argparse.Namespace, console: LineConsole) -> int:
         for line in job.plan.describe():
             console.print(line)
         if not args.dry_run:
-            with Lease(job.output, job.run_id, console.print) as lease:
+            with Lease(job.output, job.run_id, store, console.print) as lease:
                 return work_through(found, args, job, lease, console)
         work = find_work(found, job, force=args.force, retry_errors=args.retry_errors)
         console.result(work.describe())
@@ -45,8 +46,8 @@ def work_through(
 ) -> int:
     work = find_work(found, job, force=args.force, retry_errors=args.retry_errors)
     console.print(work.describe())
-    tables.forget(job.output, work.again)
-    tables.drop_uncommitted(job.output)
+    tables.forget(job.output, work.again, job.store)
+    tables.drop_uncommitted(job.output, job.store)
     run_record.write(job, vars(args), dataset.cluster_nodes(), work.total)
     failed = work.failed
     if work.pending.num_rows:
@@ -55,15 +56,15 @@ def work_through(
         # The nodes again: those of a cluster that grows have come meanwhile.
         run_record.write(job, vars(args), dataset.cluster_nodes(), work.total, asdict(counts))
     if failed:
-        show_errors(job.output, console)
+        show_errors(job, console)
     console.result(f"stems and tables: {job.output}")
     return ExitCode.SOME_ERRORS if failed else ExitCode.DONE
 
 
-def show_errors(output: str, console: LineConsole) -> None:
+def show_errors(job: Job, console: LineConsole) -> None:
     """Prints how many tracks each kind of error has, and a few of them."""
     columns = ["uri", "status", "error_kind", "error"]
-    errors = tables.read_table(output, "tracks", columns).filter(pc.field("status") == "error")
+    errors = tables.read_table(job.output, "tracks", job.store, columns).filter(pc.field("status") == "error")
     for count in pc.value_counts(errors["error_kind"]).to_pylist():
         kind = count["values"]
         console.result(f"{count['counts']} tracks {kind}:")

@@ -11,6 +11,7 @@ from jobs.pipeline.job import Job
 from jobs.pipeline.job_request import JobRequest
 from jobs.pipeline.output import run_record, tables
 from separation.errors import UsageError
+from separation.store.objects import Store
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +35,7 @@ class Work:
 
 def find_work(found: Catalogue, job: Job, *, force: bool, retry_errors: bool) -> Work:
     """The catalogue minus what the tracks table holds; the stems are not listed."""
-    known = known_tracks(found, job.output)
+    known = known_tracks(found, job.output, job.store)
     if known.num_rows and not force:
         run_record.refuse_mixture(job)
     is_error = pc.equal(known["status"], "error")
@@ -64,11 +65,11 @@ def refuse_mixture(found: Catalogue, request: JobRequest, *, force: bool) -> Non
     try:
         run_record.refuse_mixture(request)
     except UsageError:
-        if not force and known_tracks(found, request.output).num_rows:
+        if not force and known_tracks(found, request.output, request.store).num_rows:
             raise
 
 
-def known_tracks(found: Catalogue, output: str) -> pa.Table:
+def known_tracks(found: Catalogue, output: str, store: Store) -> pa.Table:
     """Ids and states of the catalogue's tracks that are in the tracks table."""
-    known = tables.read_table(output, "tracks", ["track_id", "status"])
+    known = tables.read_table(output, "tracks", store, ["track_id", "status"])
     return known.filter(pc.is_in(known["track_id"], value_set=found.tracks["track_id"]))

@@ -63,8 +63,10 @@ def parser(prog: str = PROG) -> argparse.ArgumentParser:
 def work(args: argparse.Namespace, quiet: bool) -> int:
     from jobs.verify.run import verify
     from separation.console import LineConsole
+    from separation.store.objects import Store
+    from separation.store.retry import RetryPolicy
 
-    return verify(args, LineConsole(quiet=quiet))
+    return verify(args, LineConsole(quiet=quiet), Store(RetryPolicy.from_environment()))
 
 
 if __name__ == "__main__":

@@ -9,7 +9,8 @@ from jobs.verify.name_hashes import contains, hash_names
 from jobs.verify.problems import Kind, Problem, Problems
 from jobs.verify.reconcile import OutputFolder, Reconciled, path_of
 from jobs.verify.stored_stems import LISTED_AT_ONCE
-from separation.store.objects import UNFINISHED, join, list_files, list_uploads
+from separation.store.atomic_write import UNFINISHED
+from separation.store.filesystems import join
 
 
 def find_parts(
@@ -21,7 +22,7 @@ def find_parts(
     """
     parts = join(folder.uri, "parts")
     root = f"{path_of(parts)}/"
-    listing = list_files(parts)
+    listing = folder.store.list_files(parts)
     while page := list(islice(listing, LISTED_AT_ONCE)):
         page = [file for file in page if not UNFINISHED.fullmatch(file.uri.rpartition("/")[2])]
         tracks = [track_of_part(path_of(file.uri).removeprefix(root)) for file in page]
@@ -43,7 +44,7 @@ def find_parts(
 
 def find_uploads(folder: OutputFolder, problems: Problems) -> None:
     """Raises `NotOffered` where the store cannot list unfinished uploads."""
-    for upload in list_uploads(folder.uri):
+    for upload in folder.store.list_uploads(folder.uri):
         problems.add(
             Problem(
                 Kind.UNFINISHED_UPLOAD, uri=upload.uri, upload_id=upload.upload_id, modified=upload.started

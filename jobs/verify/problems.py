@@ -11,7 +11,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from separation.store.objects import join, put_file
+from separation.store.filesystems import join
+from separation.store.objects import Store
 
 BATCH = 10_000  # problems in memory
 
@@ -112,11 +113,11 @@ class Problems:
                     problem = Problem(**row)
                     yield replace(problem, kind=Kind(problem.kind))
 
-    def publish(self, output: str) -> str:
+    def publish(self, output: str, store: Store) -> str:
         """Writes the table to the output and returns its URI."""
         self._close()
         uri = join(output, f"verify/{datetime.now(UTC):%Y%m%dT%H%M%S}.parquet")
-        put_file(self._path, uri)
+        store.put_file(self._path, uri)
         return uri
 
     def _write(self) -> None:

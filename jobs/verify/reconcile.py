@@ -10,7 +10,8 @@ import pyarrow.compute as pc
 from jobs.pipeline.output import tables
 from jobs.verify.name_hashes import contains, hash_names
 from jobs.verify.problems import Kind, Problem, Problems
-from separation.store.objects import join
+from separation.store.filesystems import join
+from separation.store.objects import Store
 
 TRACKS = ["track_id", "status", "finished_at"]
 TIMINGS = ["track_id", "stem", "uri", "bytes", "sha256"]
@@ -22,6 +23,7 @@ class OutputFolder:
 
     uri: str
     written_to: str
+    store: Store
 
     def stem_key(self, uri: str) -> str:
         """A stem's path below the folder of stems; the URI itself if it is elsewhere."""
@@ -68,7 +70,7 @@ def reconcile_tables(
     `stems` are those that every ok track should have; if it is empty, one row per track is enough.
     """
     ids, ok, keys = [_NO_HASHES], [np.empty(0, bool)], [_NO_HASHES]
-    for name, tracks, timings in tables.read_named_pairs(folder.uri, TRACKS, TIMINGS):
+    for name, tracks, timings in tables.read_named_pairs(folder.uri, TRACKS, TIMINGS, folder.store):
         is_ok = pc.equal(tracks["status"], "ok")
         ids.append(hash_names(tracks["track_id"].to_pylist()))
         ok.append(is_ok.to_numpy())
@@ -110,7 +112,7 @@ _NO_HASHES = np.empty(0, np.uint64)
 
 def owned_timings(folder: OutputFolder) -> Iterator[tuple[str, pa.Table, pa.Table]]:
     """For each file of the tables: its name, its tracks, and the rows of stems that its ok tracks own."""
-    for name, tracks, timings in tables.read_named_pairs(folder.uri, TRACKS, TIMINGS):
+    for name, tracks, timings in tables.read_named_pairs(folder.uri, TRACKS, TIMINGS, folder.store):
         yield name, tracks, timings.filter(_is_owned(tracks, timings))
 
 

@@ -22,15 +22,16 @@ from separation.console import LineConsole
 from separation.errors import UsageError
 from separation.program import ExitCode
 from separation.store.errors import NotOffered
+from separation.store.objects import Store
 
 
-def verify(args: argparse.Namespace, console: LineConsole) -> int:
+def verify(args: argparse.Namespace, console: LineConsole, store: Store) -> int:
     output, sample = absolute(args.output), sample_of(args.sample, args.seed)
-    record = run_record.read(output) or RunRecord()
+    record = run_record.read(output, store) or RunRecord()
     if not (read_from := args.input or record.input):
         raise UsageError(f"{output} has no run.json that names its catalogue; --input does")
-    folder = OutputFolder(output, absolute(record.output or output))
-    ids = catalogue.read_catalogue(read_from).tracks["track_id"]
+    folder = OutputFolder(output, absolute(record.output or output), store)
+    ids = catalogue.read_catalogue(read_from, store).tracks["track_id"]
     with Problems(since=datetime.now(UTC) - timedelta(hours=args.older_than)) as problems:
         found = reconcile_tables(folder, ids, record.settings.outputs, problems)
         console.result(
@@ -58,7 +59,7 @@ def verify(args: argparse.Namespace, console: LineConsole) -> int:
         for line in describe(problems, mended, args.older_than):
             console.result(line)
         if problems.counts:
-            console.result(f"all of them: {problems.publish(output)}")
+            console.result(f"all of them: {problems.publish(output, store)}")
     return ExitCode.SOME_ERRORS if problems.counts.keys() - mended else ExitCode.DONE
 
 
@@ -68,7 +69,7 @@ def mend(
     """What `--sweep` and `--repair` say; the kinds that are mended."""
     if not (args.sweep or args.repair) or not problems.counts:
         return set()
-    written = tables.last_written(folder.uri)
+    written = tables.last_written(folder.uri, folder.store)
     if written and written.astimezone(UTC) > problems.since:
         raise UsageError(
             f"{folder.uri}: its tables were written at {written:%Y-%m-%d %H:%M:%S} UTC, and a job may be "
@@ -80,7 +81,7 @@ def mend(
             "orphans cannot be told from them: nothing was removed"
         )
     mended: set[Kind] = set()
-    with Lease(folder.uri, "verify", console.print):  # no job writes meanwhile
+    with Lease(folder.uri, "verify", folder.store, console.print):  # no job writes meanwhile
         if args.sweep:
             sweeping.sweep(folder, problems)
             mended.update(sweeping.SWEPT)

@@ -7,7 +7,7 @@ one, and hashes need every byte: both run as tasks on the cluster, a batch of st
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 
 import numpy as np
@@ -16,7 +16,9 @@ import ray
 from jobs.verify.name_hashes import HASHES, contains, draw, hash_names
 from jobs.verify.problems import Kind, Problem, Problems
 from jobs.verify.reconcile import OutputFolder, Reconciled, owned_timings
-from separation.store.objects import UNFINISHED, digest, join, list_files
+from separation.store.atomic_write import UNFINISHED
+from separation.store.filesystems import join
+from separation.store.objects import Store
 
 LISTED_AT_ONCE = 100_000
 STEMS_PER_TASK, BYTES_PER_TASK = 256, 4_000_000_000
@@ -76,8 +78,8 @@ class Totals:
 def list_sizes(folder: OutputFolder, reconciled: Reconciled, problems: Problems) -> np.ndarray:
     """Sizes of the stored files in the order of `reconciled.stems`, NOT_LISTED where there is none: int64."""
     sizes = np.full(len(reconciled.stems), NOT_LISTED, np.int64)
-    here = OutputFolder(folder.uri, folder.uri)
-    listing = list_files(join(folder.uri, "stems"))
+    here = replace(folder, written_to=folder.uri)
+    listing = folder.store.list_files(join(folder.uri, "stems"))
     while page := list(islice(listing, LISTED_AT_ONCE)):
         page = [file for file in page if not UNFINISHED.fullmatch(file.uri.rpartition("/")[2])]
         hashes = hash_names(here.stem_key(file.uri) for file in page)
@@ -118,7 +120,7 @@ def check_stems(
                 totals.hidden += 1
 
     for batch in _batches(_to_read(folder, reconciled, sizes, sample, problems)):
-        running.append(task.remote(batch))
+        running.append(task.remote(batch, folder.store))
         if len(running) >= in_flight:
             collect()
     while running:
@@ -162,17 +164,17 @@ def _batches(stems: Iterator[StemRow]) -> Iterator[list[StemRow]]:
         yield batch
 
 
-def read_batch(stems: Sequence[StemRow]) -> list[StemRead]:
+def read_batch(stems: Sequence[StemRow], store: Store) -> list[StemRead]:
     """Reads each stem and compares size and sha256 with its row."""
     with ThreadPoolExecutor(THREADS) as pool:
-        return list(pool.map(_read, stems))
+        return list(pool.map(lambda row: _read(row, store), stems))
 
 
-def _read(row: StemRow) -> StemRead:
+def _read(row: StemRow, store: Store) -> StemRead:
     size, problem = 0, None
     for _ in range(ATTEMPTS):
         try:
-            size, sha256 = digest(row.uri)
+            size, sha256 = store.digest(row.uri)
         except FileNotFoundError:
             problem = row.problem(Kind.MISSING_STEM, f"{row.bytes} bytes", "nothing")
             continue

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from jobs.pipeline.output import tables
 from jobs.verify.problems import Kind, Problems
 from jobs.verify.reconcile import TIMINGS, TRACKS, OutputFolder
-from separation.store.objects import Upload, end_upload, remove
+from separation.store.metadata import Upload
 
 FILES = (Kind.ORPHAN_STEM, Kind.ORPHAN_PART)
 ROWS = (Kind.ORPHAN_TIMING, Kind.DUPLICATE_TRACK, Kind.DUPLICATE_TIMING)
@@ -24,24 +24,24 @@ def sweep(folder: OutputFolder, problems: Problems) -> None:
 
     Files go before rows: if it stops halfway, the next verify still finds the rows.
     """
-    remove(problem.uri for problem in problems.found(*FILES) if problem.uri)
+    folder.store.remove(problem.uri for problem in problems.found(*FILES) if problem.uri)
     for problem in problems.found(Kind.UNFINISHED_UPLOAD):
-        end_upload(Upload(problem.uri or "", problem.upload_id or "", None))
+        folder.store.end_upload(Upload(problem.uri or "", problem.upload_id or "", None))
     for name in sorted({problem.file or "" for problem in problems.found(Kind.ORPHAN_TIMING)}):
         orphans = [problem for problem in problems.found(Kind.ORPHAN_TIMING) if problem.file == name]
         ids = pa.array([problem.track_id for problem in orphans], pa.string())
-        tables.rewrite(folder.uri, "timings", name, _not_of(ids))
+        tables.rewrite(folder.uri, "timings", name, _not_of(ids), folder.store)
     repeated = {
         problem.track_id or "" for problem in problems.found(Kind.DUPLICATE_TRACK, Kind.DUPLICATE_TIMING)
     }
     if repeated:
-        _keep_one_row(folder.uri, repeated)
+        _keep_one_row(folder, repeated)
 
 
 def repair(folder: OutputFolder, problems: Problems) -> None:
     """Removes the rows of the tracks of the kinds REPAIRED; the next run writes their stems again."""
     damaged = sorted({problem.track_id or "" for problem in problems.found(*REPAIRED)})
-    tables.forget(folder.uri, pa.chunked_array([pa.array(damaged, pa.string())]))
+    tables.forget(folder.uri, pa.chunked_array([pa.array(damaged, pa.string())]), folder.store)
 
 
 def _not_of(ids: pa.Array) -> Callable[[pa.Table], pa.Array]:
@@ -59,10 +59,10 @@ class Candidate:
     index: int  # of the row in its file
 
 
-def _keep_one_row(output: str, repeated: set[str]) -> None:
+def _keep_one_row(folder: OutputFolder, repeated: set[str]) -> None:
     best: dict[str, Candidate] = {}
     files = set()
-    for track, candidate in _candidates(output, repeated):
+    for track, candidate in _candidates(folder, repeated):
         best[track] = max(best.get(track, candidate), candidate)
         files.add(candidate.file)
     for file in sorted(files):
@@ -87,12 +87,12 @@ def _keep_one_row(output: str, repeated: set[str]) -> None:
                 pa.bool_(),
             )
 
-        tables.rewrite(output, "timings", file, keep_timing)
-        tables.rewrite(output, "tracks", file, keep_track)
+        tables.rewrite(folder.uri, "timings", file, keep_timing, folder.store)
+        tables.rewrite(folder.uri, "tracks", file, keep_track, folder.store)
 
 
-def _candidates(output: str, repeated: set[str]) -> Iterator[tuple[str, Candidate]]:
-    for file, tracks, timings in tables.read_named_pairs(output, TRACKS, TIMINGS):
+def _candidates(folder: OutputFolder, repeated: set[str]) -> Iterator[tuple[str, Candidate]]:
+    for file, tracks, timings in tables.read_named_pairs(folder.uri, TRACKS, TIMINGS, folder.store):
         stems = Counter(timings["track_id"].to_pylist())
         for index, row in enumerate(tracks.to_pylist()):
             if (track := row["track_id"]) in repeated:

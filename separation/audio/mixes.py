@@ -17,18 +17,19 @@ from separation.audio.reading import Reader
 from separation.blocks import BLOCK
 from separation.errors import TrackError, UsageError
 from separation.level import measure, warnings
+from separation.store.objects import Store
 from separation.store.source_cache import SourceCache
 
 EXPECTED = f"(samples,) or (samples, channels) with 1 to {MOST_CHANNELS} channels, as soundfile.read gives it"
 
 
-def read_mix(uri: str, limits: Limits, pool: DecoderPool) -> tuple[np.ndarray, list[str]]:
+def read_mix(uri: str, limits: Limits, pool: DecoderPool, store: Store) -> tuple[np.ndarray, list[str]]:
     """The track at `uri` as float32 (2, samples) at 44.1 kHz, and the warnings about it.
 
     Raises `TrackError` if the file is missing, unreadable or beyond the limits.
     """
     with tempfile.TemporaryDirectory(prefix="stemfleet-") as folder:
-        sources = SourceCache(folder, max_bytes=0)
+        sources = SourceCache(folder, max_bytes=0, store=store)
         found = sources.stat(uri)
         limits.check_size(uri, found.bytes)
         with sources.open(uri, found.etag) as file, open_decoding(file, uri, pool, limits) as decoding:

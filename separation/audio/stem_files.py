@@ -13,7 +13,8 @@ from separation.audio.encoding import Encoding, clip, clip_divisor, write_audio
 from separation.errors import StorageError
 from separation.level import peak
 from separation.options import Options
-from separation.store.objects import download, join, put_file
+from separation.store.filesystems import join
+from separation.store.objects import Store
 from separation.store.redact import shown
 
 Blocks = Iterable[np.ndarray]  # float32 (channels, n) each; must be iterable more than once
@@ -52,6 +53,7 @@ def write_stems(
     length: int,
     options: Options,
     output: str,
+    store: Store,
     read_back_share: float = 0.0,
 ) -> tuple[list[StemFile], float]:
     """Writes all stems of a track below `output`; returns the files and the factor that they were scaled by.
@@ -71,9 +73,9 @@ def write_stems(
             encoded = Path(folder) / f"{stem}.{encoding.extension}"
             written = write_audio(encoded, clipped, length, encoding)
             clock = time.perf_counter()
-            put_file(encoded, uri)
+            store.put_file(encoded, uri)
             if is_read_back(uri, read_back_share):
-                _read_back(encoded, uri, written.sha256)
+                _read_back(encoded, uri, written.sha256, store)
             upload_s = time.perf_counter() - clock
         files.append(StemFile(stem, uri, written.bytes, written.sha256, peaks[stem], upload_s))
     return files, 1 / divisor
@@ -84,15 +86,15 @@ def is_read_back(uri: str, share: float) -> bool:
     return int(hashlib.sha256(uri.encode()).hexdigest()[:8], 16) < share * 2**32
 
 
-def _read_back(source: Path, uri: str, sha256: str) -> None:
+def _read_back(source: Path, uri: str, sha256: str, store: Store) -> None:
     """Compares the stored file with `sha256`, writes it once more if it differs, then raises StorageError."""
     copy = source.with_name("copy")
     for may_write_again in (True, False):
-        download(uri, copy)
+        store.download(uri, copy)
         with copy.open("rb") as file:
             found = hashlib.file_digest(file, "sha256").hexdigest()
         if found == sha256:
             return
         if may_write_again:
-            put_file(source, uri)
+            store.put_file(source, uri)
     raise StorageError(shown(uri), f"written twice with sha256 {sha256}, and read back with {found}")

@@ -11,8 +11,9 @@ from typing import Any
 
 from separation.contract import SAMPLE_RATE, SEGMENT, STRIDE
 from separation.errors import ModelError
-from separation.store import objects
 from separation.store.atomic_write import atomic_write
+from separation.store.filesystems import is_local, local_path
+from separation.store.objects import Store
 
 BAG_FILE = "bag.json"
 DEMO = "demo"  # in place of a folder: the demonstration model that comes with the package
@@ -67,7 +68,7 @@ def write_bag(bag: Bag, folder: Path) -> None:
         temporary.write_text(json.dumps(content, indent=2) + "\n")
 
 
-def read_bag(uri: str | Path) -> Bag:
+def read_bag(uri: str | Path, store: Store) -> Bag:
     """The bag of the folder at `uri`, checked against the contract; its files are checked by `fetch`.
 
     The string "demo" is the demonstration model, wherever the program runs and whatever lies there: a folder
@@ -76,9 +77,9 @@ def read_bag(uri: str | Path) -> Bag:
     folder = str(DEMO_FOLDER if uri == DEMO else uri).rstrip("/")
     where = f"{folder}/{BAG_FILE}"
     try:
-        if (size := objects.stat(where).bytes) > MOST_BAG_BYTES:
+        if (size := store.stat(where).bytes) > MOST_BAG_BYTES:
             raise ModelError(where, f"{size} bytes, expected at most {MOST_BAG_BYTES}")
-        content = json.loads(objects.read_bytes(where))
+        content = json.loads(store.read_bytes(where))
     except FileNotFoundError:
         raise ModelError(where, "not found; a model folder holds it beside its .onnx files") from None
     except PermissionError:
@@ -139,7 +140,7 @@ def _specialist(where: str, stem: str, entry: Any) -> SpecialistFile:
     return SpecialistFile(**{key: entry[key] for key in fields}, snr_db=snr_db)
 
 
-def fetch(bag: Bag, stem: str, cache_dir: Path) -> Path:
+def fetch(bag: Bag, stem: str, cache_dir: Path, store: Store) -> Path:
     """A local path of the stem's file, checked against the hash in the bag.
 
     A file in a local folder is used in place. Any other is kept in `cache_dir` under its hash: downloaded to
@@ -150,8 +151,8 @@ def fetch(bag: Bag, stem: str, cache_dir: Path) -> Path:
         raise ModelError(bag.uri, f"no specialist for {stem}; it has {', '.join(bag.stems)}")
     entry = bag.specialists[stem]
     where = f"{bag.uri}/{entry.file}"
-    if objects.is_local(where):
-        path = objects.local_path(where)
+    if is_local(where):
+        path = local_path(where)
         if difference := _difference(path, entry):
             raise ModelError(where, difference)
         return path
@@ -160,17 +161,17 @@ def fetch(bag: Bag, stem: str, cache_dir: Path) -> Path:
         return cached
     for _ in range(DOWNLOADS - 1):
         with suppress(WrongFile):
-            return _download(where, cached, entry)
-    return _download(where, cached, entry)
+            return _download(where, cached, entry, store)
+    return _download(where, cached, entry, store)
 
 
-def _download(where: str, cached: Path, entry: SpecialistFile) -> Path:
+def _download(where: str, cached: Path, entry: SpecialistFile, store: Store) -> Path:
     """Puts the file at `cached`; raises WrongFile if it is not what the bag states."""
     try:
-        if (size := objects.stat(where).bytes) != entry.bytes:  # before it fills the disk
+        if (size := store.stat(where).bytes) != entry.bytes:  # before it fills the disk
             raise WrongFile(where, f"{size} bytes, expected {entry.bytes}")
         with atomic_write(cached) as temporary:
-            objects.download(where, temporary)
+            store.download(where, temporary)
             if difference := _difference(temporary, entry):
                 raise WrongFile(where, difference)
     except FileNotFoundError:

@@ -4,7 +4,6 @@ S3's settings come from the usual AWS environment. errors.py says what a failure
 failing store is tried again.
 """
 
-import functools
 import io
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -12,17 +11,11 @@ from pathlib import Path
 
 from fsspec.implementations.local import LocalFileSystem
 
-from separation.store.atomic_write import UNFINISHED as UNFINISHED
 from separation.store.errors import Replaced, store_errors
-from separation.store.filesystems import is_local as is_local
 from separation.store.filesystems import is_s3, open_store
-from separation.store.filesystems import join as join
-from separation.store.filesystems import local_path as local_path
 from separation.store.local_disk import LocalLocation
 from separation.store.location import Location
-from separation.store.metadata import Listed as Listed
-from separation.store.metadata import Stat as Stat
-from separation.store.metadata import Upload as Upload
+from separation.store.metadata import Listed, Stat, Upload
 from separation.store.redact import shown
 from separation.store.retry import RetryPolicy
 from separation.store.s3 import S3Location
@@ -111,67 +104,3 @@ class Store:
         if isinstance(fs, LocalFileSystem):
             return LocalLocation(uri, fs, path, self.policy)
         return Location(uri, fs, path, self.policy)
-
-
-@functools.cache
-def default_store() -> Store:
-    """This process's store: its retry policy is read from the environment, once."""
-    return Store(RetryPolicy.from_environment())
-
-
-# Each function is the method of `Store` of the same name, on this process's store.
-
-
-def stat(uri: str) -> Stat:
-    """`Store.stat`."""
-    return default_store().stat(uri)
-
-
-def read_bytes(uri: str) -> bytes:
-    """`Store.read_bytes`."""
-    return default_store().read_bytes(uri)
-
-
-def digest(uri: str) -> tuple[int, str]:
-    """`Store.digest`."""
-    return default_store().digest(uri)
-
-
-def download(uri: str, target: Path, etag: str | None = None) -> None:
-    """`Store.download`."""
-    default_store().download(uri, target, etag)
-
-
-def put_file(source: Path | str, uri: str) -> None:
-    """`Store.put_file`."""
-    default_store().put_file(source, uri)
-
-
-def put_bytes(data: bytes, uri: str) -> None:
-    """`Store.put_bytes`."""
-    default_store().put_bytes(data, uri)
-
-
-def create_bytes(data: bytes, uri: str) -> bool:
-    """`Store.create_bytes`."""
-    return default_store().create_bytes(data, uri)
-
-
-def remove(uris: Iterable[str]) -> None:
-    """`Store.remove`."""
-    default_store().remove(uris)
-
-
-def list_files(uri: str) -> Iterator[Listed]:
-    """`Store.list_files`."""
-    return default_store().list_files(uri)
-
-
-def list_uploads(uri: str) -> Iterator[Upload]:
-    """`Store.list_uploads`."""
-    return default_store().list_uploads(uri)
-
-
-def end_upload(upload: Upload) -> None:
-    """`Store.end_upload`."""
-    default_store().end_upload(upload)

@@ -14,7 +14,7 @@ from separation.store.errors import Replaced, object_errors, store_errors
 from separation.store.filesystems import is_local, local_path
 from separation.store.local_disk import stat_of
 from separation.store.metadata import Stat
-from separation.store.objects import Store, default_store
+from separation.store.objects import Store
 
 
 class SourceCache:
@@ -27,9 +27,8 @@ class SourceCache:
     after its name is gone.
     """
 
-    def __init__(self, folder: Path | str, max_bytes: int, store: Store | None = None):
-        self._folder, self._max_bytes = Path(folder), max_bytes
-        self._store = store or default_store()
+    def __init__(self, folder: Path | str, max_bytes: int, store: Store):
+        self._folder, self._max_bytes, self._store = Path(folder), max_bytes, store
 
     def stat(self, uri: str) -> Stat:
         """`Store.stat`, with the errors of `open`."""

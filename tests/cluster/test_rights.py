@@ -27,33 +27,39 @@ import pyarrow as pa
 from jobs.pipeline import catalogue
 from jobs.pipeline.output import tables
 from separation import __main__ as laptop
-from separation.store import objects as storage
+from separation.store.objects import Store
+from separation.store.retry import RetryPolicy
+
+store = Store(RetryPolicy())
 
 out = "s3://music/stems"
-assert tables.read_table(out, "tracks").num_rows == 0
+assert tables.read_table(out, "tracks", store).num_rows == 0
 try:
-    storage.read_bytes(f"{out}/run.json")
+    store.read_bytes(f"{out}/run.json")
 except FileNotFoundError:
     pass  # not PermissionError: a first run has none yet
-assert catalogue.read_catalogue("s3://music/catalogue/").tracks.num_rows == 1
+assert catalogue.read_catalogue("s3://music/catalogue/", store).tracks.num_rows == 1
 track = "s3://music/catalogue/a.wav"
 assert 0 == laptop.main([track, "--models", "s3://music/models/", "--out", f"{out}/stems"])
 big = Path(sys.argv[1])
 big.write_bytes(bytes(120 << 20))
-storage.put_file(big, f"{out}/parts/big")  # in several parts
-storage.remove([f"{out}/parts/big"])
-assert list(storage.list_uploads(out)) == []
-print(sorted(file.uri for file in storage.list_files(f"{out}/")))
+store.put_file(big, f"{out}/parts/big")  # in several parts
+store.remove([f"{out}/parts/big"])
+assert list(store.list_uploads(out)) == []
+print(sorted(file.uri for file in store.list_files(f"{out}/")))
 """
 FORBIDDEN = """
-from separation.store import objects as storage
 from separation.errors import StorageError
+from separation.store.objects import Store
+from separation.store.retry import RetryPolicy
+
+store = Store(RetryPolicy())
 
 for what, attempt in {
-    "write the catalogue": lambda: storage.put_bytes(b"", "s3://music/catalogue/a.wav"),
-    "remove from the catalogue": lambda: storage.remove(["s3://music/catalogue/a.wav"]),
-    "change a model": lambda: storage.put_bytes(b"", "s3://music/models/bag.json"),
-    "read beside it": lambda: storage.read_bytes("s3://music/private/a.txt"),
+    "write the catalogue": lambda: store.put_bytes(b"", "s3://music/catalogue/a.wav"),
+    "remove from the catalogue": lambda: store.remove(["s3://music/catalogue/a.wav"]),
+    "change a model": lambda: store.put_bytes(b"", "s3://music/models/bag.json"),
+    "read beside it": lambda: store.read_bytes("s3://music/private/a.txt"),
 }.items():
     try:
         attempt()

@@ -14,13 +14,14 @@ from separation.contract import STEMS
 from separation.models.bag import fetch, read_bag, sha256_of
 from separation.models.specialist import Specialist
 from separation.separator import collect, separate
+from tests.stores import STORE
 
 MODELS = Path(band.__file__).with_name("bag")
 MOST = 12_000_000  # bytes of the four graphs, and of the four checkpoints
 
 
 def test_the_files_are_small_and_those_that_bag_json_names() -> None:
-    bag = read_bag(MODELS)
+    bag = read_bag(MODELS, STORE)
     assert (bag.name, bag.stems, bag.origin) == (BAND, STEMS, BAND)
     for stem, kept in bag.specialists.items():
         assert sha256_of(MODELS / kept.file) == kept.sha256
@@ -32,14 +33,14 @@ def test_the_files_are_small_and_those_that_bag_json_names() -> None:
 
 
 def test_the_graphs_compute_the_checkpoints(capsys: pytest.CaptureFixture[str]) -> None:
-    assert from_origin(read_bag(MODELS).origin, trust=False).bag == BAND
+    assert from_origin(read_bag(MODELS, STORE).origin, trust=False).bag == BAND
     assert main(["verify", str(MODELS)]) == 0
     assert "falls short" not in capsys.readouterr().out
 
 
 def test_every_stem_is_nearer_to_its_own_than_the_mix_and_to_no_other() -> None:
-    bag = read_bag(MODELS)
-    specialists = {stem: Specialist(fetch(bag, stem, MODELS), stem, provider="cpu") for stem in STEMS}
+    bag = read_bag(MODELS, STORE)
+    specialists = {stem: Specialist(fetch(bag, stem, MODELS, STORE), stem, provider="cpu") for stem in STEMS}
     sounds = song(split("test")[0], 12.0)
     stems = separate(sounds["mix"], specialists)
     true = np.stack([sounds[stem] for stem in STEMS])

@@ -10,6 +10,7 @@ from export.htdemucs.random_bag import RandomBag
 from separation.contract import SEGMENT, STRIDE
 from separation.models.bag import Bag, read_bag, sha256_of
 from tests.export.conftest import SMALL
+from tests.stores import STORE
 
 
 def test_the_folder_says_what_it_holds(small_folder: tuple[Path, Bag]) -> None:
@@ -18,7 +19,7 @@ def test_the_folder_says_what_it_holds(small_folder: tuple[Path, Bag]) -> None:
     assert (content["stems"], content["sample_rate"], content["segment"], content["stride"]) == (
         ["drums", "vocals"], 44_100, SEGMENT, STRIDE,
     )  # fmt: skip
-    vocals = read_bag(folder).specialists["vocals"]
+    vocals = read_bag(folder, STORE).specialists["vocals"]
     assert vocals.sha256 == sha256_of(folder / "vocals.onnx")
     assert vocals.bytes == (folder / "vocals.onnx").stat().st_size
     assert sorted(path.name for path in folder.iterdir()) == ["bag.json", "drums.onnx", "vocals.onnx"]
@@ -57,7 +58,7 @@ def test_a_precision_states_what_it_costs(tmp_path: Path, capsys: pytest.Capture
     """bag.json has the SNR that `verify` finds again; a folder that falls short of its bar is refused."""
     words = ["random", "--hot", "--channels", "8", "--bottom-channels", "32", "--layers", "1", "--heads", "2"]
     assert main([*words, "--stems", "bass", "--precision", "int8", "--out", str(tmp_path)]) == 0
-    stated = read_bag(tmp_path).specialists["bass"].snr_db
+    stated = read_bag(tmp_path, STORE).specialists["bass"].snr_db
     assert stated is not None and stated > 35
     capsys.readouterr()
     assert main(["verify", str(tmp_path)]) == 0

@@ -16,6 +16,7 @@ from export.training.songs import draw_batch, stored
 from export.training.validate import sdr
 from separation.contract import SAMPLE_RATE, STEMS
 from separation.models.bag import read_bag
+from tests.stores import STORE
 
 TINY = Sizes(bottom_channels=32, t_layers=1, t_heads=2)
 SHORT = Schedule(4, rate=1e-3, long_from=3, batch=2, length=8192, long_length=16_384, warm_up=1)
@@ -161,5 +162,5 @@ def test_the_program_leaves_a_bag_that_exports(tmp_path: Path, capsys: pytest.Ca
 
     assert export_main([str(bag), "--out", str(models), "--stems", "bass"]) == 0
     assert export_main(["verify", str(models)]) == 0
-    assert read_bag(models).stems == ("bass",)
+    assert read_bag(models, STORE).stems == ("bass",)
     assert "falls short" not in capsys.readouterr().out

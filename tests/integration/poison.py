@@ -30,6 +30,7 @@ from jobs.pipeline.stages.stitch import finish
 from jobs.pipeline.stages.worker import Worker
 from jobs.separate.__main__ import parser
 from jobs.separate.work import find_work
+from tests.stores import STORE
 
 DEATHS = Path(sys.argv[1])
 
@@ -87,8 +88,8 @@ def poisoned_stages(job: Job) -> Stages:
 def main() -> int:
     args = parser().parse_args(sys.argv[2:])
     ray.init(logging_level=logging.WARNING, log_to_driver=False)
-    job = job_request.from_arguments(args).job(cluster_nodes())
-    work = find_work(read_catalogue(args.input), job, force=args.force, retry_errors=args.retry_errors)
+    job = job_request.from_arguments(args, STORE).job(cluster_nodes())
+    work = find_work(read_catalogue(args.input, STORE), job, force=args.force, retry_errors=args.retry_errors)
     pipeline = RayPipeline(job, poisoned_stages(job))
     return 1 if run(work.pending, job, Console(), pipeline).failed else 0
 

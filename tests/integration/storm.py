@@ -25,9 +25,10 @@ from aiohttp import web
 
 from jobs.pipeline.output.tables import read_table
 from separation.contract import SAMPLE_RATE, STEMS, STRIDE
-from separation.store import objects
+from separation.store.atomic_write import UNFINISHED
 from tests.faulty_store import Exchange, honest
 from tests.integration.conftest import ANY_PORTS, LIMIT_S, Cluster, job_command, wait_until
+from tests.stores import STORE
 
 ACTOR, TASK, RAYLET, DRIVER = "actor", "task", "raylet", "driver"
 WORDS = {ACTOR: ("_MapWorker", "MapWorker", "Attempts"), TASK: ("MapBatches(", "finish")}
@@ -233,21 +234,21 @@ class Storm:
 
 def hashes(output: str) -> dict[str, str]:
     """sha256 of every stem at the output, by its path below `stems/`; not of what a killed writer left."""
-    files = objects.list_files(f"{output}/stems")
+    files = STORE.list_files(f"{output}/stems")
     return {
-        file.uri.partition("/stems/")[2]: hashlib.sha256(objects.read_bytes(file.uri)).hexdigest()
+        file.uri.partition("/stems/")[2]: hashlib.sha256(STORE.read_bytes(file.uri)).hexdigest()
         for file in files
-        if not objects.UNFINISHED.fullmatch(file.uri.rpartition("/")[2])
+        if not UNFINISHED.fullmatch(file.uri.rpartition("/")[2])
     }
 
 
 def check(output: str, tracks: int, expected: dict[str, str]) -> None:
     """Every track is done, once, with the stems that it should have, and nothing is left over."""
-    rows = read_table(output, "tracks", ["track_id", "status", "error"]).to_pylist()
+    rows = read_table(output, "tracks", STORE, ["track_id", "status", "error"]).to_pylist()
     assert [row for row in rows if row["status"] != "ok"] == []
     assert sorted(row["track_id"] for row in rows) == [f"{number:03}.wav" for number in range(tracks)]
-    timings = read_table(output, "timings", ["uri", "sha256"]).to_pylist()
+    timings = read_table(output, "timings", STORE, ["uri", "sha256"]).to_pylist()
     assert len(timings) == tracks * len(STEMS)
     assert {row["uri"].partition("/stems/")[2]: row["sha256"] for row in timings} == expected
     assert hashes(output) == expected
-    assert list(objects.list_files(f"{output}/parts")) == []
+    assert list(STORE.list_files(f"{output}/parts")) == []

@@ -21,6 +21,7 @@ from jobs.report import run as report
 from separation.contract import STEMS
 from tests.bags import write_gain_bag
 from tests.integration.conftest import HANG_S, Run
+from tests.stores import STORE
 
 pytestmark = pytest.mark.usefixtures("ray_cluster")
 
@@ -68,7 +69,7 @@ def test_a_benchmark_and_the_estimate_made_from_it(
     kept = {path.relative_to(output / "runs").parts[1] for path in (output / "runs").rglob("*.wav")}
     assert kept == {"run-all-2"}  # of the last run
     assert summary["last_run"] == f"runs/{summary['benchmark_id']}/run-all-2"
-    page, text = (report.report(str(output), form) for form in ("html", "md"))
+    page, text = (report.report(str(output), form, STORE) for form in ("html", "md"))
     assert page.count("<audio") == 2 * (1 + len(STEMS))  # its tracks can be heard
     for figures_table in summary_tables(parse(done.stdout.splitlines()[-1].encode())):
         assert f"<h3>{escape(figures_table.title)}</h3>" in page

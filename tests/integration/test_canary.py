@@ -14,10 +14,10 @@ import soundfile
 
 from jobs.pipeline import job_request
 from jobs.separate.__main__ import parser
-from separation.store import objects
 from separation.store.filesystems import open_store
 from tests.bags import write_gain_bag
 from tests.integration.conftest import STORE_BYTES, start_cluster
+from tests.stores import STORE
 
 CANARY = "canary4711tweet"
 
@@ -90,14 +90,14 @@ def test_a_canary_is_found_nowhere(
         assert holders(session) == []
     server.shutdown()
     assert all(CANARY not in text for text in texts)
-    stored = list(objects.list_files(output))
+    stored = list(STORE.list_files(output))
     assert {"run.json", "report.html", "report.md"} <= {each.uri.rpartition("/")[2] for each in stored}
     assert len(stored) > 8
     assert any("/benchmark/benchmarks/" in each.uri for each in stored)
     for each in stored:
         assert CANARY not in each.uri
-        assert CANARY.encode() not in objects.read_bytes(each.uri), each.uri
-    assert "127.0.0.1" in str(objects.read_bytes(f"{output}/report.html"))
+        assert CANARY.encode() not in STORE.read_bytes(each.uri), each.uri
+    assert "127.0.0.1" in str(STORE.read_bytes(f"{output}/report.html"))
 
 
 def test_what_travels_with_tasks_has_no_filesystem_in_it(
@@ -114,7 +114,9 @@ def test_what_travels_with_tasks_has_no_filesystem_in_it(
     open_store("s3://bucket/key")
     models = str(write_gain_bag(tmp_path / "models"))
     words = ["--input", "s3://music/", "--output", "s3://music/out", "--models", models]
-    request = job_request.from_arguments(parser().parse_args([*words, "--cache", str(tmp_path / "cache")]))
+    request = job_request.from_arguments(
+        parser().parse_args([*words, "--cache", str(tmp_path / "cache")]), STORE
+    )
     job = request.job([sizing.Node(4, 0, 2e9)])
     sent = [pickle.dumps(job)]
     stages, log = separation_stages(job), attempts.RemoteAttempts(None)

@@ -9,6 +9,7 @@ from jobs.pipeline.output.tables import read_table
 from tests.bags import write_gain_bag
 from tests.corpus import RATE, cases, music
 from tests.integration.conftest import Run
+from tests.stores import STORE
 
 CASES = cases()
 
@@ -23,7 +24,7 @@ def write_good(folder: Path, count: int) -> None:
 
 
 def stems(output: Path) -> dict[str, str]:
-    rows = read_table(str(output), "timings", ["uri", "sha256"]).to_pylist()
+    rows = read_table(str(output), "timings", STORE, ["uri", "sha256"]).to_pylist()
     return {row["uri"].removeprefix(f"{output}/"): row["sha256"] for row in rows}
 
 
@@ -42,7 +43,7 @@ def test_one_to_nine_among_good_tracks(separate: Run, tmp_path: Path, some: list
         (tmp_path / "in" / name).write_bytes(case.data)
     mixed = separate(*where, "--output", str(tmp_path / "mixed"))
     assert mixed.returncode == 1, mixed.stdout + mixed.stderr
-    rows = {row["track_id"]: row for row in read_table(str(tmp_path / "mixed"), "tracks").to_pylist()}
+    rows = {row["track_id"]: row for row in read_table(str(tmp_path / "mixed"), "tracks", STORE).to_pylist()}
     assert {name: rows[name]["error_kind"] for name in names} == {
         name: case.kind for name, case in names.items()
     }

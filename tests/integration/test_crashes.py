@@ -12,6 +12,7 @@ from jobs.pipeline.output.tables import read_table
 from separation.contract import SAMPLE_RATE, STRIDE
 from tests.bags import write_gain_bag
 from tests.integration.conftest import HANG_S
+from tests.stores import STORE
 
 STAGES = {"probe": "probe", "cut": "cut", "bass": "infer bass of", "stitch": "stitch", "finish": "finish"}
 
@@ -32,7 +33,7 @@ def test_it_is_an_error_after_three_deaths_and_its_neighbours_are_done(
     done = subprocess.run(command, env=ray_cluster, capture_output=True, text=True, timeout=HANG_S)
     assert done.returncode == 1, done.stdout + done.stderr
 
-    tracks = {row["track_id"]: row for row in read_table(str(tmp_path / "out"), "tracks").to_pylist()}
+    tracks = {row["track_id"]: row for row in read_table(str(tmp_path / "out"), "tracks", STORE).to_pylist()}
     assert sorted(tracks) == sorted(names)
     assert all(tracks[name]["status"] == "ok" for name in names if name.startswith("good"))
     for stage, words in STAGES.items():

@@ -26,10 +26,10 @@ from separation.models.bag import fetch, read_bag
 from separation.models.specialist import Specialist
 from separation.options import Options
 from separation.separator import separate as separate_mix
-from separation.store import objects
 from separation.store.filesystems import S3_SETTINGS
 from tests.bags import write_gain_bag
 from tests.integration.conftest import HANG_S, SMALL, Run
+from tests.stores import STORE
 
 BAR_DB = 60  # of the job's stems against demucs's: over 100 as they are, under this with any fault below
 Scores = dict[tuple[str, str, str], float]  # estimates, stem, metric
@@ -64,15 +64,15 @@ def bench(tmp_path_factory: pytest.TempPathFactory, small_models: str) -> Bench:
         "device": "cpu",
         "out": str(made.demucs),
     }
-    reference.run(reference.Spec(**spec))
+    reference.run(reference.Spec(**spec), STORE)
     return made
 
 
 def scores_of(reference: Path, **estimates: Path) -> Scores:
     """What `jobs.evaluate` would say, by its own functions and without Ray."""
-    sets = {name: find_tracks(str(folder)) for name, folder in estimates.items()}
-    pairs, _ = pair(find_tracks(str(reference)), sets, baseline=False)
-    rows = scoring.score(scoring.pairs_table(pairs), STEMS).to_pylist()
+    sets = {name: find_tracks(str(folder), STORE) for name, folder in estimates.items()}
+    pairs, _ = pair(find_tracks(str(reference), STORE), sets, baseline=False)
+    rows = scoring.score(scoring.pairs_table(pairs), STEMS, STORE).to_pylist()
     assert all(row["status"] == "ok" for row in rows), rows
     return {(row["estimates"], row["stem"], row["metric"]): row["score_db"] for row in rows}
 
@@ -82,12 +82,16 @@ Infer = Callable[[np.ndarray], np.ndarray]
 
 def separated(bench: Bench, out: Path, change: Callable[[dict[str, Infer]], Mapping[str, Infer]]) -> Path:
     """The song's stems by the core, its specialists as `change` leaves them."""
-    bag = read_bag(bench.models)
-    specialists = {stem: Specialist(fetch(bag, stem, out), stem, bag.stems, "cpu") for stem in bag.stems}
-    mix, _ = read_mix(str(bench.mixture), limits.DEFAULTS, DecoderPool())
+    bag = read_bag(bench.models, STORE)
+    specialists = {
+        stem: Specialist(fetch(bag, stem, out, STORE), stem, bag.stems, "cpu") for stem in bag.stems
+    }
+    mix, _ = read_mix(str(bench.mixture), limits.DEFAULTS, DecoderPool(), STORE)
     stems = separate_mix(mix, change(dict(specialists)))
     options = Options(bits="float", clip_mode="none")
-    write_stems(stems, f"test/{bench.mixture.parent.name}/mixture.wav", mix.shape[1], options, str(out))
+    write_stems(
+        stems, f"test/{bench.mixture.parent.name}/mixture.wav", mix.shape[1], options, str(out), STORE
+    )
     return out
 
 
@@ -188,7 +192,7 @@ def test_a_catalogue_with_gaps_on_s3(
     assert job.returncode == 0, job.stdout + job.stderr
 
     short, gap, whole = (f"test/{song.name}" for song in songs)
-    objects.remove([f"{files}/{gap}/drums.wav"])
+    STORE.remove([f"{files}/{gap}/drums.wav"])
     sound, _ = soundfile.read(tmp_path / "songs" / short / "bass.wav")
     soundfile.write(tmp_path / "short.wav", sound[:-5], SAMPLE_RATE, subtype="FLOAT")
     store.put_file(str(tmp_path / "short.wav"), f"{root}/musdb/{short}/bass.wav")

@@ -25,8 +25,8 @@ from aiohttp import web
 from jobs.pipeline.catalogue import read_catalogue
 from jobs.pipeline.output.tables import read_table
 from separation.contract import SAMPLE_RATE, STEMS, STRIDE
-from separation.store import objects
 from separation.store.filesystems import S3_SETTINGS
+from separation.store.metadata import Listed
 from tests.bags import GAINS, write_gain_bag
 from tests.faulty_store import Exchange, faulty_store, honest
 from tests.integration.conftest import (
@@ -37,6 +37,7 @@ from tests.integration.conftest import (
     start_cluster,
     wait_until,
 )
+from tests.stores import STORE
 
 TRACKS, BROKEN = 200, 5
 HELD = "190.mp3"  # a track of the catalogue, one of the last
@@ -65,7 +66,7 @@ def catalogue(tmp_path_factory: pytest.TempPathFactory, s3_endpoint: str) -> str
     storage_root = "s3://catalogue"
     make_bucket("catalogue")
     for path in sorted(folder.iterdir()):
-        objects.put_file(path, f"{storage_root}/in/{path.name}")
+        STORE.put_file(path, f"{storage_root}/in/{path.name}")
     return f"{storage_root}/in/"
 
 
@@ -94,9 +95,9 @@ def held_back(catalogue: str, folder: Path) -> Iterator[tuple[str, threading.Eve
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Held, directory=str(served)))
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    rows = read_catalogue(catalogue).tracks.to_pylist()
+    rows = read_catalogue(catalogue, STORE).tracks.to_pylist()
     held = next(row for row in rows if row["track_id"] == HELD)
-    (served / HELD).write_bytes(objects.read_bytes(held["uri"]))
+    (served / HELD).write_bytes(STORE.read_bytes(held["uri"]))
     held["uri"] = f"http://127.0.0.1:{server.server_port}/{HELD}"
     pq.write_table(pa.Table.from_pylist(rows), folder / "manifest.parquet")
     try:
@@ -112,22 +113,22 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def hashes(output: str) -> dict[str, str]:
-    files = objects.list_files(f"{output}/stems")
+    files = STORE.list_files(f"{output}/stems")
     return {
-        file.uri.removeprefix(f"{output}/stems/"): hashlib.sha256(objects.read_bytes(file.uri)).hexdigest()
+        file.uri.removeprefix(f"{output}/stems/"): hashlib.sha256(STORE.read_bytes(file.uri)).hexdigest()
         for file in files
     }
 
 
-def results(output: str) -> list[objects.Listed]:
+def results(output: str) -> list[Listed]:
     """Every object with its time, but for those that tell who ran: `run.json` and the lock."""
     own = (f"{output}/run.json", f"{output}/locks/")
-    return [file for file in objects.list_files(output) if not file.uri.startswith(own)]
+    return [file for file in STORE.list_files(output) if not file.uri.startswith(own)]
 
 
 def check_tables(output: str, count: int = TRACKS) -> pa.Table:
     """Every track once, every stem once, each as the tables say."""
-    tracks, timings = read_table(output, "tracks"), read_table(output, "timings")
+    tracks, timings = read_table(output, "tracks", STORE), read_table(output, "timings", STORE)
     assert tracks.num_rows == len(set(tracks["track_id"].to_pylist())) == count
     statuses = tracks["status"].to_pylist()
     assert (statuses.count("ok"), statuses.count("error")) == (count - BROKEN, BROKEN)
@@ -181,7 +182,7 @@ def test_a_killed_driver_loses_and_repeats_nothing(
     output, log = f"{bucket}/out", tmp_path / "log"
 
     def done() -> int:
-        return read_table(output, "tracks", ["track_id"]).num_rows
+        return read_table(output, "tracks", STORE, ["track_id"]).num_rows
 
     async def all_but_the_last_commit(exchange: Exchange) -> web.StreamResponse:
         """A commit rewrites the table's only file: that which has all tracks waits for ever."""
@@ -199,7 +200,7 @@ def test_a_killed_driver_loses_and_repeats_nothing(
         before = done()
         driver.kill()
         driver.wait()
-        committed = read_table(output, "tracks", ["track_id", "finished_at"])
+        committed = read_table(output, "tracks", STORE, ["track_id", "finished_at"])
         assert before <= committed.num_rows < TRACKS
     second = separate(*arguments)
     assert second.returncode == 1, second.stdout + second.stderr
@@ -218,13 +219,13 @@ def test_errors_are_retried_and_all_is_forced(separate: Run, models: str, tmp_pa
     arguments = ("--input", str(folder), "--output", output, "--models", models)
     assert separate(*arguments).returncode == 1
     write_track(folder / "late.wav", 1, seed=2)
-    first = {row["track_id"]: row for row in read_table(output, "tracks").to_pylist()}
+    first = {row["track_id"]: row for row in read_table(output, "tracks", STORE).to_pylist()}
     assert separate(*arguments, "--retry-errors").returncode == 0
-    second = {row["track_id"]: row for row in read_table(output, "tracks").to_pylist()}
+    second = {row["track_id"]: row for row in read_table(output, "tracks", STORE).to_pylist()}
     assert second["good.wav"] == first["good.wav"]
     assert second["late.wav"]["status"] == "ok"
     assert separate(*arguments, "--force", "--format", "flac").returncode == 0
-    third = read_table(output, "tracks").to_pylist()
+    third = read_table(output, "tracks", STORE).to_pylist()
     assert len(third) == 2
     assert all(row["finished_at"] > second[row["track_id"]]["finished_at"] for row in third)
     assert (tmp_path / "out/stems/good.wav/drums.flac").exists()
@@ -275,7 +276,7 @@ def test_two_stems_run_one_specialist(separate: Run, models: str, tmp_path: Path
     )
     np.testing.assert_allclose(stem, (mix - mix.mean()) * GAINS["vocals"] + mix.mean(), atol=1e-6)
     np.testing.assert_array_equal(rest, mix - stem)
-    timings = {row["stem"]: row for row in read_table(str(output), "timings").to_pylist()}
+    timings = {row["stem"]: row for row in read_table(str(output), "timings", STORE).to_pylist()}
     assert set(timings) == {"vocals", "no_vocals"}
     assert timings["vocals"]["infer_s"] > 0
     assert timings["no_vocals"]["infer_s"] is None
@@ -289,7 +290,7 @@ def test_a_long_section_stays_one_block(separate: Run, models: str, tmp_path: Pa
     base = ("--input", str(folder), "--output", str(output), "--models", models)
     done = separate(*base, "--chunks-per-section", "64", "--format", "flac")
     assert done.returncode == 0, done.stdout + done.stderr
-    (row,) = read_table(str(output), "tracks").to_pylist()
+    (row,) = read_table(str(output), "tracks", STORE).to_pylist()
     assert (row["chunks"], row["sections"]) == (55, 1)
 
 
@@ -326,7 +327,7 @@ def test_a_gpu_in_name_is_no_silent_run_on_the_cpu(models: str, tmp_path: Path, 
     assert stopped.returncode == 2
     assert "1 actors per specialist, each 0.25 GPU" in stopped.stdout
     assert "the session runs on CPUExecutionProvider; asked for CUDAExecutionProvider" in stopped.stderr
-    assert not read_table(str(tmp_path / "out"), "tracks").num_rows
+    assert not read_table(str(tmp_path / "out"), "tracks", STORE).num_rows
 
 
 def test_a_damaged_model_is_refused(separate: Run, models: str, tmp_path: Path) -> None:
@@ -370,12 +371,12 @@ def test_a_second_run_at_once_says_what_it_found(
         arguments = ("--input", manifest, "--output", output, "--models", models)
         command = job_command(tmp_path, *arguments)
         first = subprocess.Popen(command, env=ray_cluster, stdout=written, stderr=written)
-        wait_until(lambda: list(objects.list_files(f"{output}/locks")), log.read_text, alive=first)
-        (lock,) = objects.list_files(f"{output}/locks")
+        wait_until(lambda: list(STORE.list_files(f"{output}/locks")), log.read_text, alive=first)
+        (lock,) = STORE.list_files(f"{output}/locks")
         second = separate(*arguments)
         assert second.returncode == 2
         assert first.poll() is None
-        holder = json.loads(objects.read_bytes(lock.uri))
+        holder = json.loads(STORE.read_bytes(lock.uri))
         assert f"in use by run {holder['run_id']} on {holder['host']} (process {first.pid})" in second.stderr
         released.set()
         first.wait(HANG_S)

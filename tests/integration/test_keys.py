@@ -15,6 +15,7 @@ from separation.contract import SAMPLE_RATE
 from tests.bags import GAINS, write_gain_bag
 from tests.integration.conftest import Run
 from tests.keys import BAD, GOOD
+from tests.stores import STORE
 
 TOO_LONG = "k" * 1_000 + ".wav"
 REFUSED = {*BAD, TOO_LONG}
@@ -39,7 +40,7 @@ def test_every_key_is_its_own_place_or_a_bad_key(
     levels = {key: (number + 1) / 64 for number, key in enumerate((*GOOD, *sorted(REFUSED)))}
     for key in levels.keys() - unlisted:
         client.put_object(Bucket=name, Key=f"in/{key}", Body=audio(levels[key]))
-    listed = read_catalogue(f"{bucket}/in/**").tracks.to_pylist()
+    listed = read_catalogue(f"{bucket}/in/**", STORE).tracks.to_pylist()
     assert {row["track_id"] for row in listed} == levels.keys() - unlisted
     entries = [*listed, *({"track_id": key, "uri": f"{bucket}/in/{key}", "error": None} for key in unlisted)]
     manifest = tmp_path_factory.mktemp("catalogue") / "manifest.parquet"
@@ -49,7 +50,7 @@ def test_every_key_is_its_own_place_or_a_bad_key(
     done = separate(*where, "--float32", "--clip-mode", "none")
     assert done.returncode == 1, done.stdout + done.stderr
 
-    rows = {row["track_id"]: row for row in read_table(f"{bucket}/out", "tracks").to_pylist()}
+    rows = {row["track_id"]: row for row in read_table(f"{bucket}/out", "tracks", STORE).to_pylist()}
     assert set(rows) == set(levels)
     assert {key for key, row in rows.items() if row["status"] == "ok"} == set(GOOD)
     assert {key for key, row in rows.items() if row["error_kind"] == "bad_key"} == REFUSED

@@ -18,6 +18,7 @@ import soundfile
 from jobs.pipeline.output.tables import read_table
 from separation.contract import SAMPLE_RATE
 from tests.integration.conftest import Cluster, job_command, start_cluster
+from tests.stores import STORE
 
 STORE_BYTES = 600_000_000
 GROWTH = 1.25  # of a process's own memory from ten minutes to two hours; a section takes all it needs in both
@@ -84,7 +85,7 @@ def test_two_hours_need_no_more_memory_than_ten_minutes(
         with PeakMemory(cluster.pid) as memory:
             command = job_command(tmp_path, *arguments, "--format", "flac")
             subprocess.run(command, env=cluster.environment, check=True)
-        (row,) = read_table(str(output), "tracks").to_pylist()
+        (row,) = read_table(str(output), "tracks", STORE).to_pylist()
         assert row["duration_s"] == minutes * 60
         assert row["sections"] > 10 * minutes / 10
         peaks[minutes] = max(memory.bytes.values())

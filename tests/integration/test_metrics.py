@@ -24,6 +24,7 @@ from jobs.pipeline.output.tables import read_table
 from separation.contract import SAMPLE_RATE, STEMS
 from tests.bags import write_gain_bag
 from tests.integration.conftest import HANG_S, job_command, wait_until
+from tests.stores import STORE
 
 POLL_S = 1.0  # Ray is ten seconds behind
 NODES = (
@@ -83,7 +84,7 @@ def scraped(ray_cluster: dict[str, str], output: Path) -> Scraped:
     assert done.returncode == 1, done.stdout + done.stderr
     command = [sys.executable, "-c", NODES]
     urls = subprocess.run(command, env=ray_cluster, capture_output=True, text=True, check=True).stdout.split()
-    scraped = Scraped(urls, read_table(str(output / "out"), "tracks")["run_id"][0].as_py())
+    scraped = Scraped(urls, read_table(str(output / "out"), "tracks", STORE)["run_id"][0].as_py())
 
     expected = totals(output)
     found: dict[str, float] = {}
@@ -99,7 +100,7 @@ def scraped(ray_cluster: dict[str, str], output: Path) -> Scraped:
 
 def totals(output: Path) -> dict[str, float]:
     """What the counters come to at last, by the tables: a process may be seen between two of its counts."""
-    timings, tracks = (read_table(str(output / "out"), name) for name in ("timings", "tracks"))
+    timings, tracks = (read_table(str(output / "out"), name, STORE) for name in ("timings", "tracks"))
     good = tracks.filter(pc.equal(tracks["status"], "ok"))
     sums = {
         "chunks": timings["chunks"],
@@ -116,7 +117,7 @@ def totals(output: Path) -> dict[str, float]:
 
 
 def test_the_actors_count_what_the_tables_say(scraped: Scraped, output: Path) -> None:
-    timings, tracks = (read_table(str(output / "out"), name) for name in ("timings", "tracks"))
+    timings, tracks = (read_table(str(output / "out"), name, STORE) for name in ("timings", "tracks"))
     (device,) = set(timings["device"].to_pylist())
     audio_s = pc.sum(tracks["duration_s"].filter(pc.equal(tracks["status"], "ok"))).as_py()
     for stem in STEMS:
@@ -135,7 +136,7 @@ def test_the_actors_count_what_the_tables_say(scraped: Scraped, output: Path) ->
 
 
 def test_the_driver_counts_what_the_tables_say(scraped: Scraped, output: Path) -> None:
-    timings, tracks = (read_table(str(output / "out"), name) for name in ("timings", "tracks"))
+    timings, tracks = (read_table(str(output / "out"), name, STORE) for name in ("timings", "tracks"))
     done = {("ok", ""): 3.0, ("error", "not_audio"): 1.0}
     assert scraped.sums("stemfleet_tracks_total", "status", "error_kind") == done
     stages = {(stage,): pc.sum(tracks[f"{stage}_s"]).as_py() for stage in STAGES}

@@ -21,6 +21,7 @@ from separation.models.bag import fetch, read_bag
 from separation.models.specialist import Specialist
 from separation.separator import collect, separate
 from tests.integration.conftest import SMALL
+from tests.stores import STORE
 
 SNR_DB = 100
 
@@ -29,9 +30,9 @@ class Sides:
     """Both sides of the comparison on one bag."""
 
     def __init__(self, folder: Path):
-        bag = read_bag(folder)
+        bag = read_bag(folder, STORE)
         self.specialists = {
-            stem: Specialist(fetch(bag, stem, folder), stem, bag.stems, "cpu") for stem in bag.stems
+            stem: Specialist(fetch(bag, stem, folder, STORE), stem, bag.stems, "cpu") for stem in bag.stems
         }
         self.models = {stem: from_origin(SMALL, False).random.model(stem) for stem in STEMS}
 
@@ -104,7 +105,7 @@ def test_one_shift_is_not_none(sides: Sides) -> None:
 def test_files_of_other_kinds(sides: Sides, tmp_path: Path, rate: int, channels: int) -> None:
     path = tmp_path / "track.wav"
     soundfile.write(path, music(9 * SAMPLE_RATE, channels).T, rate, subtype="FLOAT")
-    mix, _ = read_mix(str(path), limits.DEFAULTS, DecoderPool())
+    mix, _ = read_mix(str(path), limits.DEFAULTS, DecoderPool(), STORE)
     assert mix.shape[0] == 2
     sides.compare(mix)
 

@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 
 from separation.contract import STEMS
-from separation.store import objects
 from tests.bags import write_gain_bag
 from tests.conftest import make_bucket
 from tests.faulty_store import WRITES, Proxy, faulty_store
 from tests.integration import storm
 from tests.integration.conftest import STORE_BYTES, start_cluster
 from tests.integration.storm import ACTOR, DRIVER, RAYLET, TASK, Gate, Nodes, Storm, worker_nodes
+from tests.stores import STORE
 
 # The nodes are described: the plan must not depend on which of them live when a driver starts.
 PLAN = ["--nodes=3", "--node-cpus=2", "--node-memory-gb=4", "--chunks-per-section=1", "--actors=2"]
@@ -86,7 +86,7 @@ def test_five_hundred_tracks_in_a_storm(calm: tuple[Place, dict[str, str]], buck
     assert wind.counts[DRIVER] == 5
     assert wind.counts[ACTOR] + wind.counts[TASK] + wind.counts[RAYLET] == 30
     assert min(wind.counts[kind] for kind in (ACTOR, TASK, RAYLET)) > 0
-    objects.remove([file.uri for file in objects.list_files(bucket)])  # half a GB, in the server's memory
+    STORE.remove([file.uri for file in STORE.list_files(bucket)])  # half a GB, in the server's memory
 
 
 def test_forty_tracks_in_a_small_storm(

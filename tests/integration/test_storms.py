@@ -15,7 +15,6 @@ import soundfile
 
 from jobs.pipeline.output.tables import read_table
 from separation.contract import SAMPLE_RATE, STEMS
-from separation.store import objects
 from separation.store.retry import PATIENCE_VARIABLE
 from tests.bags import write_gain_bag
 from tests.faulty_store import (
@@ -35,6 +34,7 @@ from tests.faulty_store import (
     slow_down,
 )
 from tests.integration.conftest import HANG_S, STORE_BYTES, job_command, start_cluster, wait_until
+from tests.stores import STORE
 
 PATIENCE_S = 6.0  # of the small tests
 TRACKS = 12
@@ -85,20 +85,20 @@ def put_tracks(bucket: str, folder: Path, count: int = TRACKS, seconds: float = 
     for number in range(count):
         noise = 0.1 * np.random.default_rng(number).standard_normal((int(seconds * SAMPLE_RATE), 2))
         soundfile.write(folder / "track.wav", noise, SAMPLE_RATE)
-        objects.put_file(folder / "track.wav", f"{bucket}/in/{number:03}.wav")
+        STORE.put_file(folder / "track.wav", f"{bucket}/in/{number:03}.wav")
 
 
 def stems(output: str) -> dict[str, str]:
     """The sha256 of what is there, after a look that the tables say the same, each track once."""
-    tracks, timings = read_table(output, "tracks"), read_table(output, "timings")
+    tracks, timings = read_table(output, "tracks", STORE), read_table(output, "timings", STORE)
     counts = Counter(tracks["track_id"].to_pylist())
     assert set(counts.values()) == {1}
     assert set(tracks["status"].to_pylist()) == {"ok"}, tracks.to_pylist()
     said = {row["uri"].removeprefix(output): row["sha256"] for row in timings.to_pylist()}
     assert timings.num_rows == len(said) == len(counts) * len(STEMS)
     found = {
-        file.uri.removeprefix(output): hashlib.sha256(objects.read_bytes(file.uri)).hexdigest()
-        for file in objects.list_files(f"{output}/stems")
+        file.uri.removeprefix(output): hashlib.sha256(STORE.read_bytes(file.uri)).hexdigest()
+        for file in STORE.list_files(f"{output}/stems")
     }
     assert found == said
     return found
@@ -120,7 +120,7 @@ def wait_for(proxy: Proxy, driver: "subprocess.Popen[Any]", request: str) -> Non
 
 
 def committed(output: str) -> int:
-    return read_table(output, "tracks", ["track_id"]).num_rows
+    return read_table(output, "tracks", STORE, ["track_id"]).num_rows
 
 
 STORM = (

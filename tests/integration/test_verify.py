@@ -14,10 +14,10 @@ import pytest
 import soundfile
 
 from jobs.pipeline.output import tables
-from separation.store import objects
 from separation.store.filesystems import S3_SETTINGS
 from tests.bags import write_gain_bag
 from tests.integration.conftest import HANG_S, Run
+from tests.stores import STORE
 
 HOSTILE = "e\x1b[31m\u202egpj.wav"
 TRACKS = ("a.wav", "b.wav", "c.wav", "sub/d.wav", "new.wav", "bad.wav")
@@ -34,13 +34,13 @@ def verify(ray_cluster: dict[str, str]) -> Verify:
 
 
 def read(uri: str) -> pa.Table:
-    return pq.read_table(pa.BufferReader(objects.read_bytes(uri)))
+    return pq.read_table(pa.BufferReader(STORE.read_bytes(uri)))
 
 
 def write(uri: str, table: pa.Table) -> None:
     data = pa.BufferOutputStream()
     pq.write_table(table, data)
-    objects.put_bytes(data.getvalue().to_pybytes(), uri)
+    STORE.put_bytes(data.getvalue().to_pybytes(), uri)
 
 
 def test_each_problem_is_seen_then_swept_then_gone(
@@ -59,19 +59,19 @@ def test_each_problem_is_seen_then_swept_then_gone(
     assert separate(*job).returncode == 1
 
     stem = f"{output}/stems/{{}}/{{}}.wav".format
-    flipped = bytearray(objects.read_bytes(stem("drums", "a.wav")))
+    flipped = bytearray(STORE.read_bytes(stem("drums", "a.wav")))
     flipped[-1] ^= 1
-    objects.put_bytes(bytes(flipped), stem("drums", "a.wav"))
-    objects.put_bytes(objects.read_bytes(stem("bass", "b.wav"))[:-1], stem("bass", "b.wav"))
-    objects.remove([stem("other", "c.wav")])
-    objects.put_bytes(b"nobody's", f"{output}/stems/{HOSTILE}/drums.wav")
-    objects.put_bytes(b"done", f"{output}/parts/a.wav/drums/0.npy")
-    objects.put_bytes(b"no such track", f"{output}/parts/gone%20.wav/drums/0.npy")
+    STORE.put_bytes(bytes(flipped), stem("drums", "a.wav"))
+    STORE.put_bytes(STORE.read_bytes(stem("bass", "b.wav"))[:-1], stem("bass", "b.wav"))
+    STORE.remove([stem("other", "c.wav")])
+    STORE.put_bytes(b"nobody's", f"{output}/stems/{HOSTILE}/drums.wav")
+    STORE.put_bytes(b"done", f"{output}/parts/a.wav/drums/0.npy")
+    STORE.put_bytes(b"no such track", f"{output}/parts/gone%20.wav/drums/0.npy")
     soundfile.write(catalogue / "new.wav", [[0.1, 0.1]] * 30_000, 44_100)
-    objects.put_bytes(b"under way", f"{output}/parts/new.wav/drums/0.npy")
+    STORE.put_bytes(b"under way", f"{output}/parts/new.wav/drums/0.npy")
     key = {"Bucket": bucket.removeprefix("s3://"), "Key": "out/stems/lost.wav"}
     fsspec.filesystem("s3", **S3_SETTINGS).call_s3("create_multipart_upload", **key)
-    (file,) = [each.uri for each in objects.list_files(f"{output}/tracks")]
+    (file,) = [each.uri for each in STORE.list_files(f"{output}/tracks")]
     twin = file.replace("/tracks/", "/timings/")
     tracks, timings = read(file), read(twin)
     again = tracks.filter(pc.field("track_id") == "sub/d.wav")
@@ -102,24 +102,24 @@ def test_each_problem_is_seen_then_swept_then_gone(
     assert counts(seen.stdout) == found
     assert lists_uploads != ("unfinished uploads: not looked for" in seen.stdout)
     assert "\x1b" not in seen.stdout and "\u202e" not in seen.stdout and "\\x1b[31m\\u202egpj" in seen.stdout
-    (report,) = [each.uri for each in objects.list_files(f"{output}/verify")]
+    (report,) = [each.uri for each in STORE.list_files(f"{output}/verify")]
     assert read(report)["kind"].to_pylist().count("orphan_part") == 2
     swept = verify(output, "--older-than", "0", "--sweep", "--repair")
     assert swept.returncode == 1, swept.stdout + swept.stderr  # a track is pending still
     assert counts(swept.stdout) == found
-    assert objects.read_bytes(f"{output}/parts/new.wav/drums/0.npy") == b"under way"
+    assert STORE.read_bytes(f"{output}/parts/new.wav/drums/0.npy") == b"under way"
     left = verify(output, "--older-than", "0")
     # The stems of the tracks that were forgotten are nobody's until they are written anew.
     assert set(counts(left.stdout)) == {"pending", "orphan_stem"}, left.stdout
 
     assert separate(*job).returncode == 1
-    objects.remove([f"{output}/parts/new.wav/drums/0.npy"])
+    STORE.remove([f"{output}/parts/new.wav/drums/0.npy"])
     clean = verify(output, "--older-than", "0")
     assert clean.returncode == 0, clean.stdout + clean.stderr
     assert "6 tracks = 5 ok + 1 error + 0 pending" in clean.stdout
     assert "20 files of ok tracks, every size compared, 20 read again" in clean.stdout
     assert "no problems" in clean.stdout
-    rows = tables.read_table(output, "tracks")["track_id"].to_pylist()
+    rows = tables.read_table(output, "tracks", STORE)["track_id"].to_pylist()
     assert sorted(rows) == sorted(TRACKS)
 
 

@@ -13,7 +13,7 @@ def of_catalogue(job: Job, tracks: int, benchmark: str | None) -> list[str]:
     """Lines to print for the `tracks` that are left. Without a benchmark they say how to make one."""
     if not tracks:
         return []
-    summary = find_last(benchmark or job.output)
+    summary = find_last(benchmark or job.output, job.store)
     if summary is None:
         return [f"estimate: none, as {job.output} holds no benchmark; python -m jobs.benchmark makes one"]
     mean_s, origin = _mean_track_s(job, summary)
@@ -39,7 +39,7 @@ def show(projected: Projection) -> str:
 
 def _mean_track_s(job: Job, summary: Summary) -> tuple[float, str]:
     """The mean length of a track, in seconds, and where it comes from: the output, or else the benchmark."""
-    durations = tables.read_table(job.output, "tracks", ["duration_s"])["duration_s"]
+    durations = tables.read_table(job.output, "tracks", job.store, ["duration_s"])["duration_s"]
     mean = pc.mean(durations).as_py()
     if mean is not None:
         return mean, f"the mean of {len(durations) - durations.null_count} at the output"

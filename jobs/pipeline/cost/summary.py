@@ -13,7 +13,8 @@ import msgspec
 
 from jobs.pipeline.cost.prices import Price
 from separation.errors import UsageError
-from separation.store.objects import join, list_files, read_bytes
+from separation.store.filesystems import join
+from separation.store.objects import Store
 
 FOLDER = "benchmarks"
 
@@ -169,17 +170,17 @@ def parse(data: bytes) -> Summary:
     return msgspec.convert(content, Summary)
 
 
-def find_last(uri: str) -> Summary | None:
+def find_last(uri: str, store: Store) -> Summary | None:
     """The summary at `uri`, a `.json` file, or the last one below the folder `uri`."""
     if uri.endswith(".json"):
-        return _read(uri)
-    found = [file.uri for file in list_files(join(uri, FOLDER)) if file.uri.endswith(".json")]
-    return _read(max(found)) if found else None  # names begin with the date
+        return _read(uri, store)
+    found = [file.uri for file in store.list_files(join(uri, FOLDER)) if file.uri.endswith(".json")]
+    return _read(max(found), store) if found else None  # names begin with the date
 
 
-def _read(uri: str) -> Summary:
+def _read(uri: str, store: Store) -> Summary:
     try:
-        return parse(read_bytes(uri))
+        return parse(store.read_bytes(uri))
     except FileNotFoundError:
         raise UsageError(f"{uri}: not found; python -m jobs.benchmark writes it") from None
     except ValueError as error:

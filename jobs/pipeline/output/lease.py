@@ -20,7 +20,8 @@ from datetime import UTC, datetime
 import psutil
 
 from separation.errors import SeparationError, StorageError
-from separation.store.objects import create_bytes, join, list_files, put_bytes, read_bytes, remove
+from separation.store.filesystems import join
+from separation.store.objects import Store
 
 BEAT_S = 10.0
 EXPIRES_S = 60.0  # a store may fail for most of it without a run losing its lease
@@ -89,8 +90,8 @@ class Lease:
     otherwise when its lock is rewritten.
     """
 
-    def __init__(self, output: str, run_id: str, say: Callable[[str], None] = print):
-        self.output, self._say = output, say
+    def __init__(self, output: str, run_id: str, store: Store, say: Callable[[str], None] = print):
+        self.output, self._store, self._say = output, store, say
         born = psutil.Process().create_time()
         since = datetime.now(UTC).isoformat(timespec="seconds")
         self._lock = Lock(run_id, socket.gethostname(), this_machine(), os.getpid(), born, since)
@@ -123,13 +124,13 @@ class Lease:
         if last and not self._may_follow(last):
             return False
         self._number = last + 1
-        if not create_bytes(self._content(), self._uri(self._number)):
+        if not self._store.create_bytes(self._content(), self._uri(self._number)):
             return False
         if max(self._numbers()) != self._number:  # others were created and removed meanwhile
-            remove([self._uri(self._number)])
+            self._store.remove([self._uri(self._number)])
             return False
         self._last_beat = time.monotonic()
-        remove(self._uri(number) for number in numbers)
+        self._store.remove(self._uri(number) for number in numbers)
         return True
 
     def _may_follow(self, number: int) -> bool:
@@ -170,7 +171,7 @@ class Lease:
             holder = self._read(last)
             raise OutputLost(self.output, holder.describe() if holder else "another run")
         self._lock = replace(self._lock, beat=self._lock.beat + 1, released=released)
-        put_bytes(self._content(), self._uri(self._number))
+        self._store.put_bytes(self._content(), self._uri(self._number))
         self._last_beat = began
 
     def _content(self) -> bytes:
@@ -180,11 +181,11 @@ class Lease:
         return join(self.output, f"locks/{number:06}.json")
 
     def _numbers(self) -> list[int]:
-        names = [file.uri.rpartition("/")[2] for file in list_files(join(self.output, "locks"))]
+        names = [file.uri.rpartition("/")[2] for file in self._store.list_files(join(self.output, "locks"))]
         return [int(name.removesuffix(".json")) for name in names if name.endswith(".json")]
 
     def _read(self, number: int) -> Lock | None:
         try:
-            return Lock(**json.loads(read_bytes(self._uri(number))))
+            return Lock(**json.loads(self._store.read_bytes(self._uri(number))))
         except FileNotFoundError:
             return None

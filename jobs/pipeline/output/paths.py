@@ -2,7 +2,7 @@
 
 from jobs.pipeline.job import Job
 from jobs.pipeline.records import ListedTrack
-from separation.store.objects import join
+from separation.store.filesystems import join
 from separation.store.track_ids import check_output_uris, check_track_id
 
 MOST_SECTIONS = 999_999

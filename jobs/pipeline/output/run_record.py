@@ -14,7 +14,8 @@ from jobs.pipeline.sizing import Node
 from separation import __version__
 from separation.errors import StorageError, UsageError
 from separation.options import Options
-from separation.store.objects import join, put_bytes, read_bytes
+from separation.store.filesystems import join
+from separation.store.objects import Store
 from separation.store.redact import without_credentials
 
 PACKAGES = ("ray", "numpy", "soundfile", "soxr", "pyarrow", "s3fs")
@@ -96,12 +97,12 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
         return self.price.usd_per_node_hour if isinstance(self.price, NodePrice) else self.price
 
 
-def read(output: str) -> RunRecord | None:
+def read(output: str, store: Store) -> RunRecord | None:
     """None where no run has begun. Raises `StorageError`, which names the key, for anything else."""
     uri = join(output, "run.json")
     try:
         # The json module, as it reads the `NaN` that it may write.
-        return msgspec.convert(json.loads(read_bytes(uri)), RunRecord)
+        return msgspec.convert(json.loads(store.read_bytes(uri)), RunRecord)
     except FileNotFoundError:
         return None
     except ValueError as error:
@@ -136,12 +137,12 @@ def write(
         totals=None if totals is None else dict(totals),
     )
     data = json.dumps(msgspec.to_builtins(record), indent=2)
-    put_bytes(data.encode(), join(job.output, "run.json"))
+    job.store.put_bytes(data.encode(), join(job.output, "run.json"))
 
 
 def refuse_mixture(job: Job | JobRequest) -> None:
     """Raises `UsageError` if the output holds stems of other models or settings."""
-    if (record := read(job.output)) is None:
+    if (record := read(job.output, job.store)) is None:
         return
     then, now = asdict(record.settings), asdict(Settings.of(job))
     if differing := [name for name in now if now[name] != then[name]]:

@@ -20,7 +20,8 @@ from jobs.pipeline import schema
 from jobs.pipeline.arrow import Row, to_row
 from jobs.pipeline.records import FinishedTrack, StemResult, Track
 from separation.contract import SAMPLE_RATE
-from separation.store.objects import join, list_files, put_bytes, read_bytes, remove
+from separation.store.filesystems import join
+from separation.store.objects import Store
 from separation.store.redact import without_credentials
 
 ROWS_PER_FILE = 5_000  # tracks: about 0.5 MB, the most that rewriting the last file costs
@@ -64,8 +65,8 @@ class TableWriter:
     and raises if this run may no longer write.
     """
 
-    def __init__(self, output: str, run_id: str, check: Callable[[], None] = lambda: None):
-        self.output, self.run_id, self._check = output, run_id, check
+    def __init__(self, output: str, run_id: str, store: Store, check: Callable[[], None] = lambda: None):
+        self.output, self.run_id, self._store, self._check = output, run_id, store, check
         self._new: list[FinishedTrack] = []  # not yet in the tables below
         self._tracks = schema.TRACKS.empty_table()  # of the last file
         self._timings = schema.TIMINGS.empty_table()
@@ -110,42 +111,45 @@ class TableWriter:
         self._tracks = pa.concat_tables([self._tracks, pa.Table.from_pylist(tracks, schema.TRACKS)])
         self._timings = pa.concat_tables([self._timings, pa.Table.from_pylist(timings, schema.TIMINGS)])
         name = f"{self.run_id}-{self._number:05}.parquet"
-        _put(join(self.output, f"timings/{name}"), self._timings)
-        _put(join(self.output, f"tracks/{name}"), self._tracks)
+        _put(join(self.output, f"timings/{name}"), self._timings, self._store)
+        _put(join(self.output, f"tracks/{name}"), self._tracks, self._store)
         if self._tracks.num_rows >= ROWS_PER_FILE:
             self._tracks, self._timings = schema.TRACKS.empty_table(), schema.TIMINGS.empty_table()
             self._number += 1
 
 
-def read_table(output: str, table: str, columns: list[str] | None = None) -> pa.Table:
+def read_table(output: str, table: str, store: Store, columns: list[str] | None = None) -> pa.Table:
     """All rows of `tracks` or `timings` at `output`; 16 files are read at once."""
     wanted = schema.TRACKS if table == "tracks" else schema.TIMINGS
     empty = wanted.empty_table().select(columns or wanted.names)
     with ThreadPoolExecutor(16) as pool:
-        return pa.concat_tables([empty, *pool.map(lambda uri: _read(uri, columns), _files(output, table))])
+        stored = pool.map(lambda uri: _read(uri, store, columns), _files(output, table, store))
+        return pa.concat_tables([empty, *stored])
 
 
-def read_pairs(output: str, tracks: list[str], timings: list[str]) -> Iterator[tuple[pa.Table, pa.Table]]:
+def read_pairs(
+    output: str, tracks: list[str], timings: list[str], store: Store
+) -> Iterator[tuple[pa.Table, pa.Table]]:
     """These columns of each file of `tracks` and of its twin in `timings`; `PAIRS_AHEAD` are in memory."""
-    for _, *pair in read_named_pairs(output, tracks, timings, _names(output, "tracks")):
+    for _, *pair in read_named_pairs(output, tracks, timings, store, _names(output, "tracks", store)):
         yield pair[0], pair[1]
 
 
 def read_named_pairs(
-    output: str, tracks: list[str], timings: list[str], names: Iterable[str] | None = None
+    output: str, tracks: list[str], timings: list[str], store: Store, names: Iterable[str] | None = None
 ) -> Iterator[tuple[str, pa.Table, pa.Table]]:
     """As `read_pairs`, each with the name of the two files; by default every name that either table has.
 
     A running job may remove a file between listing and reading; it then counts as empty.
     """
     if names is None:
-        names = sorted({*_names(output, "tracks"), *_names(output, "timings")})
+        names = sorted({*_names(output, "tracks", store), *_names(output, "timings", store)})
 
     def read(name: str) -> tuple[str, pa.Table, pa.Table]:
         return (
             name,
-            _read_if_there(join(output, f"tracks/{name}"), tracks, schema.TRACKS),
-            _read_if_there(join(output, f"timings/{name}"), timings, schema.TIMINGS),
+            _read_if_there(join(output, f"tracks/{name}"), tracks, schema.TRACKS, store),
+            _read_if_there(join(output, f"timings/{name}"), timings, schema.TIMINGS, store),
         )
 
     waiting: deque[Future[tuple[str, pa.Table, pa.Table]]] = deque()
@@ -158,78 +162,78 @@ def read_named_pairs(
             yield waiting.popleft().result()
 
 
-def last_written(output: str) -> datetime | None:
+def last_written(output: str, store: Store) -> datetime | None:
     """When a file of the tables was last written; None if there is none, or the store does not say."""
-    files = [file for table in ("tracks", "timings") for file in list_files(join(output, table))]
+    files = [file for table in ("tracks", "timings") for file in store.list_files(join(output, table))]
     return max((file.modified for file in files if file.modified), default=None)
 
 
-def rewrite(output: str, table: str, name: str, keep: Callable[[pa.Table], pa.Array]) -> int:
+def rewrite(output: str, table: str, name: str, keep: Callable[[pa.Table], pa.Array], store: Store) -> int:
     """Removes the rows of a file for which `keep` is false; returns how many."""
     uri = join(output, f"{table}/{name}")
-    stored = _read_if_there(uri, None, schema.TRACKS if table == "tracks" else schema.TIMINGS)
+    stored = _read_if_there(uri, None, schema.TRACKS if table == "tracks" else schema.TIMINGS, store)
     kept = stored.filter(keep(stored))
     if kept.num_rows < stored.num_rows:
-        _replace(uri, kept)
+        _replace(uri, kept, store)
     return int(stored.num_rows - kept.num_rows)
 
 
-def forget(output: str, forgotten: pa.ChunkedArray) -> None:
+def forget(output: str, forgotten: pa.ChunkedArray, store: Store) -> None:
     """Removes the rows of these track ids, so that a track that is done again has one row."""
     if not len(forgotten):
         return
     for table in ("tracks", "timings"):
-        for uri in _files(output, table):
-            stored = _read(uri)
+        for uri in _files(output, table, store):
+            stored = _read(uri, store)
             kept = stored.filter(pc.invert(pc.is_in(stored["track_id"], value_set=forgotten)))
             if kept.num_rows < stored.num_rows:
-                _replace(uri, kept)
+                _replace(uri, kept, store)
 
 
-def drop_uncommitted(output: str) -> None:
+def drop_uncommitted(output: str, store: Store) -> None:
     """Removes timings that a killed driver wrote without the rows of their tracks.
 
     Only the last file of a run can hold such rows; runs are few.
     """
-    last = {uri.rpartition("-")[0]: uri for uri in sorted(_files(output, "timings"))}
-    committed = {uri.rpartition("/")[2]: uri for uri in _files(output, "tracks")}
+    last = {uri.rpartition("-")[0]: uri for uri in sorted(_files(output, "timings", store))}
+    committed = {uri.rpartition("/")[2]: uri for uri in _files(output, "tracks", store)}
     for uri in last.values():
-        timings = _read(uri)
+        timings = _read(uri, store)
         tracks = committed.get(uri.rpartition("/")[2])
-        ids = _read(tracks, ["track_id"])["track_id"] if tracks else pa.array([], pa.string())
+        ids = _read(tracks, store, ["track_id"])["track_id"] if tracks else pa.array([], pa.string())
         kept = timings.filter(pc.is_in(timings["track_id"], value_set=ids))
         if kept.num_rows < timings.num_rows:
-            _replace(uri, kept)
+            _replace(uri, kept, store)
 
 
-def _files(output: str, table: str) -> list[str]:
-    return [file.uri for file in list_files(join(output, table)) if file.uri.endswith(".parquet")]
+def _files(output: str, table: str, store: Store) -> list[str]:
+    return [file.uri for file in store.list_files(join(output, table)) if file.uri.endswith(".parquet")]
 
 
-def _names(output: str, table: str) -> list[str]:
-    return [uri.rpartition("/")[2] for uri in _files(output, table)]
+def _names(output: str, table: str, store: Store) -> list[str]:
+    return [uri.rpartition("/")[2] for uri in _files(output, table, store)]
 
 
-def _read(uri: str, columns: list[str] | None = None) -> pa.Table:
-    return pq.read_table(pa.BufferReader(read_bytes(uri)), columns=columns)
+def _read(uri: str, store: Store, columns: list[str] | None = None) -> pa.Table:
+    return pq.read_table(pa.BufferReader(store.read_bytes(uri)), columns=columns)
 
 
-def _read_if_there(uri: str, columns: list[str] | None, wanted: pa.Schema) -> pa.Table:
+def _read_if_there(uri: str, columns: list[str] | None, wanted: pa.Schema, store: Store) -> pa.Table:
     try:
-        return _read(uri, columns)
+        return _read(uri, store, columns)
     except FileNotFoundError:
         return wanted.empty_table().select(columns or wanted.names)
 
 
-def _replace(uri: str, table: pa.Table) -> None:
+def _replace(uri: str, table: pa.Table, store: Store) -> None:
     """Writes the table; removes the file if nothing is left of it."""
     if table.num_rows:
-        _put(uri, table)
+        _put(uri, table, store)
     else:
-        remove([uri])
+        store.remove([uri])
 
 
-def _put(uri: str, table: pa.Table) -> None:
+def _put(uri: str, table: pa.Table, store: Store) -> None:
     data = pa.BufferOutputStream()
     pq.write_table(table, data)
-    put_bytes(data.getvalue().to_pybytes(), uri)
+    store.put_bytes(data.getvalue().to_pybytes(), uri)

@@ -83,7 +83,7 @@ def load_infer(stem: str, job: Job, worker: Worker, observe: Observe = unobserve
 
 
 def fetch_specialist(stem: str, job: Job) -> Path:
-    return fetch(job.bag, stem, Path(job.cache) / "models")
+    return fetch(job.bag, stem, Path(job.cache) / "models", job.store)
 
 
 def open_specialist(stem: str, job: Job, file: Path) -> Specialist:

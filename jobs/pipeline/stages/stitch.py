@@ -32,7 +32,7 @@ from jobs.pipeline.stages.worker import SourceMix, Worker
 from separation.audio.stem_files import Blocks, MixMinus, write_stems
 from separation.errors import ErrorKind, StorageError, TrackError
 from separation.overlap_add import StitchedStem, overlap_add
-from separation.store.objects import join, put_bytes, read_bytes, remove
+from separation.store.filesystems import join
 
 LoadSum = Callable[[str, int], np.ndarray]  # stem, index of a section -> its weighted sum
 
@@ -67,7 +67,7 @@ def stitch_section(
     for stem, weighted_sum in sums.items():
         data = io.BytesIO()
         np.save(data, weighted_sum)
-        put_bytes(data.getvalue(), part(job, track.track_id, stem, section.index))
+        job.store.put_bytes(data.getvalue(), part(job, track.track_id, stem, section.index))
     write_s = time.perf_counter() - clock
     return FinishedSection(section, replace(work, write_s=write_s, upload_s=write_s))
 
@@ -84,13 +84,16 @@ def finish(sections: Sequence[FinishedSection], job: Job, worker: Worker) -> Fin
     track = merged.track
 
     def load(stem: str, index: int) -> np.ndarray:
-        weighted_sum: np.ndarray = np.load(io.BytesIO(read_bytes(part(job, track.track_id, stem, index))))
+        data = job.store.read_bytes(part(job, track.track_id, stem, index))
+        weighted_sum: np.ndarray = np.load(io.BytesIO(data))
         return weighted_sum
 
     if track.failure is None:
         failure, work = write_track(track, merged.work, load, job, worker)
         merged = replace(merged, track=replace(track, failure=failure), work=work)
-    remove([part(job, track.track_id, stem, index) for stem in job.stems for index in range(merged.sections)])
+    job.store.remove(
+        [part(job, track.track_id, stem, index) for stem in job.stems for index in range(merged.sections)]
+    )
     return merged
 
 
@@ -111,7 +114,7 @@ def write_track(
     stems = join(job.output, "stems")
     try:
         files, factor = write_stems(
-            blocks, track.track_id, track.length, job.options, stems, job.verify_writes
+            blocks, track.track_id, track.length, job.options, stems, job.store, job.verify_writes
         )
     except TrackError as error:
         return Failure.of(error), work

@@ -12,6 +12,7 @@ from separation.audio.decoder_process.decoding import Decoding, open_decoding
 from separation.audio.decoder_process.pool import DecoderPool
 from separation.audio.limits import Limits
 from separation.blocks import reblock
+from separation.store.objects import Store
 from separation.store.source_cache import SourceCache
 
 
@@ -34,9 +35,9 @@ class Worker:
 
 
 @cache
-def worker_of(cache_folder: str, cache_bytes: int, node: str) -> Worker:
+def worker_of(cache_folder: str, cache_bytes: int, node: str, store: Store) -> Worker:
     """This process's worker for jobs with that cache; the only state that outlives a call."""
-    return Worker(node, SourceCache(Path(cache_folder) / "sources", cache_bytes), DecoderPool())
+    return Worker(node, SourceCache(Path(cache_folder) / "sources", cache_bytes, store), DecoderPool())
 
 
 @dataclass(frozen=True, slots=True)

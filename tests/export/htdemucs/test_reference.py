@@ -9,6 +9,7 @@ from demucs.apply import BagOfModels, apply_model
 
 from export.htdemucs import reference
 from export.htdemucs.random_bag import RandomBag
+from tests.stores import STORE
 
 SMALL = RandomBag(channels=8, bottom_channels=64, layers=1)
 ORIGIN = "random --channels 8 --bottom-channels 64 --layers 1"
@@ -27,7 +28,7 @@ def test_one_stem_is_the_bags_row(tmp_path: Path) -> None:
         "device": "cpu",
         "out": str(tmp_path / "out"),
     }
-    timed = reference.run(reference.Spec(**spec))
+    timed = reference.run(reference.Spec(**spec), STORE)
     assert timed["audio_s"] == 1.0
     assert timed["work_s"] > 0
     assert [path.name for path in (tmp_path / "out/a.wav").iterdir()] == ["bass.wav"]

@@ -13,6 +13,7 @@ from jobs.pipeline.cost.prices import Price
 from jobs.pipeline.cost.summary import Spread
 from jobs.pipeline.sizing import JobPlan, Node
 from tests.outputs import benchmark_summary
+from tests.stores import STORE
 
 USAGE = Usage("a", 2, 10.0, {}, 15.0, 5.0, 0.0, 900, 100, 0, 0, None, None)
 
@@ -37,7 +38,7 @@ def test_figures_of_three_repeats() -> None:
 
 def test_a_row_a_repeat_and_stage(tmp_path: Path) -> None:
     stages = result.stages_of("", 1, [trial(80.0), trial(60.0)])
-    result.write(str(tmp_path), benchmark_summary("20260101T000000-a"), stages)
+    result.write(str(tmp_path), benchmark_summary("20260101T000000-a"), stages, STORE)
     table = pq.read_table(tmp_path / "benchmarks/20260101T000000-a.parquet")
     assert table.schema.equals(SCHEMA)
     assert table.select(["repeat", "stage"]).to_pylist() == [

@@ -10,6 +10,7 @@ from jobs.evaluate.run import named, wanted_stems
 from separation.contract import STEMS
 from separation.errors import UsageError
 from tests.outputs import finished_rows, write_record, write_tables
+from tests.stores import STORE
 
 HQ = ("mixture", *STEMS)
 
@@ -25,17 +26,17 @@ def write(root: Path, *files: str) -> Path:
 def test_folders_as_musdb18_hq_has_them(tmp_path: Path) -> None:
     write(tmp_path, *(f"{track}/{name}.wav" for track in ("test/A - B", "train/C. - D") for name in HQ))
     write(tmp_path, "test/A - B/notes.txt", "test/A - B/guitar.wav", "README.wav")
-    found = find_tracks(str(tmp_path))
+    found = find_tracks(str(tmp_path), STORE)
     assert set(found) == {"test/A - B", "train/C. - D"}
     assert found["test/A - B"].files == {name: f"{tmp_path}/test/A - B/{name}.wav" for name in HQ}
-    assert set(find_tracks(f"{tmp_path}/test/")) == {"A - B"}
+    assert set(find_tracks(f"{tmp_path}/test/", STORE)) == {"A - B"}
 
 
 def test_a_stem_twice_and_no_stem_at_all(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"drums\.wav.*beside.*drums\.flac"):
-        find_tracks(str(write(tmp_path / "two", "a/drums.wav", "a/drums.flac")))
+        find_tracks(str(write(tmp_path / "two", "a/drums.wav", "a/drums.flac")), STORE)
     with pytest.raises(UsageError, match="no track"):
-        find_tracks(str(write(tmp_path / "none", "a/song.wav")))
+        find_tracks(str(write(tmp_path / "none", "a/song.wav")), STORE)
 
 
 def test_an_output_moved_elsewhere(tmp_path: Path) -> None:
@@ -44,7 +45,7 @@ def test_an_output_moved_elsewhere(tmp_path: Path) -> None:
     write_record(tmp_path, settings={"options": options})
     rows[2]["track_id"] = "test/A - B/mixture.wav"
     write_tables(tmp_path, "r1", rows)
-    found = find_tracks(str(tmp_path))
+    found = find_tracks(str(tmp_path), STORE)
     assert len(found) == 12
     track = found["test/A - B"]
     assert track.gain == 2.0
@@ -80,7 +81,10 @@ def test_names_that_could_mean_two_tracks(references: list[str], estimates: list
 def test_every_reference_is_asked_for_in_every_set(tmp_path: Path) -> None:
     write(tmp_path / "true", *(f"{track}/{name}.wav" for track in "ab" for name in HQ))
     write(tmp_path / "guess", "a/drums.wav", "c/drums.wav")
-    references, estimates = find_tracks(str(tmp_path / "true")), find_tracks(str(tmp_path / "guess"))
+    references, estimates = (
+        find_tracks(str(tmp_path / "true"), STORE),
+        find_tracks(str(tmp_path / "guess"), STORE),
+    )
     pairs, counts = pair(references, {"guess": estimates}, baseline=True)
     assert counts == {"guess": 1}
     by_track = {each.track_id: each.estimates for each in pairs}

@@ -36,7 +36,8 @@ class InProcess:
         return separation_stages(self.job).finish.work(sections, self.job, self.worker())
 
     def worker(self) -> Worker:
-        return Worker("here", SourceCache(f"{self.job.cache}/sources", self.job.cache_bytes), DecoderPool())
+        sources = SourceCache(f"{self.job.cache}/sources", self.job.cache_bytes, self.job.store)
+        return Worker("here", sources, DecoderPool())
 
 
 def blocks(table: pa.Table) -> list[pa.Table]:

@@ -6,10 +6,12 @@ which it dies is exact. Storage is real; it only counts.
 
 import hashlib
 import io
+import itertools
 import os
 import signal
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,24 +27,24 @@ from jobs.pipeline.job import Job
 from jobs.pipeline.output import tables
 from jobs.pipeline.output.lease import Lease
 from jobs.pipeline.sizing import JobPlan
-from jobs.pipeline.stages import stitch
-from separation.audio import stem_files
 from separation.contract import SAMPLE_RATE, STEMS, STRIDE
 from separation.models.bag import read_bag
 from separation.options import Options
+from separation.store.objects import Store
 from tests.bags import write_gain_bag
 from tests.jobs.pipeline.in_process import InProcess
+from tests.stores import STORE
 
 TRACKS = {"short.wav": 0.4, "long.wav": 1.5 * STRIDE / SAMPLE_RATE}  # seconds; one section, and two
-WRITES = {  # where each module gets its writing from, and how often it writes in this job
-    (stem_files, "put_file"): 2 * len(STEMS),  # stems
-    (stitch, "put_bytes"): 2 * len(STEMS),  # parts of the long track
-    (stitch, "remove"): 1,  # its parts, when they are joined
-    (tables, "put_bytes"): 4,  # timings and tracks, after each track
+WRITES = {  # who writes, by which verb, below which folders: how often in this job
+    ("separation.audio.stem_files", "put_file", ("stems",)): 2 * len(STEMS),
+    ("jobs.pipeline.stages.stitch", "put_bytes", ("parts",)): 2 * len(STEMS),  # of the long track
+    ("jobs.pipeline.stages.stitch", "remove", ("parts",)): 1,  # when they are joined
+    ("jobs.pipeline.output.tables", "put_bytes", ("timings", "tracks")): 4,  # after each track
 }
 POINTS = [
-    (module, name, number, after)
-    for (module, name), count in WRITES.items()
+    (module, verb, folders, number, after)
+    for (module, verb, folders), count in WRITES.items()
     for number in range(count)
     for after in (False, True)
 ]
@@ -59,38 +61,54 @@ def music(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def job_at(music: Path, output: Path, run_id: str) -> Job:
+def job_at(music: Path, output: Path, run_id: str, store: Store) -> Job:
     plan = JobPlan("cpu", 1, 1, 1.0, 0.0, 1, 0, 1, 1, 1)
-    bag = read_bag(str(music / "models"))
-    return Job(run_id, str(output), bag, Options(), plan, str(music / "cache"), 10**9, verify_writes=0.0)
+    bag = read_bag(str(music / "models"), STORE)
+    return Job(
+        run_id, str(output), bag, Options(), plan, str(music / "cache"), 10**9, verify_writes=0.0, store=store
+    )
 
 
-def separate(music: Path, output: Path, run_id: str) -> None:
+def separate(music: Path, output: Path, run_id: str, store: Store = STORE) -> None:
     """As `jobs.separate` does the tracks that are left at an output."""
-    job = job_at(music, output, run_id)
-    with Lease(job.output, job.run_id) as lease:
-        tables.drop_uncommitted(job.output)
-        done = tables.read_table(job.output, "tracks", ["track_id"])["track_id"].to_pylist()
+    job = job_at(music, output, run_id, store)
+    with Lease(job.output, job.run_id, STORE) as lease:
+        tables.drop_uncommitted(job.output, STORE)
+        done = tables.read_table(job.output, "tracks", STORE, ["track_id"])["track_id"].to_pylist()
         left = [name for name in TRACKS if name not in done]
         listed = [{"track_id": name, "uri": str(music / "in" / name)} for name in left]
         catalogue = pa.Table.from_pylist(listed, schema.LISTED)
         run(catalogue, job, Console(file=io.StringIO()), InProcess(job), lease.check)
 
 
-def die_at(number: int, after: bool, write: Callable[..., Any]) -> Callable[..., Any]:
-    """`write`, whose process dies before or after its call of that number."""
-    calls = iter(range(1000))
+@dataclass(frozen=True)
+class DyingStore(Store):
+    """Kills its process before or after the call of that number of `verb` below `folders`."""
 
-    def writing(*arguments: Any) -> Any:
-        mine = next(calls) == number
-        if mine and not after:
+    verb: str
+    folders: tuple[str, ...]
+    number: int
+    after: bool
+    calls: Iterator[int] = field(default_factory=itertools.count)
+
+    def put_file(self, source: Path | str, uri: str) -> None:
+        self._write("put_file", uri, lambda: super(DyingStore, self).put_file(source, uri))
+
+    def put_bytes(self, data: bytes, uri: str) -> None:
+        self._write("put_bytes", uri, lambda: super(DyingStore, self).put_bytes(data, uri))
+
+    def remove(self, uris: Iterable[str]) -> None:
+        uris = list(uris)
+        self._write("remove", uris[0], lambda: super(DyingStore, self).remove(uris))
+
+    def _write(self, verb: str, uri: str, write: Callable[[], None]) -> None:
+        counts = verb == self.verb and any(f"/{folder}/" in uri for folder in self.folders)
+        mine = counts and next(self.calls) == self.number
+        if mine and not self.after:
             os.kill(os.getpid(), signal.SIGKILL)
-        result = write(*arguments)
+        write()
         if mine:
             os.kill(os.getpid(), signal.SIGKILL)
-        return result
-
-    return writing
 
 
 def in_child(work: Callable[[], None]) -> int:
@@ -106,11 +124,10 @@ def in_child(work: Callable[[], None]) -> int:
     return os.waitpid(child, 0)[1]
 
 
-def killed_at(music: Path, output: Path, module: Any, name: str, number: int, after: bool) -> int:
+def killed_at(music: Path, output: Path, store: DyingStore) -> int:
     def work() -> None:
-        setattr(module, name, die_at(number, after, getattr(module, name)))
         tables.FLUSH_S = 0.001  # a flush for each track, or two flushes would often be one
-        separate(music, output, "r1")
+        separate(music, output, "r1", store)
 
     return in_child(work)
 
@@ -122,8 +139,8 @@ def check(output: Path, run_ids: set[str], expected: dict[str, str] | None = Non
         for path in (output / "stems").rglob("*.wav")
         if path.is_file()  # a track's folder has its name
     }
-    tracks = tables.read_table(str(output), "tracks").to_pylist()
-    timings = tables.read_table(str(output), "timings").to_pylist()
+    tracks = tables.read_table(str(output), "tracks", STORE).to_pylist()
+    timings = tables.read_table(str(output), "timings", STORE).to_pylist()
     assert len({row["track_id"] for row in tracks}) == len(tracks)
     for track in tracks:
         assert (track["status"], track["run_id"] in run_ids) == ("ok", True)
@@ -151,7 +168,8 @@ def expected(music: Path) -> dict[str, str]:
 
 def die_and_resume(music: Path, folder: Path, expected: dict[str, str], point: tuple[Any, ...]) -> None:
     folder.mkdir()
-    status = killed_at(music, folder, *point)
+    _, verb, folders, number, after = point
+    status = killed_at(music, folder, DyingStore(STORE.policy, verb, folders, number, after))
     assert os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL, (
         f"never came to {point}: {status}"
     )
@@ -161,8 +179,8 @@ def die_and_resume(music: Path, folder: Path, expected: dict[str, str], point: t
 
 
 def name_of(point: tuple[Any, ...]) -> str:
-    module, name, number, after = point
-    return f"{'after' if after else 'before'} {module.__name__}.{name} {number}"
+    module, verb, _, number, after = point
+    return f"{'after' if after else 'before'} {module}.{verb} {number}"
 
 
 @pytest.mark.parametrize("point", POINTS[::5], ids=name_of)

@@ -13,6 +13,7 @@ from jobs.report.tally import SAMPLES, SLOWEST, STAGES
 from separation.contract import SAMPLE_RATE, STEMS
 from separation.errors import StorageError
 from tests.outputs import ACTORS, BEGIN, ERRORS, Row, finished_rows, write_record, write_tables
+from tests.stores import STORE
 
 Full = tuple[Path, list[Row]]
 
@@ -27,7 +28,7 @@ def audio_s(rows: list[Row]) -> float:
 
 def test_sums_are_those_of_the_rows(full_output: Full) -> None:
     folder, rows = full_output
-    facts = gather(str(folder))
+    facts = gather(str(folder), STORE)
     assert (facts.done, facts.failed) == (len(good(rows)), len(rows) - len(good(rows)))
     assert facts.catalogue_tracks == 200
     assert facts.audio_s == pytest.approx(audio_s(rows))
@@ -51,7 +52,7 @@ def test_errors_are_counted_by_kind_and_sentence(full_output: Full) -> None:
     folder, rows = full_output
     bad = [row for row in rows if row["status"] != "ok"]
     kinds = Counter(row["error_kind"] for row in bad)
-    found = gather(str(folder)).errors
+    found = gather(str(folder), STORE).errors
     assert {error.kind: error.count for error in found} == kinds
     assert [error.count for error in found] == sorted(kinds.values(), reverse=True)
     assert {(error.kind, each.sentence) for error in found for each in error.examples} == set(ERRORS)
@@ -62,7 +63,7 @@ def test_sentences_of_which_every_track_has_its_own_are_not_all_kept(tmp_path: P
     row = finished_rows(1)[0] | {"status": "error", "error_kind": "corrupt"}
     rows = [row | {"track_id": str(n), "error": f"stopped at {n} s"} for n in range(50)]
     write_tables(tmp_path, "r1", rows)
-    (error,) = gather(str(tmp_path)).errors
+    (error,) = gather(str(tmp_path), STORE).errors
     assert (error.count, len(error.examples), error.unlisted) == (50, 6, 44)
 
 
@@ -73,7 +74,7 @@ def test_slowest_are_those_of_the_most_work_a_chunk(full_output: Full) -> None:
         stages = sum(row[f"{stage}_s"] for stage in STAGES)
         return (stages + sum(stem["infer_s"] for stem in row["stems"])) / row["chunks"]
 
-    facts = gather(str(folder))
+    facts = gather(str(folder), STORE)
     expected = sorted(good(rows), key=chunk_s, reverse=True)[:SLOWEST]
     assert [slow.track_id for slow in facts.slowest] == [row["track_id"] for row in expected]
     assert [slow.chunk_s for slow in facts.slowest] == pytest.approx([chunk_s(row) for row in expected])
@@ -86,7 +87,7 @@ def test_samples_do_not_depend_on_files_or_order(tmp_path: Path) -> None:
     rows = finished_rows(120)
     write_tables(tmp_path / "one", "r1", rows)
     write_tables(tmp_path / "many", "r2", rows[::-1], rows_a_file=7)
-    one, many = (gather(str(tmp_path / name)) for name in ("one", "many"))
+    one, many = (gather(str(tmp_path / name), STORE) for name in ("one", "many"))
     assert one.samples == many.samples
     assert len(one.samples) == SAMPLES
     assert list(one.samples[0].stems) == list(STEMS)
@@ -98,7 +99,7 @@ def test_a_long_track_is_sampled_only_for_want_of_shorter_ones(tmp_path: Path) -
     rows = [row | {"length": 3600 * SAMPLE_RATE} for row in good(finished_rows(8))]
     rows[3]["length"] = 60 * SAMPLE_RATE
     write_tables(tmp_path, "r1", rows)
-    samples = gather(str(tmp_path)).samples
+    samples = gather(str(tmp_path), STORE).samples
     assert samples[0].track_id == rows[3]["track_id"]
     assert len(samples) == SAMPLES
 
@@ -109,7 +110,7 @@ def test_the_timeline_holds_all_and_cuts_the_pause_between_runs(tmp_path: Path) 
     moved = [row | {name: row[name] + later for name in ("started_at", "finished_at")} for row in rows[200:]]
     write_tables(tmp_path, "r1", rows[:200])
     write_tables(tmp_path, "r2", moved)
-    facts = gather(str(tmp_path))
+    facts = gather(str(tmp_path), STORE)
     assert facts.wall_s < later.total_seconds() / 2
     assert sum(each.audio_s for each in facts.timeline) == pytest.approx(audio_s(rows), rel=1e-5)
     assert sum(each.tracks for each in facts.timeline) == 400
@@ -126,7 +127,7 @@ def test_runs_at_the_same_time_do_not_count_each_others_tracks(tmp_path: Path) -
     rows = finished_rows(80)
     write_tables(tmp_path, "r1", rows[::2])
     write_tables(tmp_path, "r2", rows[1::2])
-    assert sum(each.tracks for each in gather(str(tmp_path)).timeline) == 80
+    assert sum(each.tracks for each in gather(str(tmp_path), STORE).timeline) == 80
 
 
 @pytest.mark.parametrize("price", [1.5, {"usd_per_node_hour": 1.5, "region": "us-east-1"}])
@@ -134,7 +135,7 @@ def test_cost_is_the_nodes_that_inferred_for_as_long_as_the_runs(tmp_path: Path,
     rows = finished_rows(50)
     write_tables(tmp_path, "r1", rows)
     write_record(tmp_path, price=price)
-    facts = gather(str(tmp_path))
+    facts = gather(str(tmp_path), STORE)
     assert facts.cost is not None
     assert facts.runs[0].nodes == {"node-0", "node-1"}
     assert facts.cost.usd == pytest.approx(1.5 * 2 * facts.wall_s / 3600)
@@ -143,7 +144,7 @@ def test_cost_is_the_nodes_that_inferred_for_as_long_as_the_runs(tmp_path: Path,
 
 def test_what_run_json_does_not_say_is_not_made_up(tmp_path: Path) -> None:
     write_tables(tmp_path, "r1", finished_rows(20))
-    facts = gather(str(tmp_path))
+    facts = gather(str(tmp_path), STORE)
     assert facts.cost is None
     assert facts.catalogue_tracks is None
     assert facts.utilisation(facts.specialists[0]) is None
@@ -157,7 +158,7 @@ def test_a_running_job_leaves_twins_that_differ(tmp_path: Path) -> None:
     shutil.copy(tmp_path / "later/timings/r1-00000.parquet", tmp_path / "timings/r1-00000.parquet")
     write_tables(tmp_path, "r2", rows[40:])
     (tmp_path / "timings/r2-00000.parquet").unlink()
-    facts = gather(str(tmp_path))
+    facts = gather(str(tmp_path), STORE)
     assert facts.done == len(good(rows))
     assert facts.specialists[0].tracks == len(good(rows[:40]))
 
@@ -167,7 +168,7 @@ def test_a_job_of_one_specialist_and_its_complement(tmp_path: Path) -> None:
     rows = good(finished_rows(20, stems=("vocals",)))
     rest = {"stem": "no_vocals", "uri": "file:///nowhere/no_vocals.wav"}
     write_tables(tmp_path, "r1", [row | {"stems": [*row["stems"], rest]} for row in rows])
-    facts = gather(str(tmp_path))
+    facts = gather(str(tmp_path), STORE)
     assert [each.stem for each in facts.specialists] == ["vocals"]
     assert list(facts.samples[0].stems) == ["vocals", "no_vocals"]
 
@@ -178,7 +179,7 @@ def test_the_stems_of_a_copied_output_are_those_of_the_copy(tmp_path: Path, writ
     uri = f"{written_to.rstrip('/')}/stems/a/out/drums.wav"
     write_tables(tmp_path, "r1", [row | {"stems": [row["stems"][0] | {"uri": uri}, row["stems"][1]]}])
     write_record(tmp_path, arguments={"output": written_to})
-    (sample,) = gather(str(tmp_path)).samples
+    (sample,) = gather(str(tmp_path), STORE).samples
     assert sample.stems == {
         "drums": f"{tmp_path}/stems/a/out/drums.wav",
         "bass": row["stems"][1]["uri"],  # not below the output: as it stands
@@ -189,4 +190,4 @@ def test_the_stems_of_a_copied_output_are_those_of_the_copy(tmp_path: Path, writ
 def test_a_broken_record_is_named(tmp_path: Path, content: str) -> None:
     (tmp_path / "run.json").write_text(content)
     with pytest.raises(StorageError, match=r"run\.json: expected"):
-        gather(str(tmp_path))
+        gather(str(tmp_path), STORE)

@@ -18,6 +18,7 @@ from jobs.report.listening import (
 )
 from separation.audio.encoding import Encoding, write_audio
 from separation.contract import SAMPLE_RATE, STEMS
+from tests.stores import STORE
 
 SECONDS = 16
 TONES = dict(zip(STEMS, (220, 330, 440, 550), strict=True))  # Hz
@@ -53,7 +54,7 @@ def loudest_tone(samples: np.ndarray) -> float:
 
 @pytest.mark.parametrize("form", ["wav", "flac", "mp3", "ogg"])
 def test_clips_are_each_stem_where_all_play(tmp_path: Path, form: str) -> None:
-    heard = listen(write_track(tmp_path, form))
+    heard = listen(write_track(tmp_path, form), STORE)
     assert heard.notes == []
     assert [each.name for each in heard.sounds] == ["mix", *STEMS]
     assert 4.0 <= heard.clip_start_s <= 5.0
@@ -69,7 +70,7 @@ def test_clips_are_each_stem_where_all_play(tmp_path: Path, form: str) -> None:
 
 
 def test_the_mix_is_the_sum_at_the_level_of_the_separation(tmp_path: Path) -> None:
-    heard = listen(write_track(tmp_path, "wav", factor=0.25))
+    heard = listen(write_track(tmp_path, "wav", factor=0.25), STORE)
     middle = slice(SAMPLE_RATE, 8 * SAMPLE_RATE)
     mix, *stems = (heard_samples(each.clip)[:, middle] for each in heard.sounds)
     np.testing.assert_allclose(mix, sum(stems), atol=0.02)
@@ -80,7 +81,7 @@ def test_a_missing_stem_is_a_note_and_leaves_no_mix(tmp_path: Path) -> None:
     track = write_track(tmp_path, "wav")
     Path(track.stems["bass"]).unlink()
     Path(track.stems["other"]).write_bytes(b"<html>404</html>")
-    heard = listen(track)
+    heard = listen(track, STORE)
     assert [each.name for each in heard.sounds] == ["drums", "vocals"]
     bass, other, mix = heard.notes
     assert bass == "bass: not at the output"
@@ -92,14 +93,14 @@ def test_no_stem_at_all_is_a_note(tmp_path: Path) -> None:
     track = write_track(tmp_path, "wav")
     for uri in track.stems.values():
         Path(uri).unlink()
-    heard = listen(track)
+    heard = listen(track, STORE)
     assert heard.sounds == []
     assert heard.notes == ["drums, bass, other, vocals: not at the output"]
-    assert listen(SampleTrack("a", 1.0, 1.0, {})).notes == ["the timings name no stems of this track"]
+    assert listen(SampleTrack("a", 1.0, 1.0, {}), STORE).notes == ["the timings name no stems of this track"]
 
 
 def test_one_stem_of_four_is_no_mix(tmp_path: Path) -> None:
-    heard = listen(write_track(tmp_path, "wav", stems=("vocals",)))
+    heard = listen(write_track(tmp_path, "wav", stems=("vocals",)), STORE)
     assert [each.name for each in heard.sounds] == ["vocals"]
     assert "no mix" in heard.notes[0]
 
@@ -122,7 +123,7 @@ def test_which_stems_make_a_mix(stems: tuple[str, ...], are_all: bool) -> None:
 def test_a_track_shorter_than_a_clip_is_heard_whole(tmp_path: Path) -> None:
     samples = voice("drums")[:, : SAMPLE_RATE * 3 // 2 + 7]
     write_audio(tmp_path / "a.wav", [samples], samples.shape[1], Encoding())
-    heard = listen(SampleTrack("a", 1.5, 1.0, {"drums": str(tmp_path / "a.wav")}))
+    heard = listen(SampleTrack("a", 1.5, 1.0, {"drums": str(tmp_path / "a.wav")}), STORE)
     assert heard.clip_start_s == 0
     assert heard.clip_s == samples.shape[1] / SAMPLE_RATE
 

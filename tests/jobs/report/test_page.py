@@ -16,6 +16,7 @@ from jobs.report import formatting
 from jobs.report import run as report
 from jobs.report.charts import nice_ticks
 from tests.outputs import HOSTILE, Row, finished_rows, write_record, write_tables
+from tests.stores import STORE
 
 Full = tuple[Path, list[Row]]
 VOID = {"meta", "br", "img", "link", "input", "hr"}
@@ -120,7 +121,7 @@ def test_every_hostile_name_can_be_shown_anywhere(tmp_path: Path) -> None:
         error = {"status": "error", "error_kind": name, "error": name, "track_id": name + "!"}
         write_tables(folder, f"{number}", [row | {"track_id": name, "stems": stems[:1]}, row | error])
     write_record(folder, run_id=HOSTILE[0], versions={HOSTILE[0]: HOSTILE[6]})
-    found = Page(report.report(str(folder), "html"))
+    found = Page(report.report(str(folder), "html", STORE))
     assert found.wrong == []
     assert {tag for tag, _ in found.elements} <= ELEMENTS
     assert not [name for _, attributes in found.elements for name in attributes if name.startswith("on")]
@@ -180,18 +181,18 @@ def test_the_figures_are_on_the_page(page: Page) -> None:
 
 
 def test_an_output_of_which_nothing_is_known(tmp_path: Path) -> None:
-    found = Page(report.report(str(tmp_path / "nothing"), "html"))
+    found = Page(report.report(str(tmp_path / "nothing"), "html", STORE))
     assert found.wrong == []
     assert "Nothing is finished yet" in found.text("h2")
     write_record(tmp_path, run_id="20261120T093000-abc")
-    assert "20261120T093000-abc" in report.report(str(tmp_path), "html")
+    assert "20261120T093000-abc" in report.report(str(tmp_path), "html", STORE)
 
 
 @pytest.mark.parametrize("tracks", [1, 2, 5])
 def test_a_run_that_has_just_begun(tmp_path: Path, tracks: int) -> None:
     rows = finished_rows(tracks)
     write_tables(tmp_path, "r1", rows)
-    found = Page(report.report(str(tmp_path), "html"))
+    found = Page(report.report(str(tmp_path), "html", STORE))
     assert found.wrong == []
     assert any("no price is known" in text for text in found.text("p"))
     assert any("vocals: not at the output" in text for text in found.text("p"))
@@ -199,7 +200,7 @@ def test_a_run_that_has_just_begun(tmp_path: Path, tracks: int) -> None:
 
 def test_only_errors(tmp_path: Path) -> None:
     write_tables(tmp_path, "r1", [row for row in finished_rows(60) if row["status"] != "ok"])
-    found = Page(report.report(str(tmp_path), "html"))
+    found = Page(report.report(str(tmp_path), "html", STORE))
     assert found.wrong == []
     assert "No track is done yet." in found.text("p")
 
@@ -207,7 +208,7 @@ def test_only_errors(tmp_path: Path) -> None:
 def test_one_track_that_took_no_time(tmp_path: Path) -> None:
     row = finished_rows(1)[0]
     write_tables(tmp_path, "r1", [row | {"started_at": row["finished_at"]}])
-    assert Page(report.report(str(tmp_path), "html")).wrong == []
+    assert Page(report.report(str(tmp_path), "html", STORE)).wrong == []
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from jobs.report import run as report
 from jobs.report.__main__ import main
 from separation.store.filesystems import S3_SETTINGS
 from tests.outputs import HOSTILE, Row, finished_rows, write_record, write_tables
+from tests.stores import STORE
 
 
 def test_the_report_stands_at_the_output_or_where_it_is_sent(
@@ -68,12 +69,12 @@ def test_a_benchmark_that_still_runs_shows_its_last_run(tmp_path: Path) -> None:
     begun = "20261124T000000-bbb/run-threads-1-10"
     write_tables(tmp_path / "runs" / begun, "r1", finished_rows(3))
     write_record(tmp_path / "runs" / begun, price=2.0)
-    text = report.report(str(tmp_path), "md")
+    text = report.report(str(tmp_path), "md", STORE)
     assert "20261124T000000-bbb\n\nIt is still running, or was stopped" in text
     assert "last run, run-threads-1-10" in text
     assert "- 3 tracks done" in text
     assert "cost to date" in text
-    assert "is still running, or was stopped" in report.report(str(tmp_path), "html")
+    assert "is still running, or was stopped" in report.report(str(tmp_path), "html", STORE)
 
 
 def test_markdown_is_not_steered_by_names(tmp_path: Path) -> None:
@@ -85,7 +86,7 @@ def test_markdown_is_not_steered_by_names(tmp_path: Path) -> None:
             base | {"track_id": f"{name}!", "status": "error", "error_kind": "corrupt", "error": name}
         )
     write_tables(tmp_path, "r1", rows)
-    text = report.report(str(tmp_path), "md")
+    text = report.report(str(tmp_path), "md", STORE)
     tables = re.findall(r"(?:^\|.*\n)+", text, re.MULTILINE)
     assert len(tables) == 4
     for table in tables:

@@ -23,6 +23,7 @@ from separation.arguments import share_or_count
 from separation.console import LineConsole
 from separation.errors import UsageError
 from tests.outputs import write_tables
+from tests.stores import STORE
 
 NOW = datetime.now(UTC) + timedelta(days=1)  # later than every file that a test writes
 STEMS = {"drums", "bass"}
@@ -42,7 +43,7 @@ def row(track: str, folder: Path, status: str = "ok", **more: Any) -> dict[str, 
 
 
 def look(path: Path, catalogue: list[str], problems: Problems) -> tuple[Reconciled, OutputFolder]:
-    folder = OutputFolder(str(path), str(path))
+    folder = OutputFolder(str(path), str(path), STORE)
     found = reconcile_tables(folder, pa.chunked_array([pa.array(catalogue, pa.string())]), STEMS, problems)
     find_duplicates(folder, found, problems)
     stored_stems.list_sizes(folder, found, problems)
@@ -74,10 +75,10 @@ def test_of_several_rows_the_newest_ok_one_with_its_stems_stays(tmp_path: Path) 
     with Problems(NOW) as problems:
         look(tmp_path, ids, problems)
         assert not problems.counts
-    kept = {each["track_id"]: each for each in tables.read_table(str(tmp_path), "tracks").to_pylist()}
+    kept = {each["track_id"]: each for each in tables.read_table(str(tmp_path), "tracks", STORE).to_pylist()}
     assert kept["a.wav"]["status"] == "ok"
     assert kept["b.wav"]["finished_at"] == later
-    assert tables.read_table(str(tmp_path), "timings").num_rows == 6
+    assert tables.read_table(str(tmp_path), "timings", STORE).num_rows == 6
 
 
 def test_one_file_of_two_tracks_is_seen_and_left(tmp_path: Path) -> None:
@@ -87,7 +88,7 @@ def test_one_file_of_two_tracks_is_seen_and_left(tmp_path: Path) -> None:
         _, folder = look(tmp_path, ["a.wav", "b.wav"], problems)
         assert dict(problems.counts) == {Kind.SHARED_STEM: 2, Kind.ORPHAN_STEM: 2}
         sweep.sweep(folder, problems)
-    assert tables.read_table(str(tmp_path), "tracks").num_rows == 2
+    assert tables.read_table(str(tmp_path), "tracks", STORE).num_rows == 2
     assert {path.name for path in (tmp_path / "stems/a.wav").iterdir()} == {"drums.wav", "bass.wav"}
 
 
@@ -112,7 +113,7 @@ def test_nothing_is_removed_while_a_run_holds_the_output(tmp_path: Path) -> None
     args = parser().parse_args(["--output", str(tmp_path), "--sweep"])
     with Problems(NOW) as problems:
         _, folder = look(tmp_path, ["a.wav"], problems)
-        with Lease(str(tmp_path), "r2"), pytest.raises(OutputInUse, match="run r2"):
+        with Lease(str(tmp_path), "r2", STORE), pytest.raises(OutputInUse, match="run r2"):
             mend(args, folder, problems, 0, LineConsole())
         assert (tmp_path / "stems/nobody.wav").exists()
         with pytest.raises(UsageError, match="1 stems are there under other names"):
@@ -125,12 +126,12 @@ def test_nothing_is_removed_while_a_run_holds_the_output(tmp_path: Path) -> None
 def test_a_folder_that_was_moved_is_the_same(tmp_path: Path) -> None:
     write_tables(tmp_path / "old", "r1", [row("a.wav", tmp_path / "old")])
     (tmp_path / "old").rename(tmp_path / "new")
-    folder = OutputFolder(str(tmp_path / "new"), str(tmp_path / "old"))
+    folder = OutputFolder(str(tmp_path / "new"), str(tmp_path / "old"), STORE)
     key = folder.stem_key(str(tmp_path / "old/stems/a.wav/drums.wav"))
     assert (key, folder.stem_key(folder.stem_uri(key))) == ("a.wav/drums.wav", "a.wav/drums.wav")
     elsewhere = "s3://other/x.wav"
     assert folder.stem_key(elsewhere) == folder.stem_uri(elsewhere) == elsewhere
-    assert OutputFolder("s3://b/out", "s3a://b/out").stem_key("s3a://b/out/stems/x") == "x"
+    assert OutputFolder("s3://b/out", "s3a://b/out", STORE).stem_key("s3a://b/out/stems/x") == "x"
 
 
 @pytest.mark.parametrize(
@@ -145,7 +146,7 @@ def test_a_folder_that_was_moved_is_the_same(tmp_path: Path) -> None:
 def test_a_stem_is_read_for_what_it_is(tmp_path: Path, change: Any, kind: str) -> None:
     (stem, *_) = row("a.wav", tmp_path)["stems"]
     change(Path(stem["uri"]))
-    (read,) = stored_stems.read_batch([StemRow("a.wav", file="r1.parquet", **stem)])
+    (read,) = stored_stems.read_batch([StemRow("a.wav", file="r1.parquet", **stem)], STORE)
     assert (read.problem.kind if read.problem else "") == kind
 
 

@@ -8,15 +8,15 @@ from aiohttp import web
 
 from separation.audio.stem_files import MixMinus, is_read_back, write_stems
 from separation.options import Options
-from separation.store.objects import read_bytes
 from tests.faulty_store import Exchange, Proxy
+from tests.stores import STORE
 
 LOUD = np.array([[2.0, -0.5], [0.0, 1.0]], np.float32)
 
 
 def write(folder: Path, options: Options) -> tuple[dict[str, np.ndarray], float]:
     stems = {"drums": [LOUD], "bass": [LOUD / 4]}
-    files, factor = write_stems(stems, "a.wav", 2, options, str(folder))
+    files, factor = write_stems(stems, "a.wav", 2, options, str(folder), STORE)
     return {file.stem: soundfile.read(file.uri, dtype="float32")[0].T for file in files}, factor
 
 
@@ -47,7 +47,7 @@ def test_a_failing_stem_leaves_no_file(tmp_path: Path) -> None:
             raise OSError("the source went away")
 
     with pytest.raises(OSError, match="went away"):
-        write_stems({"drums": Broken()}, "a.wav", 4, Options(), str(tmp_path))
+        write_stems({"drums": Broken()}, "a.wav", 4, Options(), str(tmp_path), STORE)
     assert not list(tmp_path.rglob("*"))
 
 
@@ -62,9 +62,10 @@ def deliver_verified(proxy: Proxy, bucket: str, rate: float) -> str:
         "import sys, numpy as np\n"
         "from separation.audio.stem_files import write_stems\n"
         "from separation.options import Options\n"
+        "from tests.stores import STORE\n"
         "stems = {'bass': [np.ones((2, 100), np.float32) / 2]}\n"
         "try:\n"
-        "    files, _ = write_stems(stems, 'a.wav', 100, Options(), sys.argv[1], float(sys.argv[2]))\n"
+        "    files, _ = write_stems(stems, 'a.wav', 100, Options(), sys.argv[1], STORE, float(sys.argv[2]))\n"
         "    print(files[0].sha256)\n"
         "except Exception as error: print(type(error).__name__, error)\n"
     )
@@ -87,7 +88,7 @@ def test_what_reads_back_otherwise_is_written_again_and_given_up_the_second_time
 ) -> None:
     proxy.faults = {"GET": [rotten]}
     sha256 = deliver_verified(proxy, bucket, 1)
-    assert sha256 == hashlib.sha256(read_bytes(f"{bucket}/a.wav/bass.wav")).hexdigest()
+    assert sha256 == hashlib.sha256(STORE.read_bytes(f"{bucket}/a.wav/bass.wav")).hexdigest()
     assert [request.split()[0] for request in proxy.seen] == ["PUT", "GET", "PUT", "GET"]
     proxy.always = {"GET": rotten}
     assert f"StorageError {bucket}/a.wav/bass.wav: written twice" in deliver_verified(proxy, bucket, 1)

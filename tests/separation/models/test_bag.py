@@ -10,6 +10,8 @@ import pytest
 
 from separation.errors import ModelError
 from separation.models.bag import Bag, SpecialistFile, fetch, read_bag, sha256_of, write_bag
+from separation.store.objects import Store
+from tests.stores import STORE
 
 CONTENT = b"a graph, as far as a cache is concerned" * 1000
 
@@ -39,7 +41,7 @@ def remote(tmp_path: Path) -> Iterator[str]:
 
 def test_what_is_written_is_read(tmp_path: Path) -> None:
     bag = bag_of(tmp_path)
-    assert read_bag(tmp_path) == read_bag(str(tmp_path) + "/") == bag
+    assert read_bag(tmp_path, STORE) == read_bag(str(tmp_path) + "/", STORE) == bag
     assert pickle.loads(pickle.dumps(bag)) == bag
     assert sorted(path.name for path in tmp_path.iterdir()) == ["bag.json", "drums.onnx"]
 
@@ -64,7 +66,7 @@ def test_a_wrong_bag_says_what_is_wrong(tmp_path: Path, change: dict[str, object
     path = tmp_path / "bag.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | change))
     with pytest.raises(ModelError, match=expected) as caught:
-        read_bag(tmp_path)
+        read_bag(tmp_path, STORE)
     assert str(path) in str(pickle.loads(pickle.dumps(caught.value)))
 
 
@@ -76,7 +78,7 @@ def test_no_file_outside_the_folder(tmp_path: Path, name: str) -> None:
     content["specialists"]["drums"]["file"] = name
     path.write_text(json.dumps(content))
     with pytest.raises(ModelError, match="leaves the folder"):
-        read_bag(tmp_path)
+        read_bag(tmp_path, STORE)
 
 
 @pytest.mark.parametrize(("size", "expected"), [(0, "bytes is 0"), (2**31, "expected at most 2147483647")])
@@ -87,26 +89,24 @@ def test_no_size_that_no_graph_has(tmp_path: Path, size: int, expected: str) -> 
     content["specialists"]["drums"]["bytes"] = size
     path.write_text(json.dumps(content))
     with pytest.raises(ModelError, match=expected):
-        read_bag(tmp_path)
+        read_bag(tmp_path, STORE)
 
 
 def test_a_huge_bag_json_is_not_read(tmp_path: Path) -> None:
     with (tmp_path / "bag.json").open("wb") as file:
         file.truncate(2**40)
     with pytest.raises(ModelError, match="1099511627776 bytes, expected at most 1000000"):
-        read_bag(tmp_path)
+        read_bag(tmp_path, STORE)
 
 
 def test_an_object_of_another_size_is_not_downloaded(
     remote: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    bag = read_bag(remote)
+    bag = read_bag(remote, STORE)
     fsspec.filesystem("memory").pipe(remote.removeprefix("memory:/") + "/drums.onnx", CONTENT * 2)
-    monkeypatch.setattr(
-        "separation.store.objects.download", lambda uri, target: pytest.fail("was downloaded")
-    )
+    monkeypatch.setattr(Store, "download", lambda store, uri, target: pytest.fail("was downloaded"))
     with pytest.raises(ModelError, match=f"{2 * len(CONTENT)} bytes, expected {len(CONTENT)}"):
-        fetch(bag, "drums", tmp_path / "cache")
+        fetch(bag, "drums", tmp_path / "cache", STORE)
 
 
 def test_wrong_bytes_of_the_right_size_are_asked_for_once_more(
@@ -114,9 +114,10 @@ def test_wrong_bytes_of_the_right_size_are_asked_for_once_more(
 ) -> None:
     handed_out = iter([CONTENT[::-1], CONTENT])
     monkeypatch.setattr(
-        "separation.store.objects.download", lambda uri, target: target.write_bytes(next(handed_out))
+        "separation.store.objects.Store.download",
+        lambda store, uri, target: target.write_bytes(next(handed_out)),
     )
-    assert fetch(read_bag(remote), "drums", tmp_path / "cache").read_bytes() == CONTENT
+    assert fetch(read_bag(remote, STORE), "drums", tmp_path / "cache", STORE).read_bytes() == CONTENT
 
 
 def test_a_hash_cannot_be_a_path(tmp_path: Path) -> None:
@@ -127,64 +128,64 @@ def test_a_hash_cannot_be_a_path(tmp_path: Path) -> None:
     content["specialists"]["drums"]["sha256"] = "../" * 21 + "a"
     path.write_text(json.dumps(content))
     with pytest.raises(ModelError, match="64 hexadecimal digits"):
-        read_bag(tmp_path)
+        read_bag(tmp_path, STORE)
 
 
 def test_missing_and_broken_bags(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="not found"):
-        read_bag(tmp_path)
+        read_bag(tmp_path, STORE)
     (tmp_path / "bag.json").write_text("{")
     with pytest.raises(ModelError, match="not JSON"):
-        read_bag(tmp_path)
+        read_bag(tmp_path, STORE)
     (tmp_path / "bag.json").write_text("[]")
     with pytest.raises(ModelError, match="expected a JSON object, found list"):
-        read_bag(tmp_path)
+        read_bag(tmp_path, STORE)
 
 
 def test_a_local_file_is_checked_and_used_in_place(tmp_path: Path) -> None:
     bag = bag_of(tmp_path / "models")
     cache = tmp_path / "cache"
-    assert fetch(bag, "drums", cache) == tmp_path / "models" / "drums.onnx"
+    assert fetch(bag, "drums", cache, STORE) == tmp_path / "models" / "drums.onnx"
     assert not cache.exists()
     (tmp_path / "models" / "drums.onnx").write_bytes(b"b" + CONTENT[1:])
     with pytest.raises(ModelError, match="sha256 is"):
-        fetch(bag, "drums", cache)
+        fetch(bag, "drums", cache, STORE)
     with pytest.raises(ModelError, match="no specialist for vocals; it has drums"):
-        fetch(bag, "vocals", cache)
+        fetch(bag, "vocals", cache, STORE)
 
 
 def test_a_remote_file_is_cached_under_its_hash(remote: str, tmp_path: Path) -> None:
-    bag, cache = read_bag(remote), tmp_path / "cache"
-    path = fetch(bag, "drums", cache)
+    bag, cache = read_bag(remote, STORE), tmp_path / "cache"
+    path = fetch(bag, "drums", cache, STORE)
     assert path.read_bytes() == CONTENT
     assert [each.name for each in cache.iterdir()] == [f"{sha256_of(path)}.onnx"]
     fsspec.filesystem("memory").rm(remote.removeprefix("memory:/") + "/drums.onnx")
-    assert fetch(bag, "drums", cache) == path
+    assert fetch(bag, "drums", cache, STORE) == path
 
 
 @pytest.mark.parametrize("wrong", [CONTENT[:-1], b"b" + CONTENT[1:], b""])
 def test_a_corrupt_cache_entry_is_fetched_again(remote: str, tmp_path: Path, wrong: bytes) -> None:
-    bag = read_bag(remote)
-    path = fetch(bag, "drums", tmp_path)
+    bag = read_bag(remote, STORE)
+    path = fetch(bag, "drums", tmp_path, STORE)
     path.write_bytes(wrong)
-    assert fetch(bag, "drums", tmp_path).read_bytes() == CONTENT
+    assert fetch(bag, "drums", tmp_path, STORE).read_bytes() == CONTENT
 
 
 def test_wrong_bytes_at_the_source_never_reach_the_cache(remote: str, tmp_path: Path) -> None:
-    bag, cache = read_bag(remote), tmp_path / "cache"
+    bag, cache = read_bag(remote, STORE), tmp_path / "cache"
     fsspec.filesystem("memory").pipe(remote.removeprefix("memory:/") + "/drums.onnx", b"b" + CONTENT[1:])
     with pytest.raises(ModelError, match="sha256 is"):
-        fetch(bag, "drums", cache)
+        fetch(bag, "drums", cache, STORE)
     assert list(cache.iterdir()) == []
     fsspec.filesystem("memory").rm(remote.removeprefix("memory:/") + "/drums.onnx")
     with pytest.raises(ModelError, match="not found"):
-        fetch(bag, "drums", cache)
+        fetch(bag, "drums", cache, STORE)
 
 
 def _fetch_in_a_process(bag: Bag, source: Path, cache: Path, ready: object) -> None:
     fsspec.filesystem("memory").pipe(bag.uri.removeprefix("memory:/") + "/drums.onnx", source.read_bytes())
     ready.wait()  # type: ignore[attr-defined]
-    if fetch(bag, "drums", cache).read_bytes() != source.read_bytes():
+    if fetch(bag, "drums", cache, STORE).read_bytes() != source.read_bytes():
         raise SystemExit(1)
 
 
@@ -192,20 +193,20 @@ def test_demo_is_the_demonstration_model_and_a_folder_by_its_path(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    found = read_bag("demo")
+    found = read_bag("demo", STORE)
     assert found.name == "band_ft" and len(found.stems) == 4
-    assert all(fetch(found, stem, tmp_path).is_file() for stem in found.stems)
+    assert all(fetch(found, stem, tmp_path, STORE).is_file() for stem in found.stems)
     with pytest.raises(ModelError, match="not found"):
-        read_bag("./demo")
+        read_bag("./demo", STORE)
     bag_of(tmp_path / "demo")
-    assert read_bag("demo") == found
+    assert read_bag("demo", STORE) == found
     folder: str | Path
     for folder in ("./demo", "demo/", tmp_path / "demo", Path("demo"), str(tmp_path / "demo")):
-        assert read_bag(folder).name == "test"
+        assert read_bag(folder, STORE).name == "test"
 
 
 def test_many_processes_at_once(remote: str, tmp_path: Path) -> None:
-    bag, cache = read_bag(remote), tmp_path / "cache"
+    bag, cache = read_bag(remote, STORE), tmp_path / "cache"
     context = multiprocessing.get_context("spawn")
     ready = context.Barrier(4)
     arguments = (bag, tmp_path / "source" / "drums.onnx", cache, ready)

@@ -11,12 +11,13 @@ import pytest
 from aiohttp import web
 
 from separation.errors import StorageError
-from separation.store import objects, s3
+from separation.store import s3
 from separation.store.errors import NotOffered
 from separation.store.filesystems import S3_SETTINGS
 from separation.store.retry import RetryPolicy
 from separation.store.s3 import S3Location
 from tests.faulty_store import Exchange, Fault, Proxy, Rate, honest, lost_reply, refused
+from tests.stores import STORE
 
 POLICY = RetryPolicy(patience_s=0, first_pause_s=0, damaged_tries=2)
 At = Callable[[str], S3Location]
@@ -90,7 +91,7 @@ def test_a_put_that_gets_no_answer_is_tried_again_and_given_up_in_the_end(
     (tmp_path / "stem").write_bytes(b"stem")
     proxy.faults = {"PUT": [silent]}
     put(at, f"{bucket}/stem", tmp_path / "stem")
-    assert objects.read_bytes(f"{bucket}/stem") == b"stem"
+    assert STORE.read_bytes(f"{bucket}/stem") == b"stem"
     proxy.always = {"PUT": silent}
     with pytest.raises(StorageError, match=r"stem: FSTimeoutError \(3 tries"):
         put(at, f"{bucket}/stem", tmp_path / "stem")
@@ -113,7 +114,7 @@ def test_an_upload_whose_last_answer_was_lost_is_put_again(
 ) -> None:
     proxy.faults = {"POST": [honest, fault]}
     put(at, f"{bucket}/large", small_parts)
-    assert objects.read_bytes(f"{bucket}/large") == small_parts.read_bytes()
+    assert STORE.read_bytes(f"{bucket}/large") == small_parts.read_bytes()
 
 
 def test_unfinished_uploads_are_listed_and_ended(at: At, bucket: str, s3: str) -> None:
@@ -142,7 +143,7 @@ def test_an_operation_that_a_server_does_not_have_is_told_from_one_that_fails(
 
 
 def test_an_object_that_cannot_be_removed_is_a_storage_error(at: At, proxy: Proxy, bucket: str) -> None:
-    objects.put_bytes(b"x", f"{bucket}/stem")
+    STORE.put_bytes(b"x", f"{bucket}/stem")
     proxy.always = {"DELETE": refused(403, "AccessDenied")}
     with pytest.raises(StorageError, match="Permission denied"):
         at(f"{bucket}/stem").remove()
@@ -156,8 +157,8 @@ def test_of_two_writers_the_first_creates_an_object(at: At, proxy: Proxy, bucket
 
 
 def test_an_object_of_another_version_is_not_read(at: At, bucket: str, tmp_path: Path) -> None:
-    objects.put_bytes(b"new", f"{bucket}/song")
-    etag = objects.stat(f"{bucket}/song").etag
+    STORE.put_bytes(b"new", f"{bucket}/song")
+    etag = STORE.stat(f"{bucket}/song").etag
     assert at(f"{bucket}/song").download(tmp_path / "copy", "another") == etag
     assert (tmp_path / "copy").read_bytes() == b""
 

@@ -8,17 +8,18 @@ from pathlib import Path
 import pytest
 
 from separation.errors import ErrorKind, StorageError, TrackError
-from separation.store import objects
 from separation.store.retry import RetryPolicy
 from separation.store.source_cache import SourceCache
 from tests.faulty_store import cut, flipped, flipped_unchecked, refused
+from tests.stores import STORE
 
 FETCH = """
 import hashlib, sys
 from separation.store.source_cache import SourceCache
+from tests.stores import STORE
 uri, etag, folder = sys.argv[1:]
 try:
-    with SourceCache(folder, 10**9).open(uri, etag) as file:
+    with SourceCache(folder, 10**9, STORE).open(uri, etag) as file:
         print(hashlib.file_digest(file, "sha256").hexdigest())
 except Exception as error:
     print(type(error).__name__, error)
@@ -27,8 +28,8 @@ except Exception as error:
 
 def put(uri: str, data: bytes) -> str:
     """The etag of the object that is there now."""
-    objects.put_bytes(data, uri)
-    return objects.stat(uri).etag
+    STORE.put_bytes(data, uri)
+    return STORE.stat(uri).etag
 
 
 def fetch(proxy, uri: str, etag: str, folder: Path) -> str:
@@ -44,11 +45,11 @@ def names(folder: Path) -> list[str]:
 
 
 def test_an_object_is_fetched_once_and_is_a_real_file(bucket: str, tmp_path: Path) -> None:
-    cache = SourceCache(tmp_path / "cache", 10**6)
+    cache = SourceCache(tmp_path / "cache", 10**6, STORE)
     etag = put(f"{bucket}/song", b"audio")
     with cache.open(f"{bucket}/song", etag) as file:
         assert (file.read(), os.fstat(file.fileno()).st_size) == (b"audio", 5)
-    objects.remove([f"{bucket}/song"])
+    STORE.remove([f"{bucket}/song"])
     with cache.open(f"{bucket}/song", etag) as file:  # from the disk
         assert file.read() == b"audio"
 
@@ -56,15 +57,15 @@ def test_an_object_is_fetched_once_and_is_a_real_file(bucket: str, tmp_path: Pat
 def test_a_local_file_is_opened_where_it_is(tmp_path: Path) -> None:
     song = tmp_path / "song"
     song.write_bytes(b"audio")
-    cache = SourceCache(tmp_path / "cache", 10**6)
+    cache = SourceCache(tmp_path / "cache", 10**6, STORE)
     for uri in (str(song), f"file://{song}"):
-        with cache.open(uri, objects.stat(uri).etag) as file:
+        with cache.open(uri, STORE.stat(uri).etag) as file:
             assert os.path.samestat(os.fstat(file.fileno()), song.stat())
     assert not (tmp_path / "cache").exists()
 
 
 def test_another_version_is_another_entry(bucket: str, tmp_path: Path) -> None:
-    cache = SourceCache(tmp_path, 10**6)
+    cache = SourceCache(tmp_path, 10**6, STORE)
     old = put(f"{bucket}/song", b"old")
     cache.open(f"{bucket}/song", old).close()
     new = put(f"{bucket}/song", b"new")
@@ -78,7 +79,7 @@ def test_an_object_replaced_since_the_probe_has_changed(store: str, bucket: str,
     etag = put(uri, b"old")
     put(uri, b"newer")
     with pytest.raises(TrackError) as caught:
-        SourceCache(tmp_path / "cache", 10**6).open(uri, etag)
+        SourceCache(tmp_path / "cache", 10**6, STORE).open(uri, etag)
     error = pickle.loads(pickle.dumps(caught.value))
     assert (error.uri, error.kind) == (uri, ErrorKind.CHANGED)
     assert etag in error.reason
@@ -90,7 +91,7 @@ def test_an_object_replaced_during_the_read_has_changed(proxy, bucket: str, tmp_
 
     async def overtaken(exchange):
         answer = await exchange.ask()
-        objects.put_bytes(b"\1" * 1_000_000, f"{bucket}/song")
+        STORE.put_bytes(b"\1" * 1_000_000, f"{bucket}/song")
         await exchange.send(answer, 500_000)
         return exchange.reset()  # the rest would be the new version's
 
@@ -102,7 +103,7 @@ def test_an_object_replaced_during_the_read_has_changed(proxy, bucket: str, tmp_
 def test_an_object_that_is_gone_is_missing(store: str, bucket: str, tmp_path: Path) -> None:
     uri = f"{bucket}/song" if store == "s3" else str(tmp_path / "song")
     with pytest.raises(TrackError) as caught:
-        SourceCache(tmp_path / "cache", 10**6).open(uri, "0" * 32)
+        SourceCache(tmp_path / "cache", 10**6, STORE).open(uri, "0" * 32)
     assert caught.value.kind == ErrorKind.MISSING
 
 
@@ -114,7 +115,7 @@ def test_an_object_that_is_closed_to_us_is_denied(proxy, bucket: str, tmp_path: 
 
 def test_a_missing_bucket_is_no_fault_of_the_track(s3_endpoint: str, tmp_path: Path) -> None:
     with pytest.raises(StorageError, match="NoSuchBucket"):
-        SourceCache(tmp_path, 10**6).open("s3://no-such-bucket/song", "0" * 32)
+        SourceCache(tmp_path, 10**6, STORE).open("s3://no-such-bucket/song", "0" * 32)
 
 
 def test_a_body_that_breaks_off_is_fetched_again(proxy, bucket: str, tmp_path: Path) -> None:
@@ -172,7 +173,7 @@ def test_several_processes_fetch_once(proxy, bucket: str, tmp_path: Path) -> Non
 
 
 def test_a_part_that_a_dead_process_left_is_taken_over(bucket: str, tmp_path: Path) -> None:
-    cache = SourceCache(tmp_path, 10**6)
+    cache = SourceCache(tmp_path, 10**6, STORE)
     etag = put(f"{bucket}/song", b"audio")
     cache.open(f"{bucket}/song", etag).close()
     (whole,) = tmp_path.iterdir()
@@ -184,7 +185,7 @@ def test_a_part_that_a_dead_process_left_is_taken_over(bucket: str, tmp_path: Pa
 
 
 def test_the_least_recently_opened_goes_first(bucket: str, tmp_path: Path) -> None:
-    cache = SourceCache(tmp_path, 2_500)
+    cache = SourceCache(tmp_path, 2_500, STORE)
     etags = {key: put(f"{bucket}/{key}", key.encode() * 1_000) for key in "abc"}
     for key in "ab":
         cache.open(f"{bucket}/{key}", etags[key]).close()
@@ -198,7 +199,7 @@ def test_the_least_recently_opened_goes_first(bucket: str, tmp_path: Path) -> No
 
 
 def test_an_open_file_keeps_its_bytes_when_its_name_goes(bucket: str, tmp_path: Path) -> None:
-    cache = SourceCache(tmp_path, 1_500)
+    cache = SourceCache(tmp_path, 1_500, STORE)
     first, second = (put(f"{bucket}/{key}", key.encode() * 1_000) for key in "ab")
     with cache.open(f"{bucket}/a", first) as file:
         cache.open(f"{bucket}/b", second).close()
@@ -213,20 +214,20 @@ def test_a_part_in_flight_is_never_removed_but_a_dead_one_is(bucket: str, tmp_pa
     etag = put(f"{bucket}/song", b"audio")
     with (tmp_path / "in-flight.part").open("rb") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
-        SourceCache(tmp_path, 1_000).open(f"{bucket}/song", etag).close()
+        SourceCache(tmp_path, 1_000, STORE).open(f"{bucket}/song", etag).close()
     assert "in-flight.part" in names(tmp_path)
     assert "dead.part" not in names(tmp_path)
 
 
 def test_an_object_larger_than_the_cache_is_still_read(bucket: str, tmp_path: Path) -> None:
     etag = put(f"{bucket}/song", bytes(10_000))
-    with SourceCache(tmp_path, 100).open(f"{bucket}/song", etag) as file:
+    with SourceCache(tmp_path, 100, STORE).open(f"{bucket}/song", etag) as file:
         assert file.read() == bytes(10_000)
 
 
 def test_opening_counts_as_use(bucket: str, tmp_path: Path) -> None:
     etag = put(f"{bucket}/song", b"audio")
-    cache, begun = SourceCache(tmp_path, 10**6), time.time()
+    cache, begun = SourceCache(tmp_path, 10**6, STORE), time.time()
     cache.open(f"{bucket}/song", etag).close()
     (whole,) = tmp_path.iterdir()
     os.utime(whole, (0, 0))

@@ -21,16 +21,17 @@ from jobs.pipeline.cost.summary import (
 from jobs.pipeline.cost.summary_tables import summary_tables
 from separation.errors import UsageError
 from tests.outputs import benchmark_summary
+from tests.stores import STORE
 
 SPREAD = Spread(1.0, 0.5, 2.0)
 
 
 def test_the_last_benchmark_is_found(tmp_path: Path) -> None:
-    assert find_last(str(tmp_path)) is None
+    assert find_last(str(tmp_path), STORE) is None
     for name in ("20260101T000000-z", "20260102T000000-a"):
-        uri = result.write(str(tmp_path), benchmark_summary(name), [])
-    found = find_last(str(tmp_path))
-    assert found == find_last(uri) == benchmark_summary("20260102T000000-a")
+        uri = result.write(str(tmp_path), benchmark_summary(name), [], STORE)
+    found = find_last(str(tmp_path), STORE)
+    assert found == find_last(uri, STORE) == benchmark_summary("20260102T000000-a")
 
 
 @pytest.mark.parametrize("content", ["{", "[]", '{"figures": {}}'])
@@ -38,9 +39,9 @@ def test_what_is_no_summary_is_refused(tmp_path: Path, content: str) -> None:
     path = tmp_path / "x.json"
     path.write_text(content)
     with pytest.raises(UsageError, match="not a benchmark"):
-        find_last(str(path))
+        find_last(str(path), STORE)
     with pytest.raises(UsageError, match="not found"):
-        find_last(str(tmp_path / "absent.json"))
+        find_last(str(tmp_path / "absent.json"), STORE)
 
 
 def test_a_wrong_value_is_named_by_its_key() -> None:

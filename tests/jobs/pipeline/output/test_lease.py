@@ -10,12 +10,14 @@ import pytest
 
 from jobs.pipeline.output import lease
 from jobs.pipeline.output.lease import Lease, Lock, OutputInUse, OutputLost
-from separation.store.objects import create_bytes, read_bytes
+from tests.stores import STORE
 
 HOLD = """
 import sys
 from jobs.pipeline.output.lease import Lease
-with Lease(sys.argv[1], "dead"):
+from separation.store.objects import Store
+from separation.store.retry import RetryPolicy
+with Lease(sys.argv[1], "dead", Store(RetryPolicy())):
     print("held", flush=True)
     sys.stdin.read()
 """
@@ -41,26 +43,26 @@ def output(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 def test_one_of_many_creates_an_object(output: str) -> None:
     uri = f"{output}/x"
     with ThreadPoolExecutor(8) as pool:
-        won = list(pool.map(lambda n: create_bytes(str(n).encode(), uri), range(8)))
+        won = list(pool.map(lambda n: STORE.create_bytes(str(n).encode(), uri), range(8)))
     assert sum(won) == 1
-    assert read_bytes(uri) == str(won.index(True)).encode()
-    assert create_bytes(read_bytes(uri), uri)  # as after a reply that was lost
+    assert STORE.read_bytes(uri) == str(won.index(True)).encode()
+    assert STORE.create_bytes(STORE.read_bytes(uri), uri)  # as after a reply that was lost
 
 
 def test_a_second_run_says_what_it_found(output: str) -> None:
-    with Lease(output, "first") as first:
+    with Lease(output, "first", STORE) as first:
         with (
             pytest.raises(OutputInUse, match="in use by run first on "),
-            Lease(output, "b"),
+            Lease(output, "b", STORE),
         ):
             pass
         first.check()
-    with Lease(output, "third"):
+    with Lease(output, "third", STORE):
         pass
 
 
 def test_one_of_many_runs_takes_a_free_output(output: str) -> None:
-    leases = [Lease(output, f"r{number}") for number in range(6)]
+    leases = [Lease(output, f"r{number}", STORE) for number in range(6)]
 
     def enter(one: Lease) -> bool:
         try:
@@ -80,12 +82,12 @@ def test_a_killed_run_is_followed_at_once(tmp_path: Path) -> None:
         [sys.executable, "-c", HOLD, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )
     assert holder.stdout and holder.stdout.readline() == b"held\n"
-    with pytest.raises(OutputInUse), Lease(str(tmp_path), "early"):
+    with pytest.raises(OutputInUse), Lease(str(tmp_path), "early", STORE):
         pass
     holder.kill()
     os.waitid(os.P_PID, holder.pid, os.WEXITED | os.WNOWAIT)  # dead, and still a zombie
     waited: list[str] = []
-    with Lease(str(tmp_path), "next", waited.append):
+    with Lease(str(tmp_path), "next", STORE, waited.append):
         (lock,) = locks(str(tmp_path))
         assert lock.run_id == "next"
     holder.communicate()
@@ -97,7 +99,7 @@ def test_a_silent_run_elsewhere_is_followed(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr(lease, "POLL_S", 0.01)
     elsewhere(tmp_path)
     said: list[str] = []
-    with Lease(str(tmp_path), "next", said.append):
+    with Lease(str(tmp_path), "next", STORE, said.append):
         (lock,) = locks(str(tmp_path))
     assert lock.run_id == "next"
     assert "held by run far on far-away" in said[0]
@@ -109,7 +111,7 @@ def test_a_run_elsewhere_that_beats_is_left_alone(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(Lease, "_read", beating(Lease._read, tmp_path))
     said: list[str] = []
     with pytest.raises(OutputInUse, match="far-away"):
-        Lease(str(tmp_path), "next", said.append).__enter__()
+        Lease(str(tmp_path), "next", STORE, said.append).__enter__()
     assert len(said) == 1
 
 
@@ -125,7 +127,7 @@ def beating(read, output: Path):
 
 
 def test_who_was_taken_for_dead_stops(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with Lease(str(tmp_path), "slow") as slow:
+    with Lease(str(tmp_path), "slow", STORE) as slow:
         elsewhere(tmp_path)
         monkeypatch.setattr(slow, "_last_beat", float("-inf"))  # as after a minute's stop
         with pytest.raises(OutputLost, match="taken over by run far on far-away"):
@@ -136,7 +138,7 @@ def test_who_was_taken_for_dead_stops(tmp_path: Path, monkeypatch: pytest.Monkey
 
 def test_beats_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lease, "BEAT_S", 0.01)
-    with Lease(str(tmp_path), "r"):
+    with Lease(str(tmp_path), "r", STORE):
         while locks(str(tmp_path))[0].beat < 3:
             pass
     assert locks(str(tmp_path))[0].released

@@ -14,13 +14,14 @@ from separation.models.bag import read_bag
 from separation.options import Options
 from tests.bags import write_gain_bag
 from tests.jobs.pipeline.in_process import InProcess
+from tests.stores import STORE
 
 
 @pytest.fixture
 def job(tmp_path: Path) -> Job:
-    bag = read_bag(str(write_gain_bag(tmp_path / "models")))
+    bag = read_bag(str(write_gain_bag(tmp_path / "models")), STORE)
     plan = JobPlan("cpu", 1, 1, 1, 0, 1, 0, 1, 8, 8)
-    return Job("run", str(tmp_path / "out"), bag, Options(), plan, str(tmp_path / "cache"), 10**9, 1.0)
+    return Job("run", str(tmp_path / "out"), bag, Options(), plan, str(tmp_path / "cache"), 10**9, 1.0, STORE)
 
 
 def separate(track_ids: list[str], job: Job, source: Path) -> list[Track]:

@@ -15,21 +15,22 @@ from separation.errors import StorageError, UsageError
 from separation.models.bag import read_bag
 from separation.options import Options
 from tests.bags import write_gain_bag
+from tests.stores import STORE
 
 
 @pytest.fixture
 def job(tmp_path: Path) -> Job:
     plan = JobPlan("cpu", 1, 2, 0.5, 0.0, 2, 1, 1, 16, 40)
-    bag = read_bag(str(write_gain_bag(tmp_path / "models")))
+    bag = read_bag(str(write_gain_bag(tmp_path / "models")), STORE)
     options = Options(stems=("vocals", "drums"), shifts=2)
-    return Job("r1", str(tmp_path / "out"), bag, options, plan, str(tmp_path / "cache"), 0, 0.0)
+    return Job("r1", str(tmp_path / "out"), bag, options, plan, str(tmp_path / "cache"), 0, 0.0, STORE)
 
 
 def test_a_record_is_read_as_written(job: Job) -> None:
     arguments = {"input": "https://me:hush@host/in", "price": 0.5, "seconds": (3.0, 4.0)}
     totals = {"total": 5, "done": 4, "failed": 1, "audio_s": 12.5}
     run_record.write(job, arguments, [Node(2.0, 0.0, 1e9)], 5, totals)
-    found = run_record.read(job.output)
+    found = run_record.read(job.output, STORE)
     assert found is not None
     assert (found.input, found.output) == ("https://host/in", job.output)
     assert found.arguments["seconds"] == [3.0, 4.0]
@@ -47,7 +48,7 @@ def test_a_record_is_read_as_written(job: Job) -> None:
 )
 def test_an_older_record_says_less(tmp_path: Path, content: dict[str, Any], price: float | None) -> None:
     (tmp_path / "run.json").write_text(json.dumps(content | {"key of a later version": 1}))
-    found = run_record.read(str(tmp_path))
+    found = run_record.read(str(tmp_path), STORE)
     assert found is not None
     assert found.usd_per_node_hour == price
     assert (found.input, found.output, found.actors, found.settings.outputs) == (None, None, None, set())
@@ -61,7 +62,7 @@ def test_an_older_record_says_less(tmp_path: Path, content: dict[str, Any], pric
 def test_a_broken_record_is_named(tmp_path: Path, content: str, named: str) -> None:
     (tmp_path / "run.json").write_text(content)
     with pytest.raises(StorageError, match=rf"run\.json: .*{named}"):
-        run_record.read(str(tmp_path))
+        run_record.read(str(tmp_path), STORE)
 
 
 def test_an_option_of_another_version_is_named() -> None:

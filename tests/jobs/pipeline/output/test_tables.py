@@ -12,6 +12,7 @@ from jobs.pipeline.output.tables import TableWriter, drop_uncommitted, forget, r
 from jobs.pipeline.records import Decoded, Failure, FinishedTrack, InferenceRun, StemResult, Track, Work
 from separation.errors import ErrorKind
 from separation.level import Level
+from tests.stores import STORE
 
 BAD = Failure(ErrorKind.CORRUPT, "why")
 
@@ -34,14 +35,14 @@ def finished(track_id: str, failure: Failure | None = None) -> FinishedTrack:
 
 
 def write(output: Path, run_id: str, *rows: FinishedTrack) -> None:
-    with TableWriter(str(output), run_id) as writer:
+    with TableWriter(str(output), run_id, STORE) as writer:
         for row in rows:
             writer.add(row)
 
 
 def test_a_track_is_a_row_and_its_stems_are_timings(tmp_path: Path) -> None:
     write(tmp_path, "r1", finished("a"), finished("b", BAD))
-    tracks, timings = read_table(str(tmp_path), "tracks"), read_table(str(tmp_path), "timings")
+    tracks, timings = read_table(str(tmp_path), "tracks", STORE), read_table(str(tmp_path), "timings", STORE)
     assert tracks.schema == schema.TRACKS
     assert timings.schema == schema.TIMINGS
     assert tracks["track_id"].to_pylist() == ["a", "b"]
@@ -55,37 +56,37 @@ def test_a_track_is_a_row_and_its_stems_are_timings(tmp_path: Path) -> None:
 
 def test_full_files_are_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tables, "ROWS_PER_FILE", 2)
-    writer = TableWriter(str(tmp_path), "r1")
+    writer = TableWriter(str(tmp_path), "r1", STORE)
     for track in "abcde":
         writer.add(finished(track))
         writer._flush()
     assert sorted(path.name for path in (tmp_path / "tracks").iterdir()) == [
         f"r1-0000{number}.parquet" for number in range(3)
     ]
-    assert sorted(read_table(str(tmp_path), "tracks")["track_id"].to_pylist()) == list("abcde")
+    assert sorted(read_table(str(tmp_path), "tracks", STORE)["track_id"].to_pylist()) == list("abcde")
 
 
 def test_rows_are_written_while_the_run_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tables, "FLUSH_S", 0.01)
-    with TableWriter(str(tmp_path), "r1") as writer:
+    with TableWriter(str(tmp_path), "r1", STORE) as writer:
         writer.add(finished("a"))
-        while not read_table(str(tmp_path), "tracks").num_rows:
+        while not read_table(str(tmp_path), "tracks", STORE).num_rows:
             pass
 
 
 def test_a_store_that_fails_stops_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tables, "FLUSH_S", 0.01)
     (tmp_path / "timings").write_text("a file where the folder should be")
-    with pytest.raises(Exception, match="timings"), TableWriter(str(tmp_path), "r1") as writer:
+    with pytest.raises(Exception, match="timings"), TableWriter(str(tmp_path), "r1", STORE) as writer:
         writer.add(finished("a"))
 
 
 def test_forgotten_tracks_leave_both_tables(tmp_path: Path) -> None:
     write(tmp_path, "r1", finished("a"), finished("b"))
     write(tmp_path, "r2", finished("c"))
-    forget(str(tmp_path), pa.chunked_array([["a", "c"]]))
-    assert read_table(str(tmp_path), "tracks")["track_id"].to_pylist() == ["b"]
-    assert pc.unique(read_table(str(tmp_path), "timings")["track_id"]).to_pylist() == ["b"]
+    forget(str(tmp_path), pa.chunked_array([["a", "c"]]), STORE)
+    assert read_table(str(tmp_path), "tracks", STORE)["track_id"].to_pylist() == ["b"]
+    assert pc.unique(read_table(str(tmp_path), "timings", STORE)["track_id"]).to_pylist() == ["b"]
 
 
 def test_timings_without_their_track_are_dropped(tmp_path: Path) -> None:
@@ -95,5 +96,5 @@ def test_timings_without_their_track_are_dropped(tmp_path: Path) -> None:
     tracks = tmp_path / "tracks" / "r1-00000.parquet"
     pq.write_table(pq.read_table(tracks).slice(0, 1), tracks)
     (tmp_path / "tracks" / "r2-00000.parquet").unlink()
-    drop_uncommitted(str(tmp_path))
-    assert read_table(str(tmp_path), "timings")["track_id"].to_pylist() == ["a", "a"]
+    drop_uncommitted(str(tmp_path), STORE)
+    assert read_table(str(tmp_path), "timings", STORE)["track_id"].to_pylist() == ["a", "a"]

@@ -23,6 +23,7 @@ from separation.contract import SAMPLE_RATE, STRIDE
 from separation.errors import ErrorKind
 from separation.models.bag import Bag, SpecialistFile
 from separation.options import Options
+from tests.stores import STORE
 
 LENGTH = int(2.5 * STRIDE)  # three chunks: two sections
 
@@ -60,12 +61,12 @@ def job(tmp_path: Path) -> Job:
     stems = ("bass", "vocals")
     bag = Bag(str(tmp_path), "halves", stems, "fp32", dict.fromkeys(stems, file))
     plan = JobPlan("cpu", 1, 1, 1.0, 0.0, 1, 1, 2, 2, 2)
-    return Job("run", str(tmp_path / "out"), bag, Options(), plan, str(tmp_path / "cache"), 10**9, 0.0)
+    return Job("run", str(tmp_path / "out"), bag, Options(), plan, str(tmp_path / "cache"), 10**9, 0.0, STORE)
 
 
 @pytest.fixture
 def worker(job: Job) -> Worker:
-    return worker_of(job.cache, job.cache_bytes, "node")
+    return worker_of(job.cache, job.cache_bytes, "node", job.store)
 
 
 @pytest.fixture
@@ -152,5 +153,5 @@ def test_a_section_in_error_is_finished_without_work(listed: pa.Table, job: Job,
 
 
 def test_a_process_has_one_worker_per_cache(job: Job, worker: Worker) -> None:
-    assert worker_of(job.cache, job.cache_bytes, "node") is worker
-    assert worker_of(f"{job.cache}2", job.cache_bytes, "node") is not worker
+    assert worker_of(job.cache, job.cache_bytes, "node", job.store) is worker
+    assert worker_of(f"{job.cache}2", job.cache_bytes, "node", job.store) is not worker
