@@ -12,6 +12,8 @@ from separation.store.redact import without_credentials
 def uri(text: str) -> str:
     """A URI without a password: the command line stands in the machine's process list, and in Ray's table of
     jobs and on its dashboard."""
+    if not text:
+        raise argparse.ArgumentTypeError("is empty; expected a path or a URI")
     if without_credentials(text) != text:
         raise argparse.ArgumentTypeError(
             "carries a user, a password or a signed query, and a command line can be read by others; "

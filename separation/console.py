@@ -26,3 +26,13 @@ class LineConsole(Console):
             self.print(*objects)
         finally:
             self.quiet = quiet
+
+
+def plural(number: int) -> str:
+    """The ending of a noun after `number`."""
+    return "" if number == 1 else "s"
+
+
+def counted(number: int, noun: str) -> str:
+    """`1 track`, `2 tracks`."""
+    return f"{number} {noun}{plural(number)}"

@@ -8,6 +8,7 @@ packages that only the work needs, and Ctrl-C during a long import ends like any
 
 import argparse
 import logging
+import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -108,6 +109,11 @@ def run(
     except KeyboardInterrupt:
         print("stopped; run the same command again", file=sys.stderr)
         return ExitCode.INTERRUPTED
+    except BrokenPipeError:  # whoever reads our output has closed it, as `head` does
+        silence = os.open(os.devnull, os.O_WRONLY)
+        for stream in (sys.stdout, sys.stderr):
+            os.dup2(silence, stream.fileno())
+        return ExitCode.REFUSED
     except (SeparationError, ModuleNotFoundError, OSError) as error:
         if verbosity:
             print_failure(error)

@@ -40,7 +40,7 @@ def run(args: argparse.Namespace, console: LineConsole, store: Store) -> int:
     if args.project and (args.x_realtime or not args.models):
         return project(args, console, store)
     if not args.models or not args.output:
-        raise UsageError("--models and --output say what to run and where to keep the figures")
+        raise UsageError("a benchmark needs --models (what to run) and --output (where to keep the figures)")
     return benchmark(args, console, store)
 
 

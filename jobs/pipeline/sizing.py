@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from separation.console import counted, plural
 from separation.contract import CHANNELS, SEGMENT
 from separation.errors import PlanError, UsageError
 from separation.models.specialist import ON_GPU
@@ -68,18 +69,18 @@ class JobPlan:
     task_cpus: float = TASK_CPUS
 
     def describe(self) -> list[str]:
-        device = f"{self.gpus_per_actor:g} GPU" if self.gpus_per_actor else f"{self.threads} threads"
+        device = f"{self.gpus_per_actor:g} GPU" if self.gpus_per_actor else counted(self.threads, "thread")
         most = f" to {self.max_actors}" if self.max_actors > self.actors else ""
         return [
-            f"pools: {self.actors}{most} actors per specialist, each {device} and "
+            f"pools: {self.actors}{most} actor{plural(self.max_actors)} per specialist, each {device} and "
             f"{self.cpus_per_actor:g} CPU, on {self.provider}",
-            f"inference: {self.batch} chunks per batch, "
+            f"inference: {counted(self.batch, 'chunk')} per batch, "
             + (
                 f"at most {self.turns} at once on a node"
                 if self.turns
                 else "as many at once as there are actors"
             ),
-            f"sections: up to {self.chunks_per_section} chunks, "
+            f"sections: up to {counted(self.chunks_per_section, 'chunk')}, "
             f"{self.chunks_per_section * CHUNK_BYTES / 2**20:.0f} MiB of mix"
             + (
                 f"; those over {self.store_chunks} chunks will spill from the object store to disk"

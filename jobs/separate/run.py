@@ -14,7 +14,7 @@ from jobs.pipeline.output import run_record, tables
 from jobs.pipeline.output.lease import Lease
 from jobs.separate.work import find_work, refuse_mixture
 from separation.arguments import check_folder
-from separation.console import LineConsole
+from separation.console import LineConsole, counted
 from separation.program import ExitCode
 from separation.store.objects import Store
 
@@ -67,6 +67,6 @@ def show_errors(job: Job, console: LineConsole) -> None:
     errors = tables.read_table(job.output, "tracks", job.store, columns).filter(pc.field("status") == "error")
     for count in pc.value_counts(errors["error_kind"]).to_pylist():
         kind = count["values"]
-        console.result(f"{count['counts']} tracks {kind}:")
+        console.result(f"{counted(count['counts'], 'track')} {kind}:")
         for row in errors.filter(pc.field("error_kind") == kind).slice(0, EXAMPLES).to_pylist():
             console.result(f"  {row['uri']}: {row['error']}")

@@ -29,7 +29,7 @@ def verify(args: argparse.Namespace, console: LineConsole, store: Store) -> int:
     output, sample = absolute(args.output), sample_of(args.sample, args.seed)
     record = run_record.read(output, store) or RunRecord()
     if not (read_from := args.input or record.input):
-        raise UsageError(f"{output} has no run.json that names its catalogue; --input does")
+        raise UsageError(f"{output} has no run.json that names its catalogue; give the catalogue as --input")
     folder = OutputFolder(output, absolute(record.output or output), store)
     ids = catalogue.read_catalogue(read_from, store).tracks["track_id"]
     with Problems(since=datetime.now(UTC) - timedelta(hours=args.older_than)) as problems:

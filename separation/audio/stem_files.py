@@ -83,7 +83,8 @@ def write_stems(
 
 def is_read_back(uri: str, share: float) -> bool:
     """Whether this file belongs to the `share` of files that is read back; the same files in each run."""
-    return int(hashlib.sha256(uri.encode()).hexdigest()[:8], 16) < share * 2**32
+    name = uri.encode(errors="surrogateescape")  # of a local disk, whose names need not be UTF-8
+    return int(hashlib.sha256(name).hexdigest()[:8], 16) < share * 2**32
 
 
 def _read_back(source: Path, uri: str, sha256: str, store: Store) -> None:

@@ -35,7 +35,7 @@ def test_the_token_is_for_its_owner_alone(tmp_path: Path) -> None:
     (command,) = commands
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     environment = {"HOME": str(tmp_path), "PATH": path}
-    subprocess.run(["bash", "-c", f"umask 022; {command}"], env=environment, check=True, timeout=120)
+    subprocess.run(["bash", "-c", f"umask 022; {command}"], env=environment, check=True, timeout=600)
     token = tmp_path / ".ray/auth_token"
     assert token.stat().st_mode & 0o777 == 0o600
     assert token.parent.stat().st_mode & 0o777 == 0o700

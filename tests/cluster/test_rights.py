@@ -132,7 +132,7 @@ def _checks(aws: str, on: bool) -> None:
 
 def python(code: str, environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-c", code, *arguments]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600)
 
 
 def test_a_node_may_do_what_the_programs_do_and_no_more(aws: str, bucket: str, tmp_path: Path) -> None:

@@ -58,7 +58,7 @@ WRONG = {
     ],
     "jobs.benchmark": [
         (f"{BENCHMARK} --repeat-s 2", "--repeat-s"),
-        ("--output @out", "--models and --output"),
+        ("--output @out", "a benchmark needs --models (what to run) and --output"),
         ("--output @out --models @missing", "missing/bag.json: not found"),
         ("--output @file --models @models", "file cannot be a folder"),
         (f"{BENCHMARK} --input @missing", "no tracks"),

@@ -1,9 +1,10 @@
+import argparse
 import os
 from pathlib import Path
 
 import pytest
 
-from separation.arguments import absolute, check_folder, share_or_count
+from separation.arguments import absolute, check_folder, share_or_count, uri
 from separation.errors import UsageError
 
 
@@ -27,3 +28,9 @@ def test_a_share_has_a_point_and_a_number_has_none() -> None:
     assert [(type(each), each) for each in map(share_or_count, ("1.0", "1", "0"))] == [
         (float, 1.0), (int, 1), (int, 0),
     ]  # fmt: skip
+
+
+def test_an_empty_path_is_refused() -> None:
+    """An unset variable of a shell would otherwise mean the root of the disk."""
+    with pytest.raises(argparse.ArgumentTypeError, match="is empty"):
+        uri("")

@@ -17,7 +17,7 @@ def test_two_at_once_give_the_same_stems() -> None:
     def of(gain: float, together: bool):
         def specialist(segments: np.ndarray) -> np.ndarray:
             if together:
-                both.wait(timeout=60)
+                both.wait(timeout=600)
             return segments * np.float32(gain)
 
         return specialist
@@ -35,7 +35,7 @@ def test_the_first_error_is_the_one_that_is_raised_and_ends_the_others() -> None
     failing, heard = Event(), []
 
     def drums(segments: np.ndarray) -> np.ndarray:
-        assert failing.wait(timeout=60)
+        assert failing.wait(timeout=600)
         return segments
 
     def bass(segments: np.ndarray) -> np.ndarray:

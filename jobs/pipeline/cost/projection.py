@@ -4,11 +4,14 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from jobs.pipeline.cost import prices
 from jobs.pipeline.cost.prices import Instance, Price
-from jobs.pipeline.cost.summary import Summary
 from separation.errors import UsageError
+
+if TYPE_CHECKING:  # its types need msgspec, which `jobs.benchmark --help` does without
+    from jobs.pipeline.cost.summary import Summary
 
 WITHIN_HOURS = 24.0
 
@@ -79,7 +82,7 @@ def stated(given: Sequence[str], price: float | None) -> list[Throughput]:
     return found
 
 
-def measured(summary: Summary, price: float | None) -> list[Throughput]:
+def measured(summary: "Summary", price: float | None) -> list[Throughput]:
     """The measured node at its price, and the instances of prices.json that can be derived from it.
 
     Throughput is assumed to be proportional to the number of CPUs, which is not measured. A GPU says

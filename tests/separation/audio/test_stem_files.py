@@ -1,4 +1,5 @@
 import hashlib
+import os
 from pathlib import Path
 
 import numpy as np
@@ -104,3 +105,9 @@ def test_the_share_of_files_read_back_is_the_rate_and_always_the_same() -> None:
     assert set(drawn) <= {uri for uri in uris if is_read_back(uri, 0.3)}
     assert not any(is_read_back(uri, 0) for uri in uris)
     assert all(is_read_back(uri, 1) for uri in uris)
+
+
+def test_a_name_that_is_not_utf8_is_drawn_like_any_other() -> None:
+    uri = os.fsdecode(b"out/\xff.mp3/drums.wav")
+    assert is_read_back(uri, 1)
+    assert not is_read_back(uri, 0)

@@ -202,7 +202,7 @@ def test_a_child_without_work_or_parent_ends(song: Path, pool: DecoderPool) -> N
     whole(song, pool)
     (child,) = pool._idle
     child._socket.close()
-    assert child._process.wait(timeout=60) == 0
+    assert child._process.wait(timeout=600) == 0
     assert whole(song, pool).shape[0] == 2
 
 
