@@ -14,7 +14,7 @@ from band.song import song
 from jobs.pipeline import schema
 from jobs.pipeline.arrow import from_row
 from jobs.pipeline.cost.prices import Price
-from jobs.pipeline.cost.summary import Cluster, Figures, Opening, Spread, Stage, Summary
+from jobs.pipeline.cost.summary import AccountRow, Cluster, Figures, Opening, Spread, Summary
 from jobs.pipeline.output.tables import timing_rows, track_row
 from jobs.pipeline.records import FinishedTrack
 from jobs.report.facts import gather
@@ -202,8 +202,8 @@ def benchmark_summary(benchmark_id: str = "20261124T080000-abc", **cluster: Any)
             core_s_per_audio_s=4.0,
             accounted=0.99,
             stages=[
-                Stage("phase", "work", 1440.0, None, 0.96),
-                Stage("core", "vocals", 1400.0, 2800.0, 0.93),
+                AccountRow("phase", "work", 1440.0, None, 0.96),
+                AccountRow("core", "vocals", 1400.0, 2800.0, 0.93),
             ],
             peak_bytes=3_000_000_000,
             peak_bytes_above_start=2_000_000_000,

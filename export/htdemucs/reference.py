@@ -31,7 +31,7 @@ OPTIONS = Options(bits="float", clip_mode="none")
 
 
 @dataclass(frozen=True, slots=True)
-class Spec:
+class ReferenceRun:
     """What to separate and how: `tracks` are pairs of track id and path or URI.
 
     `origin` names the checkpoints as `origin` in bag.json does, `trust` is --trust-checkpoint, `overlap` a
@@ -67,7 +67,7 @@ def separate(
     return stems
 
 
-def run(spec: Spec, store: Store) -> dict[str, float]:
+def run(spec: ReferenceRun, store: Store) -> dict[str, float]:
     """Writes the stems; returns `load_s`, `work_s` and `audio_s`, the tracks' length, all in seconds."""
     torch.set_num_threads(spec.threads)
     clock = time.perf_counter()
@@ -85,5 +85,5 @@ def run(spec: Spec, store: Store) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    spec = Spec(**json.loads(Path(sys.argv[1]).read_text()))
+    spec = ReferenceRun(**json.loads(Path(sys.argv[1]).read_text()))
     print(json.dumps(run(spec, Store(RetryPolicy.from_environment()))))

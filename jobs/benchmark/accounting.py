@@ -26,7 +26,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from jobs.benchmark.process_usage import DRIVER, LOAD, OUTSIDE, RAY, WATCH, Usage
-from jobs.pipeline.cost.summary import Stage
+from jobs.pipeline.cost.summary import AccountRow
 from jobs.pipeline.stages.stage import infer_name
 
 SCHEMA = pa.schema(
@@ -49,12 +49,12 @@ REST = ("idle", "stolen", "unseen")
 NAMED = {LOAD, DRIVER, RAY, WATCH, OUTSIDE, *TASKS.values(), *WRITING, *REST}  # all rows that are no stem's
 
 
-def phases(seconds: dict[str, float]) -> list[Stage]:
+def phases(seconds: dict[str, float]) -> list[AccountRow]:
     total = sum(seconds.values())
-    return [Stage("phase", name, spent, None, spent / total) for name, spent in seconds.items()]
+    return [AccountRow("phase", name, spent, None, spent / total) for name, spent in seconds.items()]
 
 
-def cores(usages: list[Usage], tracks: pa.Table, timings: pa.Table, stems: Sequence[str]) -> list[Stage]:
+def cores(usages: list[Usage], tracks: pa.Table, timings: pa.Table, stems: Sequence[str]) -> list[AccountRow]:
     """The core account over all machines, in the order of the data flow."""
     capacity = sum(usage.cores * usage.wall_s for usage in usages)
     row_of = TASKS | {infer_name(stem): row_name(stem) for stem in stems}
@@ -86,18 +86,18 @@ def row_name(stem: str) -> str:
     return f"infer {stem}" if stem in NAMED else stem
 
 
-def waits(timings: pa.Table, wall_s: float) -> list[Stage]:
+def waits(timings: pa.Table, wall_s: float) -> list[AccountRow]:
     """Seconds that inferences waited for a slot on their node; `share` is how many waited on average."""
     queue_s = _sum(timings["queue_s"])
-    return [Stage("wait", "turn", queue_s, None, queue_s / wall_s)]
+    return [AccountRow("wait", "turn", queue_s, None, queue_s / wall_s)]
 
 
-def accounted(stages: list[Stage]) -> float:
+def accounted(stages: list[AccountRow]) -> float:
     """The part of all core-seconds that the core account names; 1 is everything."""
     return sum(s.share or 0.0 for s in stages if s.account == "core" and s.stage != "unseen")
 
 
-def own_core_s(stages: list[Stage]) -> float:
+def own_core_s(stages: list[AccountRow]) -> float:
     """Core-seconds of the run's own work, which other programs on the machine hardly change.
 
     Loading is left out as it happens once, and so are the readings.
@@ -113,8 +113,8 @@ def task_seconds(tracks: pa.Table, timings: pa.Table, stems: Sequence[str]) -> d
     return of_tracks | {"encode": _sum(tracks["write_s"]) - of_tracks["upload"]} | infer
 
 
-def _core(stage: str, task_s: float | None, core_s: float, capacity: float) -> Stage:
-    return Stage("core", stage, task_s, core_s, core_s / capacity)
+def _core(stage: str, task_s: float | None, core_s: float, capacity: float) -> AccountRow:
+    return AccountRow("core", stage, task_s, core_s, core_s / capacity)
 
 
 def _sum(column: pa.ChunkedArray) -> float:

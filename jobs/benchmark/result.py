@@ -15,12 +15,12 @@ from jobs.benchmark.trial import Trial
 from jobs.pipeline.cost.prices import Price
 from jobs.pipeline.cost.summary import (
     FOLDER,
+    AccountRow,
     AllStemsComparison,
     Cluster,
     Figures,
     Machine,
     Spread,
-    Stage,
     Summary,
     Sweep,
     as_json,
@@ -36,7 +36,7 @@ class StageOfRepeat:
 
     setting: str
     repeat: int
-    stage: Stage
+    stage: AccountRow
 
 
 def cluster_of(nodes: Sequence[Node], seen: Trial) -> Cluster:

@@ -16,7 +16,7 @@ from rich.console import Console
 
 from jobs.benchmark import accounting
 from jobs.benchmark.process_usage import Usage, Watcher, session_of
-from jobs.pipeline.cost.summary import Stage
+from jobs.pipeline.cost.summary import AccountRow
 from jobs.pipeline.dataset import cluster_nodes
 from jobs.pipeline.driver import run
 from jobs.pipeline.job import Job
@@ -47,7 +47,7 @@ class Trial:
     audio_s: float
     wall_s: float
     work_s: float
-    stages: list[Stage]
+    stages: list[AccountRow]
     usages: list[Usage]
     source_bytes: int
     stem_bytes: int

@@ -27,13 +27,13 @@ BASELINE = "mix"  # the name of the estimates that are the mixture, for every st
 
 
 @dataclass(frozen=True, slots=True)
-class Track:
+class TrackStems:
     files: Mapping[str, str]  # stem, or `mixture` -> URI
     gain: float = 1.0  # undoes what the job did against clipping
     error: str | None = None  # why there are no files, where that is known
 
 
-MISSING = Track({}, error="is missing")
+MISSING = TrackStems({}, error="is missing")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +41,11 @@ class Pair:
     """A reference and what to score against it, by the name of the estimates."""
 
     track_id: str
-    reference: Track
-    estimates: Mapping[str, Track]
+    reference: TrackStems
+    estimates: Mapping[str, TrackStems]
 
 
-def find_tracks(uri: str, store: Store) -> dict[str, Track]:
+def find_tracks(uri: str, store: Store) -> dict[str, TrackStems]:
     """Name -> track, of a folder or an output; raises `UsageError` where there are none."""
     root = (uri if "://" in uri else os.path.abspath(uri)).rstrip("/")
     record = run_record.read(root, store)
@@ -55,7 +55,7 @@ def find_tracks(uri: str, store: Store) -> dict[str, Track]:
     return tracks
 
 
-def _in_folder(root: str, store: Store) -> dict[str, Track]:
+def _in_folder(root: str, store: Store) -> dict[str, TrackStems]:
     tracks: defaultdict[str, dict[str, str]] = defaultdict(dict)
     for file in store.list_files(root):
         path = PurePosixPath(file.uri.removeprefix(f"{root}/"))
@@ -65,19 +65,19 @@ def _in_folder(root: str, store: Store) -> dict[str, Track]:
         if path.stem in files:
             raise UsageError(f"{file.uri}: beside {files[path.stem]}; a track has one file per stem")
         files[path.stem] = file.uri
-    return {name: Track(files) for name, files in tracks.items()}
+    return {name: TrackStems(files) for name, files in tracks.items()}
 
 
-def _in_output(root: str, options: Options, store: Store) -> dict[str, Track]:
+def _in_output(root: str, options: Options, store: Store) -> dict[str, TrackStems]:
     rows = tables.read_table(root, "tracks", store, ["track_id", "uri", "status", "error", "clip_factor"])
-    tracks: dict[str, Track] = {}
+    tracks: dict[str, TrackStems] = {}
     for row in rows.to_pylist():
         if row["status"] == "ok":
             paths = {stem: options.path(row["track_id"], stem) for stem in options.outputs(STEMS)}
             files = {stem: join(root, f"stems/{path}") for stem, path in paths.items()}
-            track = Track({**files, MIXTURE: row["uri"]}, 1 / (row["clip_factor"] or 1.0))
+            track = TrackStems({**files, MIXTURE: row["uri"]}, 1 / (row["clip_factor"] or 1.0))
         else:
-            track = Track({}, error=f"was not separated: {row['error']}")
+            track = TrackStems({}, error=f"was not separated: {row['error']}")
         name = _name(row["track_id"])
         if name in tracks:
             raise UsageError(f"{root}: two of its tracks are {name!r}, {row['track_id']!r} among them")
@@ -94,7 +94,7 @@ def _name(path: str) -> str:
 
 
 def pair(
-    references: Mapping[str, Track], sets: Mapping[str, Mapping[str, Track]], baseline: bool
+    references: Mapping[str, TrackStems], sets: Mapping[str, Mapping[str, TrackStems]], baseline: bool
 ) -> tuple[list[Pair], dict[str, int]]:
     """A pair per reference, with an estimate of every set, and the number of tracks found in each set.
 
@@ -117,10 +117,10 @@ def pair(
     return pairs, {name: len(found) for name, found in matches.items()}
 
 
-def _mixture_as_stems(track: Track) -> Track:
+def _mixture_as_stems(track: TrackStems) -> TrackStems:
     if MIXTURE not in track.files:
-        return Track({}, error=f"has no {MIXTURE}")
-    return Track(dict.fromkeys(STEMS, track.files[MIXTURE]))
+        return TrackStems({}, error=f"has no {MIXTURE}")
+    return TrackStems(dict.fromkeys(STEMS, track.files[MIXTURE]))
 
 
 def match(references: Iterable[str], estimates: Iterable[str]) -> dict[str, str]:

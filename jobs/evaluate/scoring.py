@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from jobs.evaluate.layout import Pair, Track
+from jobs.evaluate.layout import Pair, TrackStems
 from jobs.evaluate.sdr import Comparison, LengthsDiffer, compare, frame_sdr, median, si_sdr
 from separation.audio.reading import open_audio
 from separation.contract import SAMPLE_RATE
@@ -76,7 +76,7 @@ def pairs_table(pairs: Sequence[Pair]) -> pa.Table:
     return pa.Table.from_pylist(rows, PAIRS)
 
 
-def _track_row(track: Track) -> dict[str, Any]:
+def _track_row(track: TrackStems) -> dict[str, Any]:
     return {"files": list(track.files.items()), "gain": track.gain, "error": track.error}
 
 
@@ -85,8 +85,8 @@ def _pair_of(row: dict[str, Any]) -> Pair:
     return Pair(row["track_id"], _track_of(row["reference"]), estimates)
 
 
-def _track_of(row: dict[str, Any]) -> Track:
-    return Track(dict(row["files"]), row["gain"], row["error"])
+def _track_of(row: dict[str, Any]) -> TrackStems:
+    return TrackStems(dict(row["files"]), row["gain"], row["error"])
 
 
 def score(pairs: pa.Table, stems: Sequence[str], store: Store) -> pa.Table:
@@ -119,7 +119,7 @@ class Unscored(Exception):
     """Why a stem has no score, in a sentence."""
 
 
-def _compare(reference: Track, estimate: Track, stem: str, sources: SourceCache) -> Comparison:
+def _compare(reference: TrackStems, estimate: TrackStems, stem: str, sources: SourceCache) -> Comparison:
     for side, track in (("reference", reference), ("estimate", estimate)):
         if track.error:
             raise Unscored(f"the {side} {track.error}")

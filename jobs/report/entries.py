@@ -24,7 +24,7 @@ class Run:
 
 
 @dataclass
-class Specialist:
+class SpecialistUse:
     """What the sessions of one stem did on one kind of device."""
 
     stem: str

@@ -11,7 +11,7 @@ from jobs.pipeline.output import run_record, tables
 from jobs.pipeline.output.run_record import RunRecord
 from jobs.report import benchmark
 from jobs.report.benchmark import Benchmark
-from jobs.report.entries import ErrorGroup, Run, SampleTrack, SlowTrack, Specialist
+from jobs.report.entries import ErrorGroup, Run, SampleTrack, SlowTrack, SpecialistUse
 from jobs.report.tally import TIMINGS_READ, TRACKS_READ, Tally
 from jobs.report.timeline import Bin, plan_bins
 from separation.store.filesystems import join
@@ -48,7 +48,7 @@ class Facts:
     usd_per_node_hour: float | None
     runs: list[Run]  # in the order of time
     stages: dict[str, float]  # seconds of tasks, by stage; the specialists are apart
-    specialists: list[Specialist]
+    specialists: list[SpecialistUse]
     timeline: list[Bin]
     errors: list[ErrorGroup]  # the most frequent kind first
     slowest: list[SlowTrack]
@@ -97,7 +97,7 @@ class Facts:
         node_hours = sum(run.wall_s * len(run.nodes) for run in self.runs) / 3600
         return Cost(self.usd_per_node_hour, node_hours, self.audio_s / 3600)
 
-    def utilisation(self, specialist: Specialist) -> tuple[float, float] | None:
+    def utilisation(self, specialist: SpecialistUse) -> tuple[float, float] | None:
         """Shares of its actors' time in inference and in waiting for a slot; None if it is unknown."""
         if not self.actors or not self.wall_s:
             return None

@@ -14,7 +14,7 @@ from markupsafe import Markup
 
 from jobs.report import charts, formatting
 from jobs.report.charts import Part
-from jobs.report.entries import Specialist
+from jobs.report.entries import SpecialistUse
 from jobs.report.facts import Facts
 from jobs.report.listening import CLIP_S, MIX, SampleSounds
 from jobs.report.tally import STAGES
@@ -104,7 +104,7 @@ def share_bar(rows: Sequence[Share]) -> Markup:
     return charts.bar(parts, "; ".join(part.title for part in parts))
 
 
-def busy_bar(facts: Facts, specialist: Specialist) -> Markup:
+def busy_bar(facts: Facts, specialist: SpecialistUse) -> Markup:
     busy, waiting = facts.utilisation(specialist) or (0.0, 0.0)
     parts = [
         Part(busy, colour(specialist.stem), f"in inference {formatting.percent(busy)}"),

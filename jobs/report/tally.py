@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from jobs.report.entries import ErrorGroup, Example, Run, SampleTrack, SlowTrack, Specialist, stem_order
+from jobs.report.entries import ErrorGroup, Example, Run, SampleTrack, SlowTrack, SpecialistUse, stem_order
 
 STAGES = ("probe", "decode", "stitch", "write")  # those of `tracks`, each with a column `<stage>_s`
 TRACKS_READ = [
@@ -40,7 +40,7 @@ class Tally:
     def __init__(self) -> None:
         self.stages = dict.fromkeys(STAGES, 0.0)
         self._runs: dict[str, Run] = {}
-        self._specialists: dict[tuple[str, str, str], Specialist] = {}
+        self._specialists: dict[tuple[str, str, str], SpecialistUse] = {}
         self._finished: dict[str, list[Finished]] = {}  # by run
         self._chunk_s: list[np.ndarray] = [np.empty(0, np.float32)]
         self._slowest: list[tuple[float, str, SlowTrack]] = []
@@ -107,7 +107,7 @@ class Tally:
         ]
         for row in inferred.group_by(["stem", "provider", "device"]).aggregate(sums).to_pylist():
             key = row["stem"], row["provider"] or "unknown", row["device"] or "unknown"
-            specialist = self._specialists.setdefault(key, Specialist(*key))
+            specialist = self._specialists.setdefault(key, SpecialistUse(*key))
             specialist.tracks += row["track_id_count"]
             specialist.chunks += row["chunks_sum"] or 0
             specialist.infer_s += row["infer_s_sum"] or 0.0
@@ -160,7 +160,7 @@ class Tally:
         """In the order of time."""
         return sorted(self._runs.values(), key=lambda run: (run.started_at, run.run_id))
 
-    def specialists(self) -> list[Specialist]:
+    def specialists(self) -> list[SpecialistUse]:
         return sorted(self._specialists.values(), key=lambda s: (*stem_order(s.stem), s.provider, s.device))
 
     def finished(self) -> dict[str, Finished]:

@@ -15,7 +15,7 @@ from separation.store.objects import Store
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
+class RemainingWork:
     """How many tracks there are and are done, and those to separate."""
 
     total: int
@@ -33,7 +33,7 @@ class Work:
         )
 
 
-def find_work(found: Catalogue, job: Job, *, force: bool, retry_errors: bool) -> Work:
+def find_work(found: Catalogue, job: Job, *, force: bool, retry_errors: bool) -> RemainingWork:
     """The catalogue minus what the tracks table holds; the stems are not listed."""
     known = known_tracks(found, job.output, job.store)
     if known.num_rows and not force:
@@ -46,7 +46,7 @@ def find_work(found: Catalogue, job: Job, *, force: bool, retry_errors: bool) ->
     else:
         again, kept = known.slice(0, 0), known
     failed = pc.sum(pc.equal(kept["status"], "error")).as_py() or 0
-    return Work(
+    return RemainingWork(
         total=found.tracks.num_rows,
         passed_over=found.passed_over,
         done=kept.num_rows - failed,

@@ -12,7 +12,7 @@ ETAG = re.compile(r"[0-9a-f]{32}(-\d+)?")  # an MD5, and the number of parts of 
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class S3Answer:
     """What the store says of an object that it takes or gives."""
 
     etag: str  # without its quotes
@@ -20,17 +20,17 @@ class Answer:
     is_md5: bool  # whether the ETag is computed from the bytes
 
 
-def answer_of(bucket: str, reply: dict[str, Any], size: int) -> Answer:
+def answer_of(bucket: str, reply: dict[str, Any], size: int) -> S3Answer:
     """The ETag has nothing to do with the bytes if a key of KMS or the client encrypts, or in S3 Express."""
     is_md5 = (
         reply.get("ServerSideEncryption") in (None, "AES256")
         and "SSECustomerAlgorithm" not in reply
         and not bucket.endswith("--x-s3")
     )
-    return Answer(reply["ETag"].strip('"'), size, is_md5)
+    return S3Answer(reply["ETag"].strip('"'), size, is_md5)
 
 
-def difference(data: SeekableBytes, answer: Answer, part_size: Callable[[int], int]) -> str:
+def difference(data: SeekableBytes, answer: S3Answer, part_size: Callable[[int], int]) -> str:
     """What tells the bytes that arrived from the object, in words; empty if nothing does.
 
     `part_size` asks the store for the bytes of the part of that number, from 1, in which the object was

@@ -11,7 +11,7 @@ from typing import Any
 from fsspec.asyn import sync
 
 from separation.store.errors import DamagedRead
-from separation.store.etags import ETAG, Answer, SeekableBytes, answer_of, difference, equal_parts, etag_of
+from separation.store.etags import ETAG, S3Answer, SeekableBytes, answer_of, difference, equal_parts, etag_of
 from separation.store.location import Found, Location
 from separation.store.metadata import Upload
 from separation.store.redact import shown
@@ -56,7 +56,7 @@ class S3Location(Location):
             raise DamagedRead(shown(self.uri), wrong)
         return str(answer.etag)
 
-    async def _receive(self, sink: SeekableBytes, wanted: str | None) -> Answer:
+    async def _receive(self, sink: SeekableBytes, wanted: str | None) -> S3Answer:
         target = self._target
         reply = await self.fs._call_s3("get_object", **target)
         body, answer = reply["Body"], answer_of(target["Bucket"], reply, reply["ContentLength"])

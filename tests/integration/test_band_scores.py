@@ -32,7 +32,7 @@ def by_demucs(songs: list[Path], out: Path) -> None:
     """The songs' stems by demucs's `apply_model` on the checkpoints, under the job's ids."""
     tracks = [[f"{song.name}/mixture.wav", str(song / "mixture.wav")] for song in songs]
     where = {"origin": BAND, "trust": False, "device": "cpu", "threads": 2, "out": str(out)}
-    reference.run(reference.Spec(tracks=tracks, stems=list(STEMS), overlap=0.25, **where), STORE)
+    reference.run(reference.ReferenceRun(tracks=tracks, stems=list(STEMS), overlap=0.25, **where), STORE)
 
 
 def test_the_bag_separates_songs_it_never_heard(

@@ -64,7 +64,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory, small_models: str) -> Bench:
         "device": "cpu",
         "out": str(made.demucs),
     }
-    reference.run(reference.Spec(**spec), STORE)
+    reference.run(reference.ReferenceRun(**spec), STORE)
     return made
 
 

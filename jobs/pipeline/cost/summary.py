@@ -34,7 +34,7 @@ class Spread:
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
+class AccountRow:
     """A line of an account of where the time went; see `jobs/benchmark/accounting.py`."""
 
     account: str  # phase | core | wait
@@ -95,7 +95,7 @@ class Figures:
     cpu_utilisation: float
     core_s_per_audio_s: float | None = None
     accounted: float
-    stages: list[Stage]
+    stages: list[AccountRow]
     peak_bytes: int
     peak_bytes_above_start: int
     source_bytes: int

@@ -53,7 +53,7 @@ class Settings:
 
 
 @dataclass(frozen=True, slots=True)
-class Catalogue:
+class CatalogueSize:
     tracks: int | None = None  # all of the catalogue, done or not
 
 
@@ -69,7 +69,7 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
     versions: dict[str, str] = {}  # package -> version
     settings: Settings = Settings()
     arguments: dict[str, Any] = {}  # of the command line, without credentials
-    catalogue: Catalogue = Catalogue()
+    catalogue: CatalogueSize = CatalogueSize()
     shifts_samples: tuple[int, ...] = ()
     # The fields of `JobPlan`, `Node` and `Counts` change from version to version.
     plan: dict[str, int | float | str] = {}
@@ -129,7 +129,7 @@ def write(
         versions={"stemfleet": __version__, **{package: version(package) for package in PACKAGES}},
         settings=Settings.of(job),
         arguments=redacted,
-        catalogue=Catalogue(tracks),
+        catalogue=CatalogueSize(tracks),
         shifts_samples=job.options.grid_shifts,
         plan=asdict(job.plan),
         cluster=[asdict(node) for node in nodes],

@@ -28,7 +28,7 @@ def test_one_stem_is_the_bags_row(tmp_path: Path) -> None:
         "device": "cpu",
         "out": str(tmp_path / "out"),
     }
-    timed = reference.run(reference.Spec(**spec), STORE)
+    timed = reference.run(reference.ReferenceRun(**spec), STORE)
     assert timed["audio_s"] == 1.0
     assert timed["work_s"] > 0
     assert [path.name for path in (tmp_path / "out/a.wav").iterdir()] == ["bass.wav"]
