@@ -65,9 +65,8 @@ def test_ray_reads_the_nodes_from_it() -> None:
 
 
 def test_it_is_the_ray_of_the_package_and_asks_for_a_token() -> None:
-    requirements = map(
-        Requirement, tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
-    )
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    requirements = map(Requirement, project["optional-dependencies"]["cluster"])
     (ray,) = [requirement for requirement in requirements if requirement.name == "ray"]
     assert RESOURCE["spec"]["rayVersion"] in ray.specifier
     assert RESOURCE["spec"]["authOptions"] == {"mode": "token"}

@@ -90,7 +90,7 @@ def test_a_benchmark_and_the_estimate_made_from_it(
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--output", "out"], "--models and --output"),
+        (["--output", "out"], "a benchmark needs --models"),
         (["--project", "1000x4"], "--project needs --x-realtime"),
         (["--project", "1000x4", "--x-realtime", "40"], "needs --price"),
     ],

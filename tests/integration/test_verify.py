@@ -132,7 +132,7 @@ def counts(text: str) -> dict[str, int]:
 def test_what_cannot_run(verify: Verify, tmp_path: Path) -> None:
     nothing = verify(str(tmp_path / "nowhere"))
     assert nothing.returncode == 2
-    assert "--input does" in nothing.stderr
+    assert "give the catalogue as --input" in nothing.stderr
     secret = verify("https://me:hush@127.0.0.1:9/out")
     assert secret.returncode == 2
     assert "a command line can be read by others" in secret.stderr

@@ -106,8 +106,9 @@ def test_help_versions_and_typos_need_no_optional_package() -> None:
     ],
 )
 def test_a_missing_package_is_named_with_its_extra(
-    program: str, package: str, line: str, extra: str, things: dict[str, str]
+    program: str, package: str, line: str, extra: str, things: dict[str, str], tmp_path: Path
 ) -> None:
+    things = {**things, "out": f"{tmp_path}/out"}
     words = [things[word[1:]] if word.startswith("@") else word for word in line.split()]
     code = f"import runpy; runpy.run_module({program!r}, run_name='__main__')"
     done = run_without((package,), code, *words)
@@ -117,8 +118,8 @@ def test_a_missing_package_is_named_with_its_extra(
     assert not Path(things["out"]).exists()
 
 
-def interrupted(program: str, *arguments: str, when: Callable[[], object], path: str = "") -> str:
-    """Ctrl-C for the program and its children once `when` says that it works; its stderr."""
+def interrupted(program: str, *arguments: str, when: Callable[[int], object], path: str = "") -> str:
+    """Ctrl-C for the program and its children once `when`, given its pid, says that it works; its stderr."""
     process = subprocess.Popen(
         [sys.executable, "-m", program, *arguments],
         stdout=subprocess.DEVNULL,
@@ -129,7 +130,7 @@ def interrupted(program: str, *arguments: str, when: Callable[[], object], path:
     )
     try:
         until = time.monotonic() + LIMIT_S
-        while not when():
+        while not when(process.pid):
             assert process.poll() is None, process.communicate()
             assert time.monotonic() < until, "the program does not get to work"
             time.sleep(0.01)
@@ -145,18 +146,14 @@ def interrupted(program: str, *arguments: str, when: Callable[[], object], path:
 STOPPED = "stopped; run the same command again\n"
 
 
-def reader_of(fifo: Path) -> Callable[[], bool]:
-    """Makes a named pipe, and says whether a process reads it: it waits for bytes that never come."""
-    os.mkfifo(fifo)
+def waits_for_a_writer(pid: int) -> bool:
+    """Whether a thread of the process opens a named pipe: it waits for somebody to write into it.
 
-    def is_read() -> bool:
-        try:
-            os.close(os.open(fifo, os.O_WRONLY | os.O_NONBLOCK))  # ENXIO where nobody reads
-        except OSError:
-            return False
-        return True
-
-    return is_read
+    The kernel says so. A test that opened the pipe to find out would let the process go on.
+    """
+    return any(
+        (thread / "wchan").read_text() == "wait_for_partner" for thread in Path(f"/proc/{pid}/task").iterdir()
+    )
 
 
 @pytest.mark.parametrize(
@@ -173,14 +170,15 @@ def reader_of(fifo: Path) -> Callable[[], bool]:
 def test_ctrl_c(program: str, line: str, pipe: str, things: dict[str, str], tmp_path: Path) -> None:
     for name, path in {**things, "pipe": str(tmp_path)}.items():
         line = line.replace(f"@{name}", path)
-    assert interrupted(program, *line.split(), when=reader_of(tmp_path / pipe)) == STOPPED
+    os.mkfifo(tmp_path / pipe)
+    assert interrupted(program, *line.split(), when=waits_for_a_writer) == STOPPED
 
 
 def test_ctrl_c_while_ray_is_imported(things: dict[str, str], tmp_path: Path) -> None:
-    is_read = reader_of(tmp_path / "pipe")
+    os.mkfifo(tmp_path / "pipe")
     (tmp_path / "ray.py").write_text(f"open({str(tmp_path / 'pipe')!r})\n")
     line = ["--input", things["songs"], "--output", things["out"], "--models", things["models"]]
-    assert interrupted("jobs.separate", *line, when=is_read, path=str(tmp_path)) == STOPPED
+    assert interrupted("jobs.separate", *line, when=waits_for_a_writer, path=str(tmp_path)) == STOPPED
 
 
 def test_ctrl_c_between_two_tracks(things: dict[str, str], tmp_path: Path) -> None:
@@ -190,10 +188,10 @@ def test_ctrl_c_between_two_tracks(things: dict[str, str], tmp_path: Path) -> No
         song.symlink_to(things["song"])
     out = tmp_path / "out"
     arguments = [*map(str, songs), "--models", things["models"], "--out", str(out)]
-    err = interrupted("separation", *arguments, when=lambda: [*out.rglob("*.wav")])
+    err = interrupted("separation", *arguments, when=lambda pid: [*out.rglob("*.wav")])
     assert err.endswith(STOPPED) and len([*out.iterdir()]) < len(songs)
 
 
 def test_ctrl_c_between_two_songs(tmp_path: Path) -> None:
     arguments = ["--out", str(tmp_path), "--tracks", "500"]
-    assert interrupted("band", *arguments, when=lambda: [*tmp_path.rglob("*.wav")]) == STOPPED
+    assert interrupted("band", *arguments, when=lambda pid: [*tmp_path.rglob("*.wav")]) == STOPPED

@@ -1,4 +1,5 @@
 import pickle
+import urllib.request
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -189,6 +190,7 @@ def test_what_is_missing_is_named(folders: dict[str, Path], tmp_path: Path) -> N
 def test_offline_the_four_files_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No server answers at a closed port, whichever network the test runs in."""
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setattr(urllib.request, "_opener", None)  # made at first use, with the proxies of that moment
     for scheme in ("http_proxy", "https_proxy"):
         monkeypatch.setenv(scheme, "http://127.0.0.1:9")
     with pytest.raises(ModelError) as caught:
