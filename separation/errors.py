@@ -14,19 +14,24 @@ credentials, control characters escaped.
 """
 
 from enum import StrEnum
+from typing import Self
 
 from separation.store.redact import plain, shown, without_credentials
 
 
-class ErrorKind(StrEnum):
-    """Why a track could not be separated: `error_kind` in the tracks table. README has the same table."""
+class ExplainedEnum(StrEnum):
+    """Words that stand in tables, each with its `meaning`, from which the tables of README are written."""
 
     meaning: str
 
-    def __new__(cls, value: str, meaning: str = "") -> "ErrorKind":
+    def __new__(cls, value: str, meaning: str = "") -> Self:
         member = str.__new__(cls, value)
         member._value_, member.meaning = value, meaning
         return member
+
+
+class ErrorKind(ExplainedEnum):
+    """Why a track could not be separated: `error_kind` in the tracks table. README has the same table."""
 
     EMPTY = "empty", "No bytes, or a header and no samples."
     NOT_AUDIO = "not_audio", "Not an audio file: text, a picture, an archive."
@@ -55,15 +60,8 @@ class ErrorKind(StrEnum):
     )
 
 
-class WarningKind(StrEnum):
+class WarningKind(ExplainedEnum):
     """What was unusual about a separated track: the first word of each entry of `warnings` in its row."""
-
-    meaning: str
-
-    def __new__(cls, value: str, meaning: str = "") -> "WarningKind":
-        member = str.__new__(cls, value)
-        member._value_, member.meaning = value, meaning
-        return member
 
     DOWNMIX = "downmix", "More than two channels were mixed to stereo."
     LEVEL = "level", "Silence, channels that cancel, or samples far below or above full scale."

@@ -5,27 +5,20 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
-from enum import StrEnum
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from separation.errors import ExplainedEnum
 from separation.store.filesystems import join
 from separation.store.objects import Store
 
 BATCH = 10_000  # problems in memory
 
 
-class Kind(StrEnum):
+class Kind(ExplainedEnum):
     """A kind of problem; `sweep` says which of them `--sweep` and `--repair` mend."""
-
-    meaning: str
-
-    def __new__(cls, value: str, meaning: str = "") -> "Kind":
-        member = str.__new__(cls, value)
-        member._value_, member.meaning = value, meaning
-        return member
 
     PENDING = "pending", "The catalogue has the track, the tables do not have it yet."
     MISSING_STEM = "missing_stem", "The tables name the file, and it is not there."

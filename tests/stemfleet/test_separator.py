@@ -32,8 +32,8 @@ def separator(models: Path) -> Separator:
 
 def music(channels: int, rate: int = SAMPLE_RATE, seconds: float = SECONDS) -> np.ndarray:
     """float64 (samples, channels) within full scale, the same at each call."""
-    random = np.random.default_rng(channels * rate)
-    return random.uniform(-0.9, 0.9, (int(seconds * rate), channels))
+    seeded = np.random.default_rng(channels * rate)
+    return seeded.uniform(-0.9, 0.9, (int(seconds * rate), channels))
 
 
 def written(models: str | Path, track: Path, out: Path, *options: str) -> dict[str, np.ndarray]:
