@@ -9,7 +9,7 @@ import json
 import statistics
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import partial
@@ -121,14 +121,12 @@ def _cpu_table(
     timed = {name: (graph, provider) for graph in graphs for name, provider in graph.timed_as.items()}
     specialists = {name: open_graph(graph, provider) for name, (graph, provider) in timed.items()}
     run_torch = partial(torch_stem, model, row, segments)
-    runs: dict[str, Callable[[], object]] = {
-        name: partial(each, segments) for name, each in specialists.items()
-    }
-    seconds = time_interleaved({"PyTorch": run_torch, **runs}, rounds)
-    reference = run_torch()
+    runs = {name: partial(each, segments) for name, each in specialists.items()}
+    seconds, stems = time_interleaved({"PyTorch": run_torch, **runs}, rounds)
+    reference = stems["PyTorch"]
     lines = [Line("PyTorch", seconds["PyTorch"])]
     for name, (graph, provider) in timed.items():
-        parity = compare(reference, specialists[name](segments))
+        parity = compare(reference, stems[name])
         cost = _load_and_peak(folder, _path(folder, graph), stem, provider, threads)
         lines.append(Line(name, seconds[name], parity, len(graph.content) / 1e6, *cost))
     device = next(iter(specialists.values())).device
@@ -157,7 +155,7 @@ def _matmul_rate(threads: int) -> float:
     """GFLOP/s of a product of two float32 matrices of side SIDE, the median of five."""
     torch.set_num_threads(threads)
     left, right = torch.rand(2, SIDE, SIDE, generator=torch.Generator().manual_seed(0))
-    seconds = time_interleaved({"": lambda: left @ right}, 5)[""]
+    seconds = time_interleaved({"": lambda: left @ right}, 5)[0][""]
     return 2 * SIDE**3 / statistics.median(seconds) / 1e9
 
 

@@ -57,13 +57,13 @@ def _torch(model: Callable[[torch.Tensor], torch.Tensor], row: int, device: str,
 
 
 def _table(runs: dict[str, Run], segments: np.ndarray, rounds: int, device: str) -> str:
-    timed: dict[str, Callable[[], object]] = {name: partial(run, segments) for name, run in runs.items()}
-    seconds = time_interleaved(timed, rounds)
-    reference, count = runs[EAGER](segments), len(segments)
+    timed = {name: partial(run, segments) for name, run in runs.items()}
+    seconds, stems = time_interleaved(timed, rounds)
+    count = len(segments)
     eager = statistics.median(seconds[EAGER])
     lines = []
-    for name, run in runs.items():
-        median, parity = statistics.median(seconds[name]), compare(reference, run(segments))
+    for name in runs:
+        median, parity = statistics.median(seconds[name]), compare(stems[EAGER], stems[name])
         spread = f"{1e3 * min(seconds[name]) / count:.1f} to {1e3 * max(seconds[name]) / count:.1f}"
         cells = [name, f"{1e3 * median / count:.1f}; {spread}", f"{eager / median:.2f}"]
         lines.append(f"| {' | '.join(cells)} | {parity.snr_db:.1f} | {parity.max_over_peak:.1e} |")

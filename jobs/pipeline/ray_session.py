@@ -19,11 +19,13 @@ class ClusterError(SeparationError):
 def connect() -> Iterator[None]:
     """Joins the cluster at RAY_ADDRESS, or starts one on this machine; what Ray raises is a `ClusterError`.
 
+    A process that has joined a cluster stays in it.
+
     Ray logs from `--verbose` on: with fewer lines than its own default, a job's log stays readable.
     """
     level = min(logging.getLogger().level, logging.WARNING)
     try:
-        ray.init(logging_level=level, log_to_driver=False)
+        ray.init(logging_level=level, log_to_driver=False, ignore_reinit_error=True)
     except ConnectionError as error:
         raise ClusterError(f"no Ray cluster answers: {error}") from error
     try:

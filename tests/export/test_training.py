@@ -1,5 +1,6 @@
 """Training that can be cut off, a specialist's loss, and what comes out of the program."""
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ import torch
 from safetensors.torch import load_file
 
 from export.__main__ import main as export_main
+from export.training import train
 from export.training.__main__ import main as train_main
 from export.training.loss import FLOOR, error_db
 from export.training.network import Sizes, build, only, with_row
@@ -136,7 +138,13 @@ def test_a_batch_is_the_steps_own_and_its_songs_are_kept(tmp_path: Path) -> None
     assert not list(tmp_path.glob("*.part"))
 
 
-def test_the_program_leaves_a_bag_that_exports(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_program_leaves_a_bag_that_exports(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a small network, from short crops."""
+    monkeypatch.setattr(train, "Sizes", lambda: TINY)
+    short = partial(Schedule, length=SHORT.length, long_length=SHORT.long_length)
+    monkeypatch.setattr(train, "Schedule", short)
     out, bag, models = tmp_path / "training", tmp_path / "training/band_ft", tmp_path / "models"
     small = ["--songs", "1", "--steps", "1", "--fine-steps", "1", "--validate", "0", "--out", str(out)]
     assert train_main([*small, "--seconds", "0"]) == 2  # stopped in the base model

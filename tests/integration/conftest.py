@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from export.htdemucs.export_bag import export
 from export.htdemucs.origin import from_origin
 from tests.bags import write_gain_bag
 from tests.conftest import once_a_run
+from tests.integration.session import Session, start_session
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 STORE_BYTES = 1_500_000_000
@@ -123,16 +125,17 @@ def ray_cluster(s3_endpoint: str) -> Iterator[dict[str, str]]:
         yield cluster.environment
 
 
+@pytest.fixture(scope="session")
+def session(ray_cluster: dict[str, str]) -> Iterator[Session]:
+    """Runs programs of `jobs/` one after the other; the workers of one are there for the next."""
+    with start_session(ray_cluster, HANG_S) as session:
+        yield session
+
+
 @pytest.fixture
-def separate(ray_cluster: dict[str, str], tmp_path: Path) -> Run:
-    """Runs `python -m jobs.separate` to its end, with a cache of its own."""
-
-    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            job_command(tmp_path, *arguments), env=ray_cluster, capture_output=True, text=True, timeout=HANG_S
-        )
-
-    return run
+def separate(session: Session, tmp_path: Path) -> Run:
+    """Runs `jobs.separate` to its end, with a cache of its own."""
+    return partial(session.run, "jobs.separate", "--cache", str(tmp_path / "cache"))
 
 
 @pytest.fixture(scope="session")

@@ -18,7 +18,7 @@ from export.htdemucs.origin import BAND, from_origin
 from jobs.evaluate.layout import BASELINE
 from separation.contract import STEMS
 from tests.integration.conftest import Run
-from tests.integration.test_evaluate import evaluate
+from tests.integration.session import Session
 from tests.stores import STORE
 
 TRACKS, SECONDS = 20, 30.0
@@ -35,9 +35,7 @@ def by_demucs(songs: list[Path], out: Path) -> None:
     reference.run(reference.ReferenceRun(tracks=tracks, stems=list(STEMS), overlap=0.25, **where), STORE)
 
 
-def test_the_bag_separates_songs_it_never_heard(
-    separate: Run, ray_cluster: dict[str, str], tmp_path: Path
-) -> None:
+def test_the_bag_separates_songs_it_never_heard(separate: Run, session: Session, tmp_path: Path) -> None:
     songs = write_split(tmp_path / "songs", "test", TRACKS, (SECONDS, SECONDS))
     bags = {"fp32": Path(band.__file__).with_name("bag")}
     for precision in ("int8", "fp16"):
@@ -51,7 +49,8 @@ def test_the_bag_separates_songs_it_never_heard(
 
     sets = [word for name in (*bags, "demucs") for word in ("--estimates", f"{name}={tmp_path / name}")]
     scores = ("--baseline", "--output", str(tmp_path / "scores"))
-    done = evaluate(ray_cluster, "--reference", str(tmp_path / "songs/test"), *sets, *scores)
+    truth = ("--reference", str(tmp_path / "songs/test"))
+    done = session.run("jobs.evaluate", *truth, *sets, *scores)
     assert done.returncode == 0, done.stdout + done.stderr
     sys.stdout.write(done.stdout)
 

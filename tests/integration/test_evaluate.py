@@ -29,6 +29,7 @@ from separation.separator import separate as separate_mix
 from separation.store.filesystems import S3_SETTINGS
 from tests.bags import write_gain_bag
 from tests.integration.conftest import HANG_S, SMALL, Run
+from tests.integration.session import Session
 from tests.stores import STORE
 
 BAR_DB = 60  # of the job's stems against demucs's: over 100 as they are, under this with any fault below
@@ -136,11 +137,6 @@ def test_a_wrong_window_falls_below_the_bar(
     assert all(scores["ours", stem, "si_sdr"] < BAR_DB for stem in STEMS), scores
 
 
-def evaluate(environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "jobs.evaluate", *arguments]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=HANG_S)
-
-
 def write_truth(bench: Bench, folder: Path) -> Path:
     """True stems that a random bag comes within about 10 dB of: demucs's, and the song's own below them.
 
@@ -157,7 +153,7 @@ def write_truth(bench: Bench, folder: Path) -> Path:
 
 
 def test_the_job_scores_what_demucs_scores(
-    bench: Bench, separate: Run, ray_cluster: dict[str, str], tmp_path: Path
+    bench: Bench, separate: Run, session: Session, tmp_path: Path
 ) -> None:
     """The job's stems are those of its defaults: at 16 bits, and scaled against clipping."""
     separation = ("--input", f"{bench.songs}/*/*/mixture.wav", "--models", str(bench.models))
@@ -166,7 +162,7 @@ def test_the_job_scores_what_demucs_scores(
     write_truth(bench, tmp_path / "true/test" / bench.mixture.parent.name)
     sets = ("--estimates", f"job={tmp_path / 'job'}", "--estimates", f"demucs={bench.demucs}")
     output = tmp_path / "scores"
-    done = evaluate(ray_cluster, "--reference", str(tmp_path / "true"), *sets, "--output", str(output))
+    done = session.run("jobs.evaluate", "--reference", str(tmp_path / "true"), *sets, "--output", str(output))
     assert done.returncode == 0, done.stdout + done.stderr
     rows = pq.read_table(output / "scores.parquet").to_pylist()
     assert len(rows) == 2 * len(STEMS) * len(scoring.METRICS)
@@ -178,9 +174,7 @@ def test_the_job_scores_what_demucs_scores(
             assert scores["job", stem, metric] == pytest.approx(demucs_db, abs=0.01)
 
 
-def test_a_catalogue_with_gaps_on_s3(
-    separate: Run, ray_cluster: dict[str, str], bucket: str, tmp_path: Path
-) -> None:
+def test_a_catalogue_with_gaps_on_s3(separate: Run, session: Session, bucket: str, tmp_path: Path) -> None:
     """The stems are the mix times 2 and more: all of them are scaled down, and scored as if they were not."""
     gains = {"drums": 2.0, "bass": 0.5, "other": 0.25, "vocals": 0.125}
     models = str(write_gain_bag(tmp_path / "models", gains))
@@ -196,8 +190,8 @@ def test_a_catalogue_with_gaps_on_s3(
     sound, _ = soundfile.read(tmp_path / "songs" / short / "bass.wav")
     soundfile.write(tmp_path / "short.wav", sound[:-5], SAMPLE_RATE, subtype="FLOAT")
     store.put_file(str(tmp_path / "short.wav"), f"{root}/musdb/{short}/bass.wav")
-    done = evaluate(
-        ray_cluster, "--reference", files, "--estimates", f"{bucket}/out", "--output", f"{bucket}/s"
+    done = session.run(
+        "jobs.evaluate", "--reference", files, "--estimates", f"{bucket}/out", "--output", f"{bucket}/s"
     )
     assert done.returncode == 1, done.stdout + done.stderr
     with store.open(f"{root}/s/scores.parquet") as file:

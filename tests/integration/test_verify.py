@@ -2,8 +2,8 @@
 
 import re
 import subprocess
-import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import fsspec
@@ -16,7 +16,8 @@ import soundfile
 from jobs.pipeline.output import tables
 from separation.store.filesystems import S3_SETTINGS
 from tests.bags import write_gain_bag
-from tests.integration.conftest import HANG_S, Run
+from tests.integration.conftest import Run
+from tests.integration.session import Session
 from tests.stores import STORE
 
 HOSTILE = "e\x1b[31m\u202egpj.wav"
@@ -25,12 +26,8 @@ Verify = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture
-def verify(ray_cluster: dict[str, str]) -> Verify:
-    def run(output: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "jobs.verify", "--output", output, *arguments]
-        return subprocess.run(command, env=ray_cluster, capture_output=True, text=True, timeout=HANG_S)
-
-    return run
+def verify(session: Session) -> Verify:
+    return partial(session.run, "jobs.verify", "--output")
 
 
 def read(uri: str) -> pa.Table:
