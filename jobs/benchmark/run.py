@@ -22,7 +22,8 @@ from jobs.benchmark.result import StageOfRepeat
 from jobs.benchmark.synthesis import synthesise
 from jobs.benchmark.trial import Trial, machines, trial
 from jobs.benchmark.warm_up import openings
-from jobs.pipeline import catalogue, dataset, job_request, ray_session
+from jobs.pipeline import dataset, job_request, ray_session
+from jobs.pipeline.catalogue.reading import read_catalogue
 from jobs.pipeline.cost import estimate, prices, projection
 from jobs.pipeline.cost import summary as stored
 from jobs.pipeline.cost.summary import Comparison, Figures, Summary
@@ -69,7 +70,7 @@ def benchmark(args: argparse.Namespace, console: LineConsole, store: Store) -> i
     check_folder(args.output)
     preflight_s = time.perf_counter() - clock
     args.input = args.input or synthesise(args, console, store)
-    tracks = catalogue.read_catalogue(args.input, store).tracks
+    tracks = read_catalogue(args.input, join(args.output, "runs"), store).tracks
     clock = time.perf_counter()
     with ray_session.connect():
         connect_s, clock = time.perf_counter() - clock, time.perf_counter()

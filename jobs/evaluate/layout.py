@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from jobs.pipeline.catalogue import AUDIO
+from jobs.pipeline.catalogue.reading import AUDIO
 from jobs.pipeline.output import run_record, tables
 from separation.contract import STEMS
 from separation.errors import UsageError

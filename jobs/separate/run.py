@@ -5,8 +5,8 @@ from dataclasses import asdict
 
 import pyarrow.compute as pc
 
-from jobs.pipeline import catalogue, dataset, job_request, ray_session
-from jobs.pipeline.catalogue import Catalogue
+from jobs.pipeline import dataset, job_request, ray_session
+from jobs.pipeline.catalogue.reading import Catalogue, read_catalogue
 from jobs.pipeline.cost import estimate
 from jobs.pipeline.driver import run
 from jobs.pipeline.job import Job
@@ -24,7 +24,7 @@ EXAMPLES = 5  # of each kind of error in the summary; the tracks table has all
 def separate(args: argparse.Namespace, console: LineConsole, store: Store) -> int:
     """What needs no cluster is checked before Ray starts, and nothing is written before the plan fits."""
     request = job_request.from_arguments(args, store)
-    found = catalogue.read_catalogue(args.input, store)
+    found = read_catalogue(args.input, request.output, store)
     check_folder(request.output)
     refuse_mixture(found, request, force=args.force)
     with ray_session.connect():

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from jobs.pipeline import catalogue
-from jobs.pipeline.catalogue import Catalogue
+from jobs.pipeline.catalogue import reading
+from jobs.pipeline.catalogue.reading import Catalogue
 from jobs.pipeline.job import Job
 from jobs.pipeline.job_request import JobRequest
 from jobs.pipeline.output import run_record, tables
@@ -19,17 +19,17 @@ class RemainingWork:
     """How many tracks there are and are done, and those to separate."""
 
     total: int
-    passed_over: int
+    left_out: str  # which files of the catalogue's folder are no tracks
     done: int
     failed: int  # errors of earlier runs, which stay
     again: pa.ChunkedArray  # track ids to separate once more, whose rows are removed first
     pending: pa.Table
 
     def describe(self) -> str:
-        over = f"; {self.passed_over} files without an audio name passed over" if self.passed_over else ""
+        left_out = f"; left out: {self.left_out}" if self.left_out else ""
         return (
             f"catalogue: {self.total} tracks, {self.done} done, {self.failed} failed, "
-            f"{self.pending.num_rows} left{over}"
+            f"{self.pending.num_rows} left{left_out}"
         )
 
 
@@ -48,11 +48,11 @@ def find_work(found: Catalogue, job: Job, *, force: bool, retry_errors: bool) ->
     failed = pc.sum(pc.equal(kept["status"], "error")).as_py() or 0
     return RemainingWork(
         total=found.tracks.num_rows,
-        passed_over=found.passed_over,
+        left_out=found.describe_left_out(),
         done=kept.num_rows - failed,
         failed=failed,
         again=again["track_id"],
-        pending=catalogue.pending(found.tracks, kept["track_id"]),
+        pending=reading.pending(found.tracks, kept["track_id"]),
     )
 
 

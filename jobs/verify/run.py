@@ -7,7 +7,8 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import ray
 
-from jobs.pipeline import catalogue, ray_session
+from jobs.pipeline import ray_session
+from jobs.pipeline.catalogue.reading import read_catalogue
 from jobs.pipeline.output import run_record, tables
 from jobs.pipeline.output.lease import Lease
 from jobs.pipeline.output.run_record import RunRecord
@@ -31,7 +32,7 @@ def verify(args: argparse.Namespace, console: LineConsole, store: Store) -> int:
     if not (read_from := args.input or record.input):
         raise UsageError(f"{output} has no run.json that names its catalogue; give the catalogue as --input")
     folder = OutputFolder(output, absolute(record.output or output), store)
-    ids = catalogue.read_catalogue(read_from, store).tracks["track_id"]
+    ids = read_catalogue(read_from, output, store).tracks["track_id"]
     with Problems(since=datetime.now(UTC) - timedelta(hours=args.older_than)) as problems:
         found = reconcile_tables(folder, ids, record.settings.outputs, problems)
         console.result(

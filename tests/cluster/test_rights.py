@@ -24,7 +24,7 @@ ALLOWED = """
 import sys
 from pathlib import Path
 import pyarrow as pa
-from jobs.pipeline import catalogue
+from jobs.pipeline.catalogue import reading
 from jobs.pipeline.output import tables
 from separation import __main__ as laptop
 from separation.store.objects import Store
@@ -38,7 +38,7 @@ try:
     store.read_bytes(f"{out}/run.json")
 except FileNotFoundError:
     pass  # not PermissionError: a first run has none yet
-assert catalogue.read_catalogue("s3://music/catalogue/", store).tracks.num_rows == 1
+assert reading.read_catalogue("s3://music/catalogue/", out, store).tracks.num_rows == 1
 track = "s3://music/catalogue/a.wav"
 assert 0 == laptop.main([track, "--models", "s3://music/models/", "--out", f"{out}/stems"])
 big = Path(sys.argv[1])

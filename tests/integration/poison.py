@@ -18,7 +18,7 @@ import ray
 from rich.console import Console
 
 from jobs.pipeline import job_request
-from jobs.pipeline.catalogue import read_catalogue
+from jobs.pipeline.catalogue.reading import read_catalogue
 from jobs.pipeline.dataset import RayPipeline, cluster_nodes
 from jobs.pipeline.driver import run
 from jobs.pipeline.job import Job
@@ -89,7 +89,8 @@ def main() -> int:
     args = parser().parse_args(sys.argv[2:])
     ray.init(logging_level=logging.WARNING, log_to_driver=False)
     job = job_request.from_arguments(args, STORE).job(cluster_nodes())
-    work = find_work(read_catalogue(args.input, STORE), job, force=args.force, retry_errors=args.retry_errors)
+    found = read_catalogue(args.input, args.output, STORE)
+    work = find_work(found, job, force=args.force, retry_errors=args.retry_errors)
     pipeline = RayPipeline(job, poisoned_stages(job))
     return 1 if run(work.pending, job, Console(), pipeline).failed else 0
 

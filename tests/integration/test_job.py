@@ -22,7 +22,7 @@ import pytest
 import soundfile
 from aiohttp import web
 
-from jobs.pipeline.catalogue import read_catalogue
+from jobs.pipeline.catalogue.reading import read_catalogue
 from jobs.pipeline.output.tables import read_table
 from separation.contract import SAMPLE_RATE, STEMS, STRIDE
 from separation.store.filesystems import S3_SETTINGS
@@ -104,7 +104,7 @@ def held_back(catalogue: str, folder: Path) -> Iterator[tuple[str, threading.Eve
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Held, directory=str(served)))
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    rows = read_catalogue(catalogue, STORE).tracks.to_pylist()
+    rows = read_catalogue(catalogue, "/nowhere", STORE).tracks.to_pylist()
     held = next(row for row in rows if row["track_id"] == HELD)
     (served / HELD).write_bytes(STORE.read_bytes(held["uri"]))
     held["uri"] = f"http://127.0.0.1:{server.server_port}/{HELD}"

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 import soundfile
 
-from jobs.pipeline.catalogue import read_catalogue
+from jobs.pipeline.catalogue.reading import read_catalogue
 from jobs.pipeline.output.tables import read_table
 from separation.contract import SAMPLE_RATE
 from tests.bags import GAINS, write_gain_bag
@@ -40,7 +40,7 @@ def test_every_key_is_its_own_place_or_a_bad_key(
     levels = {key: (number + 1) / 64 for number, key in enumerate((*GOOD, *sorted(REFUSED)))}
     for key in levels.keys() - unlisted:
         client.put_object(Bucket=name, Key=f"in/{key}", Body=audio(levels[key]))
-    listed = read_catalogue(f"{bucket}/in/**", STORE).tracks.to_pylist()
+    listed = read_catalogue(f"{bucket}/in/**", f"{bucket}/out", STORE).tracks.to_pylist()
     assert {row["track_id"] for row in listed} == levels.keys() - unlisted
     entries = [*listed, *({"track_id": key, "uri": f"{bucket}/in/{key}", "error": None} for key in unlisted)]
     manifest = tmp_path_factory.mktemp("catalogue") / "manifest.parquet"

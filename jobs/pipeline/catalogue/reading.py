@@ -10,7 +10,8 @@ Rows that are equal are one.
 """
 
 import os
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import PurePosixPath
 
@@ -21,6 +22,8 @@ import pyarrow.json
 import pyarrow.parquet as pq
 
 from jobs.pipeline import schema
+from jobs.pipeline.catalogue.own_output import lie_below
+from separation.console import counted
 from separation.errors import ErrorKind, UsageError
 from separation.store.filesystems import join
 from separation.store.objects import Store
@@ -36,19 +39,35 @@ MANIFESTS = {"parquet", "csv", "json", "jsonl", "ndjson"}
 @dataclass(frozen=True, slots=True)
 class Catalogue:
     tracks: pa.Table  # schema.LISTED, no track_id twice
-    passed_over: int = 0  # files below a prefix without an extension of AUDIO
+    left_out: Mapping[str, int] = field(default_factory=dict)  # which files are no tracks -> how many
+
+    def describe_left_out(self) -> str:
+        """`3 files without an audio name, 2 files of the output`; empty if there are none."""
+        return ", ".join(
+            counted(count, "file") + f" {which}" for which, count in self.left_out.items() if count
+        )
 
 
-def read_catalogue(uri: str, store: Store) -> Catalogue:
-    """Raises `UsageError` if it is empty or lacks a column."""
+def read_catalogue(uri: str, output: str, store: Store) -> Catalogue:
+    """The catalogue at `uri` without what lies below the folder `output`.
+
+    Raises `UsageError` if nothing is left, or a manifest lacks a column.
+    """
     if "://" not in uri:
         uri = os.path.abspath(uri)  # listings answer with absolute paths
     extension = _extension(uri)
-    catalogue = Catalogue(_manifest(uri, extension, store)) if extension in MANIFESTS else _listed(uri, store)
-    if not catalogue.tracks.num_rows:
-        beside = f" ({catalogue.passed_over} other files)" if catalogue.passed_over else ""
+    found = Catalogue(_manifest(uri, extension, store)) if extension in MANIFESTS else _listed(uri, store)
+    if not found.tracks.num_rows:
+        beside = f" ({found.describe_left_out()})" if found.describe_left_out() else ""
         raise UsageError(f"{uri}: no tracks{beside}")
-    return catalogue
+    is_own = lie_below(found.tracks["uri"], output)
+    own = pc.sum(is_own).as_py()
+    if own == found.tracks.num_rows:
+        raise UsageError(
+            f"all tracks of {uri} lie below the output {output}, where a run leaves its own files; "
+            "choose an --output that does not hold the input"
+        )
+    return Catalogue(found.tracks.filter(pc.invert(is_own)), {**found.left_out, "of the output": own})
 
 
 def pending(tracks: pa.Table, done: pa.ChunkedArray) -> pa.Table:
@@ -66,7 +85,7 @@ def _listed(uri: str, store: Store) -> Catalogue:
         ids = [PurePosixPath(file).name if file == uri else file.removeprefix(prefix) for file in audio]
         tables.append(_table_of(ids, audio))
         passed_over += len(page) - len(audio)
-    return Catalogue(pa.concat_tables(tables), passed_over)
+    return Catalogue(pa.concat_tables(tables), {"without an audio name": passed_over})
 
 
 def _table_of(ids: list[str], uris: list[str]) -> pa.Table:

@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from jobs.pipeline import schema
-from jobs.pipeline.catalogue import pending, read_catalogue
+from jobs.pipeline.catalogue.reading import Catalogue, pending, read_catalogue
 from separation.errors import UsageError
 from tests.stores import STORE
 
@@ -21,15 +21,19 @@ def tree(tmp_path: Path) -> Path:
     return tmp_path / "music"
 
 
-def ids(uri: str | Path) -> list[str]:
-    return read_catalogue(str(uri), STORE).tracks["track_id"].to_pylist()
+def read(uri: str | Path, output: str | Path = "/nowhere") -> Catalogue:
+    return read_catalogue(str(uri), str(output), STORE)
+
+
+def ids(uri: str | Path, output: str | Path = "/nowhere") -> list[str]:
+    return read(uri, output).tracks["track_id"].to_pylist()
 
 
 def test_a_prefix_takes_what_is_named_as_audio(tree: Path) -> None:
-    found = read_catalogue(f"{tree}/", STORE)
+    found = read(f"{tree}/")
     assert found.tracks["track_id"].to_pylist() == ["a.mp3", "b/1.WAV", "b/2.flac"]
     assert found.tracks["uri"].to_pylist() == [f"{tree}/{name}" for name in ids(tree)]
-    assert found.passed_over == 2
+    assert found.describe_left_out() == "2 files without an audio name"
 
 
 def test_a_relative_prefix_gives_the_same_ids(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -56,7 +60,7 @@ def test_a_manifest_names_uris_and_ids(tmp_path: Path, extension: str) -> None:
         manifest.write_text("uri,track_id\n" + "".join(f"{r['uri']},{r['track_id']}\n" for r in rows))
     else:
         manifest.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    tracks = read_catalogue(str(manifest), STORE).tracks
+    tracks = read(manifest).tracks
     assert tracks["track_id"].to_pylist() == ["007", "008"]
     assert tracks["uri"].to_pylist() == ["s3://b/x.wav", f"{tmp_path}/near/y.wav"]
 
@@ -78,7 +82,7 @@ def test_an_unusable_manifest_is_refused(tmp_path: Path, text: str, words: str) 
     manifest = tmp_path / "m.csv"
     manifest.write_text(text)
     with pytest.raises(UsageError, match=words):
-        read_catalogue(str(manifest), STORE)
+        read(manifest)
 
 
 def test_rows_that_cannot_be_told_apart_are_errors_and_the_others_go_on(tmp_path: Path) -> None:
@@ -97,7 +101,7 @@ def test_rows_that_cannot_be_told_apart_are_errors_and_the_others_go_on(tmp_path
     found = []
     for order in (rows, rows[::-1]):
         pq.write_table(pa.Table.from_pylist(order), tmp_path / "m.parquet")
-        tracks = read_catalogue(str(tmp_path / "m.parquet"), STORE).tracks
+        tracks = read(tmp_path / "m.parquet").tracks
         found.append({row["track_id"]: row["error"] for row in tracks.to_pylist()})
         assert len(found[-1]) == tracks.num_rows == 9
         kinds = {row["error_kind"] for row in tracks.to_pylist() if row["error"]}
@@ -115,7 +119,7 @@ def test_a_name_that_is_not_utf_8_is_an_error_of_its_own(tmp_path: Path) -> None
     (tmp_path / "good é.wav").write_bytes(b"x")
     with open(os.fsencode(tmp_path) + b"/caf\xe9.wav", "wb") as file:
         file.write(b"x")
-    tracks = read_catalogue(str(tmp_path), STORE).tracks.to_pylist()
+    tracks = read(tmp_path).tracks.to_pylist()
     assert {row["track_id"].rpartition("/")[2]: row["error"] for row in tracks} == {
         "good é.wav": None,
         "caf\\xe9.wav": "its name is not UTF-8",
@@ -126,7 +130,7 @@ def test_a_manifest_that_is_none_is_refused(tmp_path: Path) -> None:
     manifest = tmp_path / "m.parquet"
     manifest.write_bytes(b"PAR1 no")
     with pytest.raises(UsageError, match=r"m\.parquet: not readable as parquet"):
-        read_catalogue(str(manifest), STORE)
+        read(manifest)
 
 
 def test_pending_is_what_is_not_done() -> None:
