@@ -1,15 +1,21 @@
 """The operations of `Location` on local files."""
 
 import hashlib
+import logging
 import os
 import shutil
 from collections.abc import Iterator
+from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 
 from separation.store.atomic_write import UNFINISHED, atomic_create, atomic_write
 from separation.store.etags import SeekableBytes
-from separation.store.location import Location
+from separation.store.location import Found, Location
 from separation.store.metadata import Stat, Upload
+from separation.store.redact import shown
+
+log = logging.getLogger(__name__)
 
 
 def stat_of(found: os.stat_result) -> Stat:
@@ -39,7 +45,75 @@ class LocalLocation(Location):
     def _create(self, data: bytes) -> None:
         atomic_create(Path(self.path), data)
 
+    def _walk(self, file: str, prefix: str, *, follow_links: bool = False) -> Iterator[Found]:
+        start = file or prefix.rpartition("/")[0] or "/"
+        paths = self._below(start, follow_links) if os.path.isdir(start) else [start]
+        for path in paths:
+            with suppress(FileNotFoundError, NotADirectoryError):  # never there, or removed meanwhile
+                yield _found(path)
+
+    def _below(self, root: str, follow_links: bool) -> Iterator[str]:
+        """The paths of the files below a folder.
+
+        A folder that has several paths is listed once: by its path without a link, or else by the first.
+        """
+        inside = f"{os.path.realpath(root).rstrip('/')}/"
+        seen = {_identity(root)}
+        waiting = self.on_store(_entries, root, follow_links)
+        while waiting:
+            entry = waiting.pop()
+            if not _is_folder(entry, follow_links):
+                yield entry.path
+                continue
+            if entry.is_symlink() and f"{os.path.realpath(entry.path)}/".startswith(inside):
+                continue
+            if (identity := _identity(entry.path)) not in seen:
+                seen.add(identity)
+                waiting += self.on_store(_entries, entry.path, follow_links)
+
     def list_uploads(self) -> Iterator[Upload]:
         for file in self.list_files():
             if UNFINISHED.fullmatch(file.uri.rpartition("/")[2]):
                 yield Upload(file.uri, "", file.modified)
+
+
+def _entries(folder: str, follow_links: bool) -> list["os.DirEntry[str]"]:
+    """A folder's entries, the last path first; none if the folder is gone or closed to us."""
+    try:
+        with os.scandir(folder) as entries:
+            return sorted(
+                entries,
+                key=lambda entry: f"{entry.name}/" if _is_folder(entry, follow_links) else entry.name,
+                reverse=True,
+            )
+    except PermissionError:
+        log.warning("%s: no permission to list this folder; what is below it is left out", shown(folder))
+    except (FileNotFoundError, NotADirectoryError):
+        pass
+    return []
+
+
+def _is_folder(entry: "os.DirEntry[str]", follow_links: bool) -> bool:
+    return (
+        os.path.isdir(entry.path)
+        if follow_links and entry.is_symlink()
+        else entry.is_dir(follow_symlinks=False)
+    )
+
+
+def _identity(folder: str) -> tuple[int, int] | None:
+    """None if the folder is gone."""
+    try:
+        found = os.stat(folder)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _found(path: str) -> Found:
+    """Of a link that leads nowhere, what is known of the link."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        found = os.lstat(path)
+    return path, found.st_size, datetime.fromtimestamp(found.st_mtime, UTC)

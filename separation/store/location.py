@@ -6,7 +6,7 @@ override those that their stores can do better.
 
 import hashlib
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -116,19 +116,41 @@ class Location:
             self.fs.rm_file(self.path)
 
     def list_files(self) -> Iterator[Listed]:
-        magic = re.search(r"[*?\[]", self.path)
-        if magic is None:
-            found = self._walk(self.path, f"{self.path}/")
-        else:
-            matches = re.compile(glob_translate(self.path)).match
-            literal = self.path[: magic.start()]
-            found = (each for each in self._walk("", literal) if matches(each[0]))
+        """The file itself, or those below the folder, sorted; no character of the path stands for others."""
+        yield from self._listed(self._walk(self.path, self._inside))
+
+    def find_files(self, pattern: str) -> Iterator[Listed]:
+        """As `list_files`, and through links to folders; with a `pattern`, the files below that match it."""
+        if not pattern:
+            yield from self._listed(self._walk(self.path, self._inside, follow_links=True))
+            return
+        matches = re.compile(glob_translate(pattern)).match
+        literal = self._inside + re.split(r"[*?\[]", pattern, maxsplit=1)[0]
+        found = self._walk("", literal, follow_links=True)
+        yield from self._listed(each for each in found if matches(each[0].removeprefix(self._inside)))
+
+    @property
+    def _inside(self) -> str:
+        """How the paths below this folder begin."""
+        return f"{self.path.rstrip('/')}/"
+
+    def _listed(self, found: Iterable[Found]) -> Iterator[Listed]:
+        """Spelled as this location's URI is, which several spellings may reach; a plain path is absolute."""
+        folder = f"{self.uri.rstrip('/')}/"
         for path, size, modified in found:
-            uri = path if "://" not in self.uri else self.fs.unstrip_protocol(path)
+            if "://" not in self.uri:
+                uri = path
+            elif path.startswith(self._inside):
+                uri = folder + path.removeprefix(self._inside)
+            else:
+                uri = self.uri
             yield Listed(uri, size, modified)
 
-    def _walk(self, file: str, prefix: str) -> Iterator[Found]:
-        """The file `file`, if there is one, and all whose paths begin with `prefix`, sorted."""
+    def _walk(self, file: str, prefix: str, *, follow_links: bool = False) -> Iterator[Found]:
+        """The file `file`, if there is one, and all whose paths begin with `prefix`, sorted.
+
+        `follow_links` is for stores that link folders.
+        """
         found = self.on_store(self.fs.find, file or prefix.rpartition("/")[0], detail=True)
         for path in sorted(found):
             modified = found[path].get("mtime")

@@ -79,12 +79,19 @@ class Store:
             self._at(uri).remove()
 
     def list_files(self, uri: str) -> Iterator[Listed]:
-        """The files below a folder, or those that a glob matches, or the file itself; sorted by URI.
+        """The files below a folder, or the file itself; sorted by URI.
 
         An S3 listing arrives page by page, so that ten million keys need no memory. A folder that does not
         exist lists nothing. A plain path comes back as plain absolute paths.
         """
         yield from self._at(uri).list_files()
+
+    def find_files(self, uri: str, pattern: str = "") -> Iterator[Listed]:
+        """As `list_files`, for folders that people keep: links to folders are followed.
+
+        With `pattern`, a glob, only the files whose paths below `uri` match it.
+        """
+        yield from self._at(uri).find_files(pattern)
 
     def list_uploads(self, uri: str) -> Iterator[Upload]:
         """What writers that died have left below the folder: it takes space, and no listing of S3 shows it.

@@ -124,7 +124,7 @@ class S3Location(Location):
 
     # Listing
 
-    def _walk(self, file: str, prefix: str) -> Iterator[Found]:
+    def _walk(self, file: str, prefix: str, *, follow_links: bool = False) -> Iterator[Found]:
         """As `Location._walk`, page by page: ten million keys need no memory."""
         bucket, _, key = prefix.partition("/")
         if "/" in file:

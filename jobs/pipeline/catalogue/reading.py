@@ -23,6 +23,7 @@ import pyarrow.parquet as pq
 
 from jobs.pipeline import schema
 from jobs.pipeline.catalogue.own_output import lie_below
+from separation.arguments import absolute
 from separation.console import counted
 from separation.errors import ErrorKind, UsageError
 from separation.store.filesystems import join
@@ -53,8 +54,7 @@ def read_catalogue(uri: str, output: str, store: Store) -> Catalogue:
 
     Raises `UsageError` if nothing is left, or a manifest lacks a column.
     """
-    if "://" not in uri:
-        uri = os.path.abspath(uri)  # listings answer with absolute paths
+    uri = absolute(uri)  # as listings of plain paths answer
     extension = _extension(uri)
     found = Catalogue(_manifest(uri, extension, store)) if extension in MANIFESTS else _listed(uri, store)
     if not found.tracks.num_rows:
@@ -76,16 +76,29 @@ def pending(tracks: pa.Table, done: pa.ChunkedArray) -> pa.Table:
 
 
 def _listed(uri: str, store: Store) -> Catalogue:
-    is_glob = any(mark in uri for mark in "*?[")
-    prefix = (_root_of_glob(uri) if is_glob else uri.rstrip("/")) + "/"
+    folder, pattern = split_pattern(uri, store)
     passed_over, tables = 0, [schema.LISTED.empty_table()]
-    listing = store.list_files(uri)
+    listing = store.find_files(folder, pattern)
     while page := [file.uri for file in islice(listing, LISTED_AT_ONCE)]:
-        audio = page if is_glob else [file for file in page if _extension(file) in AUDIO]
+        audio = page if pattern else [file for file in page if _extension(file) in AUDIO]
+        prefix = f"{folder.rstrip('/')}/"
         ids = [PurePosixPath(file).name if file == uri else file.removeprefix(prefix) for file in audio]
         tables.append(_table_of(ids, audio))
         passed_over += len(page) - len(audio)
     return Catalogue(pa.concat_tables(tables), {"without an audio name": passed_over})
+
+
+def split_pattern(uri: str, store: Store) -> tuple[str, str]:
+    """The folder of a glob, and the pattern of the paths below it, which is empty for any other URI.
+
+    A step such as `[live]` is a pattern only if nothing is there under that very name.
+    """
+    steps = uri.split("/")
+    for at in range(3 if "://" in uri else 1, len(steps)):
+        named = "/".join(steps[: at + 1])
+        if any(mark in steps[at] for mark in "*?[") and not any(store.list_files(named)):
+            return "/".join(steps[:at]) or "/", "/".join(steps[at:])
+    return uri, ""
 
 
 def _table_of(ids: list[str], uris: list[str]) -> pa.Table:
@@ -99,11 +112,6 @@ def _table_of(ids: list[str], uris: list[str]) -> pa.Table:
                 errors[at] = "its name is not UTF-8"
     columns = [pa.array(column, pa.string()) for column in (ids, uris, errors)]
     return listed_table(*columns)
-
-
-def _root_of_glob(uri: str) -> str:
-    before = uri[: min(uri.index(mark) for mark in "*?[" if mark in uri)]
-    return before.rpartition("/")[0]
 
 
 def _manifest(uri: str, extension: str, store: Store) -> pa.Table:

@@ -26,6 +26,7 @@ from separation.store.objects import Store
 BEAT_S = 10.0
 EXPIRES_S = 60.0  # a store may fail for most of it without a run losing its lease
 POLL_S = 1.0
+MOST_TRIES = 100  # while other runs come first
 
 
 class OutputInUse(SeparationError):
@@ -87,7 +88,7 @@ class Lease:
     """Holds `output` as long as the context lasts; `say` reports what it waits for.
 
     Entering raises `OutputInUse` if another run is alive. On the same machine that is known at once,
-    otherwise when its lock is rewritten.
+    otherwise when its lock is rewritten. Raises `StorageError` if locks are not listed.
     """
 
     def __init__(self, output: str, run_id: str, store: Store, say: Callable[[str], None] = print):
@@ -101,10 +102,13 @@ class Lease:
         self._thread = threading.Thread(target=self._beat_regularly, name="lease", daemon=True)
 
     def __enter__(self) -> "Lease":
-        while not self._take():
-            pass
-        self._thread.start()
-        return self
+        for _ in range(MOST_TRIES):
+            if self._take():
+                self._thread.start()
+                return self
+            time.sleep(POLL_S / 10)
+        reason = f"what it lists and what is there differ, in each of {MOST_TRIES} tries to take the output"
+        raise StorageError(join(self.output, "locks"), reason)
 
     def __exit__(self, *exception: object) -> None:
         self._stop.set()

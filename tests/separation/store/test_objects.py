@@ -71,8 +71,27 @@ def test_a_folder_lists_its_own_files_sorted(root: str) -> None:
 )
 def test_a_glob_lists_what_it_matches(root: str, pattern: str, expected: list[str]) -> None:
     put_all(root)
-    found = [listed.uri for listed in STORE.list_files(f"{root}/{pattern}")]
+    found = [listed.uri for listed in STORE.find_files(root, pattern)]
     assert found == [f"{root}/{key}" for key in expected]
+
+
+@pytest.mark.parametrize("folder", ["[live]", "*", "what?", "a [b", "**", "{x,y}"])
+def test_no_character_of_a_folder_stands_for_others(root: str, folder: str) -> None:
+    for key in (f"{folder}/a.wav", f"{folder}/b/[c].wav", "live/l.wav", "l/x.wav", "whatX/x.wav"):
+        STORE.put_bytes(b"x", f"{root}/{key}")
+    below = [f"{root}/{folder}/{key}" for key in ("a.wav", "b/[c].wav")]
+    assert [found.uri for found in STORE.list_files(f"{root}/{folder}")] == below
+    assert [found.uri for found in STORE.find_files(f"{root}/{folder}")] == below
+    assert [found.uri for found in STORE.find_files(f"{root}/{folder}", "*.wav")] == below[:1]
+    assert [found.uri for found in STORE.list_files(below[1])] == below[1:]
+
+
+def test_a_listing_is_spelled_as_its_folder(root: str) -> None:
+    put_all(root)
+    scheme, mark, path = root.partition("://")
+    folder = f"s3a://{path}//" if scheme == "s3" else f"{scheme}{mark}{path}/"
+    found = [listed.uri for listed in STORE.list_files(folder)]
+    assert found == [f"{folder.rstrip('/')}/{key}" for key in sorted(KEYS)]
 
 
 def test_a_file_lists_itself_and_nothing_lists_nothing(root: str) -> None:

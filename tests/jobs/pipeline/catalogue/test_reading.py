@@ -46,6 +46,27 @@ def test_a_glob_takes_what_it_names(tree: Path) -> None:
     assert ids(f"{tree}/**/*.flac") == ["b/2.flac"]
 
 
+@pytest.mark.parametrize("name", ["[live]", "what?", "*", "a [b", "[a-c]*"])
+def test_a_step_that_is_there_is_no_pattern(tree: Path, name: str) -> None:
+    (tree / name).mkdir()
+    for file in ("1.flac", "2 [remix].flac", "r.flac"):
+        (tree / name / file).write_bytes(b"x")
+    assert ids(tree / name) == ["1.flac", "2 [remix].flac", "r.flac"]
+    assert ids(tree / name / "[12]*") == ["1.flac", "2 [remix].flac"]
+    assert ids(tree / name / "2 [remix].flac") == ["2 [remix].flac"]
+    assert ids(f"file://{tree}/{name}/") == ["1.flac", "2 [remix].flac", "r.flac"]
+
+
+def test_the_tracks_of_a_linked_folder_are_tracks(tree: Path) -> None:
+    (tree.parent / "linked").symlink_to(tree / "b")
+    (tree / "a").symlink_to(tree.parent / "linked")  # into the catalogue itself
+    (tree.parent / "elsewhere").mkdir()
+    (tree.parent / "elsewhere/3.wav").write_bytes(b"x")
+    (tree / "c").symlink_to(tree.parent / "elsewhere")
+    assert ids(tree) == ["a.mp3", "b/1.WAV", "b/2.flac", "c/3.wav"]
+    assert ids(tree.parent / "linked") == ["1.WAV", "2.flac"]
+
+
 def test_one_file_is_a_catalogue_of_one(tree: Path) -> None:
     assert ids(tree / "b/2.flac") == ["2.flac"]
 

@@ -10,6 +10,7 @@ import pytest
 
 from jobs.pipeline.output import lease
 from jobs.pipeline.output.lease import Lease, Lock, OutputInUse, OutputLost
+from separation.errors import StorageError
 from tests.stores import STORE
 
 HOLD = """
@@ -37,7 +38,7 @@ def elsewhere(output: Path, **more: object) -> Lock:
 
 @pytest.fixture(params=["local", "s3"])
 def output(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    return str(tmp_path) if request.param == "local" else f"{request.getfixturevalue('bucket')}/out"
+    return f"{tmp_path if request.param == 'local' else request.getfixturevalue('bucket')}/out [a-z]*?"
 
 
 def test_one_of_many_creates_an_object(output: str) -> None:
@@ -142,3 +143,11 @@ def test_beats_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         while locks(str(tmp_path))[0].beat < 3:
             pass
     assert locks(str(tmp_path))[0].released
+
+
+def test_a_lock_that_no_listing_shows_ends_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lease, "POLL_S", 0.001)
+    (tmp_path / "locks").mkdir()
+    (tmp_path / "locks/000001.json").symlink_to("nowhere")
+    with pytest.raises(StorageError, match="locks: what it lists and what is there differ"):
+        Lease(str(tmp_path), "r", STORE).__enter__()

@@ -1,0 +1,68 @@
+"""Folders as disks have them: with links, some of which lead round in a circle."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.stores import STORE
+
+
+def listed(folder: Path, pattern: str = "") -> list[str]:
+    return [os.path.relpath(file.uri, folder) for file in STORE.find_files(str(folder), pattern)]
+
+
+@pytest.fixture
+def music(tmp_path: Path) -> Path:
+    for name in ("music/b/1.wav", "music/b.wav", "other/2.wav", "other/deep/3.wav"):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"x")
+    return tmp_path / "music"
+
+
+def test_a_link_to_a_folder_is_followed(music: Path) -> None:
+    (music / "a").symlink_to("../other")
+    assert listed(music) == ["a/2.wav", "a/deep/3.wav", "b.wav", "b/1.wav"]
+    assert listed(music, "*/*.wav") == ["a/2.wav", "b/1.wav"]
+
+
+def test_a_folder_with_several_paths_is_listed_once(music: Path) -> None:
+    (music / "a").symlink_to(music / "b")  # its own path comes later, and counts
+    (music / "c").symlink_to("../other/deep")
+    (music / "d").symlink_to("../other")
+    assert listed(music) == ["b.wav", "b/1.wav", "c/3.wav", "d/2.wav"]
+
+
+def test_links_in_a_circle_end(music: Path) -> None:
+    (music / "self").symlink_to(".")
+    (music / "up").symlink_to("..")
+    (music / "b/root").symlink_to(music)
+    (music.parent / "other/back").symlink_to(music)
+    for number in range(12):  # each leads to all others: more paths than could ever be listed
+        folder = music.parent / f"ring/{number}"
+        folder.mkdir(parents=True)
+        for other in range(12):
+            (folder / str(other)).symlink_to(f"../{other}")
+    assert listed(music) == ["b.wav", "b/1.wav", "up/other/2.wav", "up/other/deep/3.wav"]
+
+
+def test_a_link_is_listed_where_its_target_is_not(music: Path) -> None:
+    (music / "gone.wav").symlink_to("nowhere")
+    (music / "round").symlink_to("round")
+    assert listed(music) == ["b.wav", "b/1.wav", "gone.wav", "round"]
+
+
+def test_what_belongs_to_us_is_listed_without_following(music: Path) -> None:
+    """What a sweep removes from an output must not lie elsewhere."""
+    (music / "a").symlink_to("../other")
+    found = [os.path.relpath(file.uri, music) for file in STORE.list_files(str(music))]
+    assert found == ["a", "b.wav", "b/1.wav"]
+
+
+def test_a_closed_folder_is_left_out_with_a_word(music: Path, caplog: pytest.LogCaptureFixture) -> None:
+    if os.geteuid() == 0:
+        pytest.skip("no folder is closed to root")
+    (music / "b").chmod(0)
+    assert listed(music) == ["b.wav"]
+    assert "b: no permission to list this folder" in caplog.text
