@@ -37,7 +37,7 @@ from rich.console import Console
 from rich.table import Table
 
 from jobs.pipeline.arrow import from_table, pack, to_table
-from jobs.pipeline.catalogue.reading import listed_table
+from jobs.pipeline.catalogue.manifest import listed_table
 from jobs.pipeline.dataset import RayPipeline
 from jobs.pipeline.driver import Finisher
 from jobs.pipeline.job import Job

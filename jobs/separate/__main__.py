@@ -27,7 +27,7 @@ def parser(prog: str = PROG) -> argparse.ArgumentParser:
         required=True,
         type=uri,
         metavar="URI",
-        help="a prefix, a glob, or a manifest (.parquet, .csv, .jsonl with uri and optional track_id)",
+        help="a prefix, a glob, or a manifest (.parquet, .csv, .jsonl with uri, perhaps track_id, or .m3u)",
     )
     parser.add_argument(
         "--output", required=True, type=uri, metavar="URI", help="folder for the stems and the tables"

@@ -94,11 +94,9 @@ def _entries(folder: str, follow_links: bool) -> list["os.DirEntry[str]"]:
 
 
 def _is_folder(entry: "os.DirEntry[str]", follow_links: bool) -> bool:
-    return (
-        os.path.isdir(entry.path)
-        if follow_links and entry.is_symlink()
-        else entry.is_dir(follow_symlinks=False)
-    )
+    if follow_links and entry.is_symlink():
+        return os.path.isdir(entry.path)  # False for a link that leads nowhere or round in a circle
+    return entry.is_dir(follow_symlinks=False)
 
 
 def _identity(folder: str) -> tuple[int, int] | None:
