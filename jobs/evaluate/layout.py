@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
+from jobs.pipeline.catalogue.litter import is_litter
 from jobs.pipeline.catalogue.reading import AUDIO
 from jobs.pipeline.output import run_record, tables
 from separation.contract import STEMS
@@ -59,7 +60,8 @@ def _in_folder(root: str, store: Store) -> dict[str, TrackStems]:
     tracks: defaultdict[str, dict[str, str]] = defaultdict(dict)
     for file in store.list_files(root):
         path = PurePosixPath(file.uri.removeprefix(f"{root}/"))
-        if path.suffix[1:].lower() not in AUDIO or path.stem not in (*STEMS, MIXTURE):
+        is_stem = path.suffix[1:].lower() in AUDIO and path.stem in (*STEMS, MIXTURE)
+        if not is_stem or is_litter(str(path)):
             continue
         files = tracks[_name(str(path.parent))]
         if path.stem in files:

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from jobs.pipeline import schema
+from jobs.pipeline.catalogue.litter import is_litter
 from jobs.pipeline.catalogue.manifest import NOT_UTF_8, listed_table, manifest_files, parts_of, read_manifest
 from jobs.pipeline.catalogue.manifest_formats import format_of
 from jobs.pipeline.catalogue.own_output import lie_below
@@ -72,18 +73,25 @@ def _named(uri: str, store: Store) -> Catalogue:
 
 def _listed(uri: str, store: Store) -> Catalogue:
     folder, pattern = split_pattern(uri, store)
-    passed_over, tables = 0, [schema.LISTED.empty_table()]
+    prefix = f"{folder.rstrip('/')}/"
+    is_asked_for = is_litter(pattern)
+    other, litter, tables = 0, 0, [schema.LISTED.empty_table()]
     listing = store.find_files(folder, pattern)
     while page := [file.uri for file in islice(listing, LISTED_AT_ONCE)]:
-        audio = page if pattern else [file for file in page if _extension(file) in AUDIO]
-        prefix = f"{folder.rstrip('/')}/"
-        ids = [PurePosixPath(file).name if file == uri else file.removeprefix(prefix) for file in audio]
-        tables.append(_table_of(ids, audio))
-        passed_over += len(page) - len(audio)
+        paths = {
+            file: PurePosixPath(file).name if file == uri else file.removeprefix(prefix) for file in page
+        }
+        kept = [file for file in page if is_asked_for or file == uri or not is_litter(paths[file])]
+        audio = kept if pattern else [file for file in kept if _extension(file) in AUDIO]
+        tables.append(_table_of([paths[file] for file in audio], audio))
+        litter += len(page) - len(kept)
+        other += len(kept) - len(audio)
     tracks = pa.concat_tables(tables)
     if not tracks.num_rows and not pattern and (parts := parts_of(uri, store)):
         tracks = read_manifest(uri, parts, store)
-    return Catalogue(tracks, {"without an audio name": passed_over})
+    return Catalogue(
+        tracks, {"without an audio name": other, "of the system (._x, trash, snapshots)": litter}
+    )
 
 
 def split_pattern(uri: str, store: Store) -> tuple[str, str]:

@@ -26,6 +26,7 @@ def write(root: Path, *files: str) -> Path:
 def test_folders_as_musdb18_hq_has_them(tmp_path: Path) -> None:
     write(tmp_path, *(f"{track}/{name}.wav" for track in ("test/A - B", "train/C. - D") for name in HQ))
     write(tmp_path, "test/A - B/notes.txt", "test/A - B/guitar.wav", "README.wav")
+    write(tmp_path, "test/A - B/._drums.wav", ".Trash-1000/files/C - D/drums.wav", "@eaDir/drums.wav")
     found = find_tracks(str(tmp_path), STORE)
     assert set(found) == {"test/A - B", "train/C. - D"}
     assert found["test/A - B"].files == {name: f"{tmp_path}/test/A - B/{name}.wav" for name in HQ}
