@@ -26,12 +26,26 @@ def atomic_write(path: Path) -> Iterator[Path]:
 
 
 def atomic_create(path: Path, data: bytes) -> None:
-    """Writes a file unless there is one: of many writers one succeeds, and the others change nothing."""
+    """Writes a file unless there is one: of many writers one succeeds, and the others change nothing.
+
+    On a file system without hard links (exFAT, some of NFS and FUSE) it is there and empty for a moment.
+    """
     with _temporary(path) as temporary:
         temporary.write_bytes(data)
         _sync(temporary)
         with suppress(FileExistsError):
-            os.link(temporary, path)  # a rename would replace another writer's file
+            _name(temporary, path)
+
+
+def _name(temporary: Path, path: Path) -> None:
+    """Raises FileExistsError if another file has the name."""
+    try:
+        os.link(temporary, path)  # a rename would replace that file
+    except FileExistsError:
+        raise
+    except OSError:
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+        os.replace(temporary, path)
 
 
 def publish(temporary: Path, path: Path) -> None:

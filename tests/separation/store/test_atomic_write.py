@@ -1,8 +1,10 @@
 import errno
 import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -76,6 +78,24 @@ def test_a_file_system_may_have_no_sync_but_not_fail_at_it(
     assert [each.name for each in tmp_path.iterdir()] == ["file"] * is_written
 
 
+@pytest.fixture(params=[None, errno.EPERM, errno.ENOTSUP, errno.ENOSYS])
+def hard_links(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file system with hard links, or what one without them says."""
+    if request.param:
+        refusal = OSError(request.param, os.strerror(request.param))
+        monkeypatch.setattr(os, "link", Mock(side_effect=refusal))
+
+
+@pytest.mark.usefixtures("hard_links")
+def test_of_many_writers_one_creates_a_file(tmp_path: Path) -> None:
+    contents = [str(number).encode() * 1000 for number in range(8)]
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda content: atomic_create(tmp_path / "file", content), contents))
+    (file,) = tmp_path.iterdir()
+    assert file.read_bytes() in contents
+
+
+@pytest.mark.usefixtures("hard_links")
 def test_what_exists_is_not_created(tmp_path: Path) -> None:
     for data in (b"first", b"second"):
         atomic_create(tmp_path / "folder" / "file", data)
