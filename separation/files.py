@@ -6,7 +6,7 @@ from pathlib import PurePath
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from separation import options
-from separation.arguments import check_folder
+from separation.arguments import absolute, check_folder
 from separation.audio import limits
 from separation.audio.decoder_process.pool import DecoderPool
 from separation.audio.limits import Limits
@@ -17,8 +17,10 @@ from separation.errors import TrackError, UsageError
 from separation.local import LocalSeparator, default_cache
 from separation.options import Options
 from separation.program import ExitCode, print_error
+from separation.store.filesystems import join
 from separation.store.objects import Store
 from separation.store.redact import shown
+from separation.store.track_ids import check_output_uris
 
 
 def separate_files(args: Namespace, console: LineConsole, store: Store) -> int:
@@ -50,6 +52,7 @@ def separate_file(
     console: LineConsole,
     store: Store,
 ) -> None:
+    check_output_uris(uri, [join(absolute(output), wanted.path(name, stem)) for stem in separator.stems])
     mix, warnings = read_mix(uri, most, pool, store)
     for warning in warnings:
         console.print(f"{name}: {warning}", style="yellow")

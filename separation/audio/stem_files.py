@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 
 from separation.audio.encoding import Encoding, clip, clip_divisor, write_audio
-from separation.errors import StorageError
+from separation.errors import ErrorKind, StorageError, TrackError
 from separation.level import peak
 from separation.options import Options
+from separation.store.errors import refuses_name
 from separation.store.filesystems import join
 from separation.store.objects import Store
 from separation.store.redact import shown
@@ -60,7 +61,8 @@ def write_stems(
 
     `length` is the track's in samples. Each stem is iterated twice, first for its peak, and encoded to a
     local temporary file first, so an exception leaves no partial file at `output`. The share
-    `read_back_share` of the files, 0 to 1, is read back and compared.
+    `read_back_share` of the files, 0 to 1, is read back and compared. Raises `TrackError(BAD_KEY)` if the
+    output cannot hold a path.
     """
     peaks = {stem: max(map(peak, blocks), default=0.0) for stem, blocks in stems.items()}
     divisor = clip_divisor(max(peaks.values()), options.clip_mode)
@@ -73,12 +75,23 @@ def write_stems(
             encoded = Path(folder) / f"{stem}.{encoding.extension}"
             written = write_audio(encoded, clipped, length, encoding)
             clock = time.perf_counter()
-            store.put_file(encoded, uri)
+            _put(encoded, uri, store)
             if is_read_back(uri, read_back_share):
                 _read_back(encoded, uri, written.sha256, store)
             upload_s = time.perf_counter() - clock
         files.append(StemFile(stem, uri, written.bytes, written.sha256, peaks[stem], upload_s))
     return files, 1 / divisor
+
+
+def _put(source: Path, uri: str, store: Store) -> None:
+    """Raises `TrackError(BAD_KEY)` if the store is well and cannot hold this very path."""
+    try:
+        store.put_file(source, uri)
+    except StorageError as error:
+        if not refuses_name(error):
+            raise
+        reason = f"the output refuses this path: {error.reason}; another file may stand in its way"
+        raise TrackError(uri, ErrorKind.BAD_KEY, reason) from error
 
 
 def is_read_back(uri: str, share: float) -> bool:

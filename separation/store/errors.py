@@ -43,6 +43,15 @@ TRANSIENT_CODES = {
 # Codes that speak of one object; "" is a local file's error. s3fs raises FileNotFoundError and
 # PermissionError for others too, such as NoSuchBucket and ExpiredToken, which speak of the store.
 OBJECT_CODES = {"", "AccessDenied", "403", "Forbidden", "InvalidObjectState", "NoSuchKey", "404", "NotFound"}
+# What stores say to a path that they cannot hold: too long, not allowed, or below a file.
+NAME_ERRORS = {
+    *(errno.EINVAL, errno.EILSEQ, errno.ENAMETOOLONG),
+    *(errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENOTEMPTY),
+}
+NAME_CODES = {
+    *("KeyTooLongError", "InvalidURI", "XMinioInvalidObjectName"),
+    *("XMinioParentIsObject", "XMinioObjectExistsAsDirectory"),
+}
 CONNECTION_ERRORS = (
     aiohttp.ClientError,
     botocore.ConnectionError,
@@ -111,6 +120,16 @@ def store_errors(uri: str) -> Iterator[None]:
 def error_code(error: BaseException) -> str:
     """S3's name for the error, or its HTTP status where the answer has no body; empty without an answer."""
     return str(_response(error).get("Error", {}).get("Code", ""))
+
+
+def refuses_name(error: StorageError) -> bool:
+    """Whether a write failed for its path alone: others may succeed."""
+    cause = error.__cause__
+    if not isinstance(cause, Exception):
+        return False
+    if said := error_code(cause):
+        return said in NAME_CODES
+    return isinstance(cause, UnicodeEncodeError) or getattr(cause, "errno", None) in NAME_ERRORS
 
 
 def _is_transient(error: BaseException) -> bool:

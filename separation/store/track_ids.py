@@ -37,20 +37,27 @@ def check_track_id(uri: str, track_id: str) -> None:
 
 def check_local(uri: str, path: str) -> None:
     """Raises `TrackError(BAD_KEY)` for an absolute path that is too long for a local file system."""
-    longest = max((len(step.encode()) for step in path.split("/")), default=0)
+    longest = max(map(_bytes, path.split("/")))
     if longest > LOCAL_NAME_BYTES:
         reason = f"a name of {longest} bytes in {path!r}; a local output takes {LOCAL_NAME_BYTES}"
         raise TrackError(uri, ErrorKind.BAD_KEY, reason)
-    if (length := len(path.encode()) + TEMPORARY_NAME_BYTES) > LOCAL_PATH_BYTES:
+    if (length := _bytes(path) + TEMPORARY_NAME_BYTES) > LOCAL_PATH_BYTES:
         reason = f"a path of {length} bytes; a local output takes {LOCAL_PATH_BYTES}"
         raise TrackError(uri, ErrorKind.BAD_KEY, reason)
 
 
 def check_s3(uri: str, key: str) -> None:
-    """Raises `TrackError(BAD_KEY)` for a key that is too long for S3."""
-    if (length := len(key.encode())) > S3_KEY_BYTES:
+    """Raises `TrackError(BAD_KEY)` for a key that is too long for S3, or not UTF-8."""
+    if (length := _bytes(key)) > S3_KEY_BYTES:
         reason = f"its output would have a key of {length} bytes; S3 takes {S3_KEY_BYTES}"
         raise TrackError(uri, ErrorKind.BAD_KEY, reason)
+    if key.encode(errors="replace").decode() != key:
+        raise TrackError(uri, ErrorKind.BAD_KEY, f"{key!r} is not UTF-8, as S3's keys are")
+
+
+def _bytes(name: str) -> int:
+    """The length of a name on a local disk, which need not be UTF-8."""
+    return len(name.encode(errors="surrogateescape"))
 
 
 def check_output_uris(uri: str, outputs: Iterable[str]) -> None:

@@ -30,7 +30,7 @@ from jobs.pipeline.records import (
 from jobs.pipeline.stages.infer import audio_column, run_column
 from jobs.pipeline.stages.worker import SourceMix, Worker
 from separation.audio.stem_files import Blocks, MixMinus, write_stems
-from separation.errors import ErrorKind, StorageError, TrackError
+from separation.errors import TrackError
 from separation.overlap_add import StitchedStem, overlap_add
 from separation.store.filesystems import join
 
@@ -118,11 +118,6 @@ def write_track(
         )
     except TrackError as error:
         return Failure.of(error), work
-    except StorageError as error:
-        if not isinstance(error.__cause__, NotADirectoryError | IsADirectoryError | FileExistsError):
-            raise
-        reason = "on this output, another track's file and this one's folder have the same path"
-        return Failure.of(TrackError(track.uri, ErrorKind.BAD_KEY, reason)), work
     inferred = {result.stem: result for result in work.stems}
     written = [
         replace(

@@ -1,6 +1,8 @@
+import errno
 import hashlib
 import os
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -8,6 +10,7 @@ import soundfile
 from aiohttp import web
 
 from separation.audio.stem_files import MixMinus, is_read_back, write_stems
+from separation.errors import ErrorKind, StorageError, TrackError
 from separation.options import Options
 from tests.faulty_store import Exchange, Proxy
 from tests.stores import STORE
@@ -50,6 +53,19 @@ def test_a_failing_stem_leaves_no_file(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="went away"):
         write_stems({"drums": Broken()}, "a.wav", 4, Options(), str(tmp_path), STORE)
     assert not list(tmp_path.rglob("*"))
+
+
+@pytest.mark.parametrize("number", [errno.EINVAL, errno.EILSEQ, errno.ENAMETOOLONG, errno.ENOSPC, errno.EIO])
+def test_a_path_that_a_disk_refuses_is_the_tracks_error(
+    number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As exFAT says to `a?.wav` and a disk in UTF-8 to other bytes; a full or broken disk is no track's."""
+    monkeypatch.setattr(os, "replace", Mock(side_effect=OSError(number, os.strerror(number))))
+    refused = number not in (errno.ENOSPC, errno.EIO)
+    with pytest.raises(TrackError if refused else StorageError, match=os.strerror(number)) as caught:
+        write(tmp_path, Options())
+    assert getattr(caught.value, "kind", None) == (ErrorKind.BAD_KEY if refused else None)
+    assert "drums.wav" in str(caught.value)
 
 
 def test_stem_and_complement_add_up_to_the_mix() -> None:

@@ -6,7 +6,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from separation.errors import ErrorKind, StorageError, TrackError
-from separation.store.errors import Interrupted, NotOffered, object_errors, store_errors
+from separation.store.errors import Interrupted, NotOffered, object_errors, refuses_name, store_errors
 
 SECRET = "https://me:hush@host/song.wav?X-Amz-Signature=hush"
 
@@ -62,3 +62,20 @@ def test_which_answers_are_worth_another_try(status: int, code: str, expected: t
     with pytest.raises(StorageError, match=code) as caught, object_errors("s3://bucket/song"):
         raise OSError("as s3fs raises it") from ClientError(answer, "GetObject")  # type: ignore[arg-type]
     assert type(caught.value) is expected
+
+
+@pytest.mark.parametrize(
+    ("code", "is_of_the_name"),
+    [
+        ("KeyTooLongError", True),
+        ("XMinioInvalidObjectName", True),
+        ("XMinioParentIsObject", True),
+        ("InvalidArgument", False),
+        ("NoSuchBucket", False),
+    ],
+)
+def test_which_answers_speak_of_the_name_alone(code: str, is_of_the_name: bool) -> None:
+    answer = {"Error": {"Code": code}, "ResponseMetadata": {"HTTPStatusCode": 400}}
+    with pytest.raises(StorageError) as caught, store_errors("s3://bucket/song"):
+        raise OSError(errno.EINVAL, "as s3fs raises it") from ClientError(answer, "PutObject")  # type: ignore[arg-type]
+    assert refuses_name(caught.value) is is_of_the_name

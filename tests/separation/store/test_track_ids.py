@@ -28,12 +28,15 @@ def test_an_id_that_is_none_is_a_bad_key(track_id: str) -> None:
         (f"file:///out/{'n' * 256}", False),
         (f"/out{'/dir' * 1_020}", False),
         (f"memory://out/{'n' * 5_000}", True),
+        (f"/out/caf\udce9{'n' * 251}", True),
+        (f"/out/caf\udce9{'n' * 252}", False),
+        ("s3://bucket/caf\udce9", False),
     ],
 )
 def test_a_place_is_no_longer_than_its_store_takes(output: str, fits: bool) -> None:
     if fits:
         check_output_uris("s3://music/x", [output])
         return
-    with pytest.raises(TrackError, match="bytes") as caught:
+    with pytest.raises(TrackError, match=r"bytes|not UTF-8") as caught:
         check_output_uris("s3://music/x", [output])
     assert caught.value.kind == ErrorKind.BAD_KEY
