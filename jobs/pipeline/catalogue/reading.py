@@ -27,6 +27,8 @@ from separation.store.objects import Store
 _AUDIO = """aac ac3 aif aifc aiff alac amr ape au caf dsf flac m4a m4b mka mp2 mp3 mp4 mpc oga ogg opus
 rf64 snd spx tta w64 wav wave webm wma wv"""
 AUDIO = frozenset(_AUDIO.split())
+LITTER = "of the system (._x, trash, snapshots)"
+BELOW_OUTPUT = "below the output {}, where a run leaves its own files; choose an --output elsewhere"
 LISTED_AT_ONCE = 100_000  # keys that are Python objects at a time
 
 
@@ -48,17 +50,14 @@ def read_catalogue(uri: str, output: str, store: Store) -> Catalogue:
     Raises `UsageError` if nothing is left, or a manifest lacks a column.
     """
     uri = absolute(uri)  # as listings of plain paths answer
-    found = _named(uri, store) if format_of(uri) else _listed(uri, store)
+    found = _named(uri, store) if format_of(uri) else _listed(uri, output, store)
     if not found.tracks.num_rows:
         beside = f" ({found.describe_left_out()})" if found.describe_left_out() else ""
         raise UsageError(f"{uri}: no tracks{beside}")
     is_own = lie_below(found.tracks["uri"], output)
     own = pc.sum(is_own).as_py()
     if own == found.tracks.num_rows:
-        raise UsageError(
-            f"all tracks of {uri} lie below the output {output}, where a run leaves its own files; "
-            "choose an --output that does not hold the input"
-        )
+        raise UsageError(f"all tracks of {uri} lie {BELOW_OUTPUT.format(output)}")
     return Catalogue(found.tracks.filter(pc.invert(is_own)), {**found.left_out, "of the output": own})
 
 
@@ -71,27 +70,27 @@ def _named(uri: str, store: Store) -> Catalogue:
     return Catalogue(read_manifest(uri, manifest_files(uri, store), store))
 
 
-def _listed(uri: str, store: Store) -> Catalogue:
+def _listed(uri: str, output: str, store: Store) -> Catalogue:
     folder, pattern = split_pattern(uri, store)
     prefix = f"{folder.rstrip('/')}/"
     is_asked_for = is_litter(pattern)
     other, litter, tables = 0, 0, [schema.LISTED.empty_table()]
     listing = store.find_files(folder, pattern)
     while page := [file.uri for file in islice(listing, LISTED_AT_ONCE)]:
-        paths = {
-            file: PurePosixPath(file).name if file == uri else file.removeprefix(prefix) for file in page
-        }
+        paths = {file: file.removeprefix(prefix) for file in page}
+        if uri in paths:
+            paths[uri] = PurePosixPath(uri).name
         kept = [file for file in page if is_asked_for or file == uri or not is_litter(paths[file])]
         audio = kept if pattern else [file for file in kept if _extension(file) in AUDIO]
         tables.append(_table_of([paths[file] for file in audio], audio))
         litter += len(page) - len(kept)
         other += len(kept) - len(audio)
     tracks = pa.concat_tables(tables)
+    if tracks.num_rows and pc.any(lie_below(pa.chunked_array([[f"{prefix}track"]]), output)).as_py():
+        raise UsageError(f"{uri} lies {BELOW_OUTPUT.format(output)}")
     if not tracks.num_rows and not pattern and (parts := parts_of(uri, store)):
         tracks = read_manifest(uri, parts, store)
-    return Catalogue(
-        tracks, {"without an audio name": other, "of the system (._x, trash, snapshots)": litter}
-    )
+    return Catalogue(tracks, {"without an audio name": other, LITTER: litter})
 
 
 def split_pattern(uri: str, store: Store) -> tuple[str, str]:
