@@ -4,7 +4,9 @@ Two ids that differ at all, in case, in Unicode's normal form or in an extension
 a store or a file system cannot hold is refused, with its reason, before anything is decoded.
 """
 
+import os
 from collections.abc import Iterable
+from pathlib import Path
 
 from separation.errors import ErrorKind, TrackError
 from separation.store.atomic_write import TEMPORARY_NAME_BYTES
@@ -36,7 +38,10 @@ def check_track_id(uri: str, track_id: str) -> None:
 
 
 def check_local(uri: str, path: str) -> None:
-    """Raises `TrackError(BAD_KEY)` for an absolute path that is too long for a local file system."""
+    """Raises `TrackError(BAD_KEY)` for an absolute path that a local file system cannot hold.
+
+    It is too long, or a file is where one of its folders should be.
+    """
     longest = max(map(_bytes, path.split("/")))
     if longest > LOCAL_NAME_BYTES:
         reason = f"a name of {longest} bytes in {path!r}; a local output takes {LOCAL_NAME_BYTES}"
@@ -44,6 +49,9 @@ def check_local(uri: str, path: str) -> None:
     if (length := _bytes(path) + TEMPORARY_NAME_BYTES) > LOCAL_PATH_BYTES:
         reason = f"a path of {length} bytes; a local output takes {LOCAL_PATH_BYTES}"
         raise TrackError(uri, ErrorKind.BAD_KEY, reason)
+    there = next(parent for parent in Path(path).parents if os.path.lexists(parent))
+    if not os.path.isdir(there):
+        raise TrackError(uri, ErrorKind.BAD_KEY, f"its stems need the folder {there}, which is a file")
 
 
 def check_s3(uri: str, key: str) -> None:
@@ -61,7 +69,7 @@ def _bytes(name: str) -> int:
 
 
 def check_output_uris(uri: str, outputs: Iterable[str]) -> None:
-    """Raises `TrackError(BAD_KEY)` if one of these URIs is too long to be written."""
+    """Raises `TrackError(BAD_KEY)` if one of these URIs cannot be written, as far as is known beforehand."""
     for output in outputs:
         protocol, found, path = output.partition("://")
         if not found or protocol in ("file", "local"):

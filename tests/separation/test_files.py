@@ -33,6 +33,6 @@ def test_a_name_that_the_output_refuses_stops_no_other_track(
     assert command.main([*tracks, latin, *where, *options]) == 1
     refused = [line for line in capsys.readouterr().err.splitlines() if "bad_key" in line]
     assert [long in refused[0], taken in refused[1], len(refused)] == [True, True, 2]
-    assert "a name of 264 bytes" in refused[0] and "the output refuses this path" in refused[1]
+    assert "a name of 264 bytes" in refused[0] and "taken.wav, which is a file" in refused[1]
     assert (tmp_path / "out/good.wav/good.wav-drums.wav").exists()
     assert os.path.exists(os.fsencode(tmp_path) + b"/out/caf\xe9.wav/caf\xe9.wav-drums.wav")
