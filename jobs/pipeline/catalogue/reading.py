@@ -28,7 +28,7 @@ _AUDIO = """aac ac3 aif aifc aiff alac amr ape au caf dsf flac m4a m4b mka mp2 m
 rf64 snd spx tta w64 wav wave webm wma wv"""
 AUDIO = frozenset(_AUDIO.split())
 LITTER = "of the system (._x, trash, snapshots)"
-BELOW_OUTPUT = "below the output {}, where a run leaves its own files; choose an --output elsewhere"
+WITHIN_OUTPUT = "within the output {}, where a run leaves its own files; choose an --output elsewhere"
 LISTED_AT_ONCE = 100_000  # keys that are Python objects at a time
 
 
@@ -57,7 +57,7 @@ def read_catalogue(uri: str, output: str, store: Store) -> Catalogue:
     is_own = lie_below(found.tracks["uri"], output)
     own = pc.sum(is_own).as_py()
     if own == found.tracks.num_rows:
-        raise UsageError(f"all tracks of {uri} lie {BELOW_OUTPUT.format(output)}")
+        raise UsageError(f"all tracks of {uri} lie {WITHIN_OUTPUT.format(output)}")
     return Catalogue(found.tracks.filter(pc.invert(is_own)), {**found.left_out, "of the output": own})
 
 
@@ -87,7 +87,7 @@ def _listed(uri: str, output: str, store: Store) -> Catalogue:
         other += len(kept) - len(audio)
     tracks = pa.concat_tables(tables)
     if tracks.num_rows and pc.any(lie_below(pa.chunked_array([[f"{prefix}track"]]), output)).as_py():
-        raise UsageError(f"{uri} lies {BELOW_OUTPUT.format(output)}")
+        raise UsageError(f"{uri} lies {WITHIN_OUTPUT.format(output)}")
     if not tracks.num_rows and not pattern and (parts := parts_of(uri, store)):
         tracks = read_manifest(uri, parts, store)
     return Catalogue(tracks, {"without an audio name": other, LITTER: litter})

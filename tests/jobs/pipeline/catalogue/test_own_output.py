@@ -62,7 +62,7 @@ def test_an_output_that_is_not_there_yet_holds_nothing(music: Path) -> None:
 @pytest.mark.parametrize("uri", ["", "/", "/a.wav", "/*.wav"])
 def test_an_output_that_contains_the_input_is_refused(uri: str, output: str, music: Path) -> None:
     (music.parent / "link").symlink_to(music)
-    with pytest.raises(UsageError, match=r"lies? below the output .*; choose an --output"):
+    with pytest.raises(UsageError, match=r"lies? within the output .*; choose an --output"):
         ids(f"{music}{uri}", os.path.normpath(music / output))
 
 
@@ -70,7 +70,7 @@ def test_an_output_contains_an_input_with_links_to_elsewhere(music: Path) -> Non
     (music.parent / "elsewhere").mkdir()
     (music.parent / "elsewhere/c.wav").write_bytes(b"x")
     (music / "link").symlink_to("../elsewhere")
-    with pytest.raises(UsageError, match="music lies below the output"):
+    with pytest.raises(UsageError, match="music lies within the output"):
         ids(str(music), str(music))
 
 
