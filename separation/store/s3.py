@@ -128,9 +128,11 @@ class S3Location(Location):
         """As `Location._walk`, page by page: ten million keys need no memory."""
         bucket, _, key = prefix.partition("/")
         if "/" in file:
-            info = self.on_store(self._info, file)
-            if info["type"] == "file":
-                yield file, info["size"], info.get("LastModified")
+            # Not HEAD, which needs a right of its own. Of all keys that begin so, the file's is the first.
+            first = {"Bucket": bucket, "Prefix": file.removeprefix(f"{bucket}/"), "MaxKeys": 1}
+            for item in self.on_store(self.fs.call_s3, "list_objects_v2", **first).get("Contents", ()):
+                if f"{bucket}/{item['Key']}" == file:
+                    yield file, item["Size"], item["LastModified"]
         query = {"Bucket": bucket, "Prefix": key}
         while True:
             page = self.on_store(self.fs.call_s3, "list_objects_v2", **query)
@@ -140,13 +142,6 @@ class S3Location(Location):
             if not page.get("IsTruncated"):
                 return
             query["ContinuationToken"] = page["NextContinuationToken"]
-
-    def _info(self, path: str) -> dict[str, Any]:
-        try:
-            info: dict[str, Any] = self.fs.info(path)
-            return info
-        except FileNotFoundError:
-            return {"type": "none"}
 
     def list_uploads(self) -> Iterator[Upload]:
         bucket, _, key = f"{self.path.rstrip('/')}/".partition("/")

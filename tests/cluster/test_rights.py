@@ -39,6 +39,7 @@ try:
 except FileNotFoundError:
     pass  # not PermissionError: a first run has none yet
 assert reading.read_catalogue("s3://music/catalogue/", out, store).tracks.num_rows == 1
+assert reading.read_catalogue("s3://music/cat*/*.wav", out, store).tracks.num_rows == 1
 track = "s3://music/catalogue/a.wav"
 assert 0 == laptop.main([track, "--models", "s3://music/models/", "--out", f"{out}/stems"])
 big = Path(sys.argv[1])
