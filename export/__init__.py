@@ -8,3 +8,5 @@ To add a model family:
 4. A subcommand in `__main__.py` that passes these models to `write_model_folder` and, again, to `verify`.
 5. Tests in `tests/export/<family>/`, with the bars of `parity`.
 """
+
+import separation as separation  # before an engine: it keeps them from reporting to their makers
