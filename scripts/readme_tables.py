@@ -9,10 +9,8 @@ sentences stand in the code, beside what they describe.
 
 import argparse
 import difflib
-import os
 import re
 import sys
-import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
@@ -24,6 +22,7 @@ import jobs.verify.__main__
 from jobs.pipeline import schema
 from jobs.verify.problems import Kind as Problem
 from separation.errors import ErrorKind, WarningKind
+from separation.store.private_folder import default_cache
 
 README = Path(__file__).resolve().parents[1] / "README.md"
 PLACE = re.compile(r"(<!-- table: (.+?) -->\n).*?(<!-- end -->\n)", re.DOTALL)
@@ -60,8 +59,7 @@ def meanings(parser: argparse.ArgumentParser) -> Iterable[set[str]]:
 def meaning(action: argparse.Action) -> str:
     """An option with its help, as `--help` shows it; the same for every user."""
     text = argparse.HelpFormatter("")._expand_help(action) if action.help else ""
-    own = f"{tempfile.gettempdir()}/stemfleet-{os.getuid()}"
-    return f"{action.option_strings[-1:]} {text.replace(own, '/tmp/stemfleet-UID')}"
+    return f"{action.option_strings[-1:]} {text.replace(str(default_cache()), '/tmp/stemfleet-UID')}"
 
 
 def columns(table: str) -> Cells:

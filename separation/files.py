@@ -14,11 +14,12 @@ from separation.audio.mixes import read_mix
 from separation.audio.stem_files import write_stems
 from separation.console import LineConsole
 from separation.errors import TrackError, UsageError
-from separation.local import LocalSeparator, default_cache
+from separation.local import LocalSeparator
 from separation.options import Options
 from separation.program import ExitCode, print_error
 from separation.store.filesystems import join
 from separation.store.objects import Store
+from separation.store.private_folder import default_cache
 from separation.store.redact import shown
 from separation.store.track_ids import check_output_uris
 

@@ -3,8 +3,6 @@
 `python -m separation` writes the result to files, `stemfleet.Separator` returns it as arrays.
 """
 
-import os
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -18,11 +16,6 @@ from separation.models.specialist import Specialist
 from separation.options import Options
 from separation.separator import parallel_specialists, separate
 from separation.store.objects import Store
-
-
-def default_cache() -> Path:
-    """This user's folder for downloaded and for optimized graphs."""
-    return Path(tempfile.gettempdir()) / f"stemfleet-{os.getuid()}"
 
 
 def load(

@@ -15,9 +15,10 @@ from separation.audio.mixes import array_mix, read_mix
 from separation.audio.stem_files import Blocks
 from separation.contract import CHANNELS, OVERLAP, SAMPLE_RATE
 from separation.errors import UsageError
-from separation.local import LocalSeparator, default_cache
+from separation.local import LocalSeparator
 from separation.options import Options
 from separation.store.objects import Store
+from separation.store.private_folder import default_cache
 from separation.store.redact import shown
 from separation.store.retry import RetryPolicy
 

@@ -5,9 +5,7 @@ is said at once. `JobRequest.job` then sizes it for the cluster's nodes.
 """
 
 import argparse
-import os
 import secrets
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -32,6 +30,7 @@ from separation.models.bag import Bag, fetch, read_bag
 from separation.models.specialist import PROVIDERS
 from separation.options import Options
 from separation.store.objects import Store
+from separation.store.private_folder import default_cache
 
 # Fields of JobPlan that an option of the same name sets.
 OVERRIDES = (
@@ -147,7 +146,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     plan.add_argument(
         "--cache",
-        default=f"{tempfile.gettempdir()}/stemfleet-{os.getuid()}",
+        default=str(default_cache()),
         metavar="DIR",
         help="folder on each node for models and sources (default: %(default)s)",
     )

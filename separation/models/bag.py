@@ -14,6 +14,7 @@ from separation.errors import ModelError
 from separation.store.atomic_write import atomic_write
 from separation.store.filesystems import is_local, local_path
 from separation.store.objects import Store
+from separation.store.private_folder import open_private, private_folder
 
 BAG_FILE = "bag.json"
 DEMO = "demo"  # in place of a folder: the demonstration model that comes with the package
@@ -156,7 +157,7 @@ def fetch(bag: Bag, stem: str, cache_dir: Path, store: Store) -> Path:
         if difference := _difference(path, entry):
             raise ModelError(where, difference)
         return path
-    cached = cache_dir / f"{entry.sha256}.onnx"
+    cached = private_folder(cache_dir) / f"{entry.sha256}.onnx"
     if not _difference(cached, entry):
         return cached
     for _ in range(DOWNLOADS - 1):
@@ -171,6 +172,7 @@ def _download(where: str, cached: Path, entry: SpecialistFile, store: Store) -> 
         if (size := store.stat(where).bytes) != entry.bytes:  # before it fills the disk
             raise WrongFile(where, f"{size} bytes, expected {entry.bytes}")
         with atomic_write(cached) as temporary:
+            open_private(temporary, "xb").close()
             store.download(where, temporary)
             if difference := _difference(temporary, entry):
                 raise WrongFile(where, difference)

@@ -3,17 +3,22 @@
 An entry is named by a hash of all that it depends on: the graph, the engine and its version, the processor,
 the settings. It is one file: the sha256 of the content, then the content. It is written under another name
 and renamed, so a reader sees a complete entry or none; one with a wrong hash counts as missing.
+
+An entry is run as it is, so nobody else may write one: its folder is private, and so is its file.
 """
 
 import hashlib
 import json
+import os
 import platform
 from contextlib import suppress
 from pathlib import Path
 
 from separation.store.atomic_write import atomic_write
+from separation.store.private_folder import open_private, private_folder
 
 DIGEST_BYTES = 32  # bytes of a sha256
+WRITABLE_BY_OTHERS = 0o022  # in a file's mode
 
 
 def key(graph: bytes, **facts: object) -> str:
@@ -23,9 +28,14 @@ def key(graph: bytes, **facts: object) -> str:
 
 
 def read(folder: Path, name: str) -> bytes | None:
-    """The content of an entry, checked; None if it is missing or damaged."""
+    """The content of an entry, checked; None if it is missing or damaged, or others could have written it.
+
+    Raises `StorageError` if the folder or the entry belongs to another user.
+    """
     try:
-        with (folder / name).open("rb") as file:
+        with open_private(private_folder(folder) / name, "rb") as file:
+            if os.fstat(file.fileno()).st_mode & WRITABLE_BY_OTHERS:
+                return None
             digest, content = file.read(DIGEST_BYTES), file.read()
     except OSError:
         return None
@@ -34,7 +44,11 @@ def read(folder: Path, name: str) -> bytes | None:
 
 def write(folder: Path, name: str, content: bytes) -> None:
     """Writes an entry. If the disk is full or read-only, nothing is written and the next start is slower."""
-    with suppress(OSError), atomic_write(folder / name) as temporary, temporary.open("wb") as file:
+    with (
+        suppress(OSError),
+        atomic_write(private_folder(folder) / name) as temporary,
+        open_private(temporary, "xb") as file,
+    ):
         file.write(hashlib.sha256(content).digest())
         file.write(content)
 

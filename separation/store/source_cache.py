@@ -15,6 +15,7 @@ from separation.store.filesystems import is_local, local_path
 from separation.store.local_disk import stat_of
 from separation.store.metadata import Stat
 from separation.store.objects import Store
+from separation.store.private_folder import open_private, private_folder
 
 
 class SourceCache:
@@ -49,13 +50,13 @@ class SourceCache:
     def _open_fetched(self, uri: str, etag: str) -> BinaryIO:
         cached = self._folder / hashlib.sha256(f"{uri}\n{etag}".encode()).hexdigest()
         part = cached.with_suffix(".part")
-        self._folder.mkdir(parents=True, exist_ok=True)
+        private_folder(self._folder)
         while True:
             with suppress(FileNotFoundError):
-                file = cached.open("rb")
+                file = open_private(cached, "rb")
                 os.utime(file.fileno())  # the time of last use
                 return file
-            with part.open("ab") as lock:
+            with open_private(part, "ab") as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX)
                 if not _is_same_file(lock.fileno(), part):
                     continue  # another process finished, or gave up, while this one waited

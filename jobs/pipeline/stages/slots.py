@@ -6,11 +6,13 @@ that dies frees its slot.
 """
 
 import fcntl
-import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
+
+from separation.store.private_folder import open_private, private_folder
 
 POLL_S = 0.005  # an inference takes 0.5 to 3 s
 
@@ -22,10 +24,8 @@ class Slots:
     """
 
     def __init__(self, folder: Path, count: int):
-        folder.mkdir(parents=True, exist_ok=True)
-        self._files = [
-            os.open(folder / f"slot-{number}", os.O_RDWR | os.O_CREAT, 0o600) for number in range(count)
-        ]
+        private_folder(folder)
+        self._files = [open_private(folder / f"slot-{number}", "ab") for number in range(count)]
 
     @contextmanager
     def take(self) -> Iterator[float]:
@@ -38,7 +38,7 @@ class Slots:
             if held is not None:
                 fcntl.flock(held, fcntl.LOCK_UN)
 
-    def _wait(self) -> int:
+    def _wait(self) -> BinaryIO:
         while True:
             for file in self._files:
                 try:
