@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import onnxruntime
 
-from separation.errors import ModelError
+from separation.errors import ModelError, SeparationError
 from separation.models import graph_cache
 from separation.models.engines import FLOAT32, SessionSettings, TensorSpec
 
@@ -30,6 +30,8 @@ class OnnxRuntimeSession:
             onnxruntime.preload_dlls()  # CUDA and cuDNN from Python packages, if installed
         try:
             self._session = _open(graph, providers, settings)
+        except SeparationError:  # of the cache
+            raise
         except Exception as error:  # onnxruntime's exceptions share no base and do not pickle
             raise ModelError(uri, f"onnxruntime cannot load it: {error}") from None
         self.provider: str = self._session.get_providers()[0]

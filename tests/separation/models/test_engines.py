@@ -7,7 +7,7 @@ import onnx
 import pytest
 
 from separation.contract import SEGMENT
-from separation.errors import ModelError, UsageError
+from separation.errors import ModelError, StorageError, UsageError
 from separation.models import graph_cache
 from separation.models.specialist import Specialist
 from tests.separation.models.test_specialist import graph_file
@@ -97,3 +97,10 @@ def test_bf16_is_for_processors_with_amx(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(graph_cache, "processor", lambda: "flags\t\t: fpu avx2")
     with pytest.raises(UsageError, match="AMX"):
         Specialist(graph_file(tmp_path / "a.onnx"), "drums", provider="openvino-bf16")
+
+
+def test_a_cache_of_somebody_else_is_not_the_models_fault(engine: str, tmp_path: Path) -> None:
+    (tmp_path / "optimized").symlink_to(tmp_path)
+    path = graph_file(tmp_path / "a.onnx")
+    with pytest.raises(StorageError, match="optimized: a link"):
+        Specialist(path, "drums", provider=engine, threads=1, cache=tmp_path / "optimized")
