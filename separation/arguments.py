@@ -3,6 +3,7 @@
 import argparse
 import math
 import os
+import re
 from pathlib import Path
 
 from separation.errors import UsageError
@@ -11,10 +12,11 @@ from separation.store.redact import without_credentials
 
 def uri(text: str) -> str:
     """A URI without a password: the command line stands in the machine's process list, and in Ray's table of
-    jobs and on its dashboard."""
+    jobs and on its dashboard. A name and `=` may stand before it."""
     if not text:
         raise argparse.ArgumentTypeError("is empty; expected a path or a URI")
-    if without_credentials(text) != text:
+    address = re.sub(r"^.*?(?=https?://)", "", text, count=1, flags=re.IGNORECASE | re.DOTALL)
+    if without_credentials(text) != text or without_credentials(address) != address:
         raise argparse.ArgumentTypeError(
             "carries a user, a password or a signed query, and a command line can be read by others; "
             "credentials belong into the environment or a role"

@@ -16,7 +16,7 @@ credentials, control characters escaped.
 from enum import StrEnum
 from typing import Self
 
-from separation.store.redact import plain, shown, without_credentials
+from separation.store.redact import plain, shown
 
 
 class ExplainedEnum(StrEnum):
@@ -76,6 +76,9 @@ class WarningKind(ExplainedEnum):
 class SeparationError(Exception):
     """Base class of all errors that users can cause or mend."""
 
+    def __str__(self) -> str:
+        return shown(super().__str__())
+
 
 class TrackError(SeparationError):
     """One track cannot be separated; `uri` is its file."""
@@ -96,7 +99,7 @@ class LocatedError(SeparationError):
         self.uri, self.reason = uri, reason
 
     def __str__(self) -> str:
-        return f"{shown(self.uri)}: {without_credentials(self.reason)}"
+        return f"{shown(self.uri)}: {shown(self.reason)}"
 
 
 class ModelError(LocatedError):

@@ -167,6 +167,8 @@ class OneLine(logging.Formatter):
 def set_up_logging(verbosity: int) -> None:
     """0: warnings, as Python has them; 1: INFO; 2 and more: DEBUG. To stderr, whole lines, redacted."""
     if not verbosity:
+        if logging.lastResort:
+            logging.lastResort.setFormatter(OneLine())
         return
     handler = logging.StreamHandler()
     handler.setFormatter(OneLine("%(levelname)s %(name)s: %(message)s"))

@@ -31,5 +31,7 @@ BAD = (
     "new\nline.wav",
     "tab\t.wav",
     "delete\x7f.wav",
+    "escape\x9b31m.wav",
+    "next\x85line.wav",
     "song.wav?versionId=3",
 )

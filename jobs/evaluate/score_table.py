@@ -9,6 +9,8 @@ import pyarrow.compute as pc
 from rich.box import SIMPLE
 from rich.table import Table
 
+from separation.store.redact import shown
+
 TITLES = {
     "sdr": "SDR in dB, BSS eval v4: median over seconds, then over tracks",
     "si_sdr": "SI-SDR in dB, of whole tracks: median over tracks",
@@ -49,5 +51,5 @@ def as_table(metric: str, lines: Sequence[Medians], tracks: int) -> Table:
         table.add_column(name, justify="right", no_wrap=True)
     for line in lines:
         values = [f"{value:.2f}" for value in (*line.by_stem.values(), line.mean)]
-        table.add_row(line.estimates, *values, f"{line.tracks} of {tracks}")
+        table.add_row(shown(line.estimates), *values, f"{line.tracks} of {tracks}")
     return table

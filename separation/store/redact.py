@@ -11,8 +11,8 @@ INVISIBLE = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")  # Unicode's categories o
 
 # user:password@ of a URL, and the query of a web address, which may be a signature.
 _USER = re.compile(r"""(?<![\w+.-])([A-Za-z][\w+.-]*://)[^\s/?#]*@""")
-_QUERY = re.compile(r"""(https?://[^\s?#"'<>]*)\?[^\s"'<>]*""", re.IGNORECASE)
-_WHOLE_QUERY = re.compile(r"^(https?://[^?]*)\?.*$", re.IGNORECASE | re.DOTALL)
+_QUERY = re.compile(r"""(https?://[^\s?]*)\?\S*?(?=['")\],.;:>]*(?:\s|$))""", re.IGNORECASE)
+_WHOLE_QUERY = re.compile(r"^((?:[^?]*::)?https?://[^?]*)\?.*$", re.IGNORECASE | re.DOTALL)
 
 
 def shown(text: str) -> str:
@@ -23,7 +23,7 @@ def shown(text: str) -> str:
 def without_credentials(text: str) -> str:
     """`text` without the users, passwords and signed queries of the URLs in it.
 
-    In a sentence, a query ends at a space or a quote; if all of `text` is one URL, at its end.
+    In a sentence, a query ends at a space; if all of `text` is one URL, or some chained by `::`, at its end.
     """
     return _QUERY.sub(r"\1", _USER.sub(r"\1", _WHOLE_QUERY.sub(r"\1", text)))
 

@@ -5,6 +5,7 @@ a store or a file system cannot hold is refused, with its reason, before anythin
 """
 
 import os
+import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -23,7 +24,7 @@ def check_track_id(uri: str, track_id: str) -> None:
         raise TrackError(
             uri, ErrorKind.BAD_KEY, f"{track_id!r} has the step {bad[0]!r}, which is no folder's name"
         )
-    if any(ord(character) < 32 or character == "\x7f" for character in track_id):
+    if any(unicodedata.category(character) == "Cc" for character in track_id):
         raise TrackError(uri, ErrorKind.BAD_KEY, f"{track_id!r} holds a control character")
     if not track_id.isascii():
         try:

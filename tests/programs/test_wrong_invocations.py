@@ -36,6 +36,8 @@ WRONG = {
         (f"{SEPARATION} --shifts many", "'many'"),
         (f"{SEPARATION} --max-hours inf", "--max-hours"),
         (f"https://me:{SECRET}@host/a.wav --models @models --out @out", "TRACK"),
+        (f'"https://host/it\'s #1.wav?sig={SECRET}" --models @models --out @out', "TRACK"),
+        (f"simplecache::https://host/a.wav?sig={SECRET} --models @models --out @out", "TRACK"),
         (f"@song --models https://host/models?sig={SECRET} --out @out", "--models"),
         (f"@song --models @models --out s3://key:{SECRET}@bucket/out", "--out"),
         (f"{SEPARATION} --outt=s3://key:{SECRET}@bucket/out", "s3://bucket/out"),

@@ -124,6 +124,7 @@ def test_verbose_logs_without_secrets_and_request_headers(capsys: pytest.Capture
         (arguments.non_negative_float, ["0", "2.5"], ["-0.1", "nan", "x"]),
         (arguments.share, ["0", "0.5", "1"], ["1.1", "-0.1", "nan", "half"]),
         (arguments.uri, ["a b.wav", "s3://bucket/x?y", "x@y"], ["s3://k:s@b/x", "https://h/x?sig=1"]),
+        (arguments.uri, ["a=b::c?d"], ["a=https://h/it's a?sig=1", "simplecache::HTTPS://h/a b?sig=1"]),
     ],
 )
 def test_types_take_what_they_say(kind: object, good: list[str], bad: list[str]) -> None:
@@ -134,3 +135,13 @@ def test_types_take_what_they_say(kind: object, good: list[str], bad: list[str])
         with pytest.raises(argparse.ArgumentTypeError) as caught:
             kind(text)
         assert "sig=" not in str(caught.value) and "k:s" not in str(caught.value)
+
+
+def test_without_verbose_a_warning_is_redacted_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It goes to the handler that Python has for programs without one."""
+    monkeypatch.setattr(logging, "lastResort", logging.StreamHandler())
+    assert run() == 1
+    text = "at https://host/x?sig=hush \x1b[31m\nred"
+    record = logging.LogRecord("asyncio", logging.WARNING, "", 0, text, None, None)
+    assert logging.lastResort is not None
+    assert logging.lastResort.format(record) == "at https://host/x \\x1b[31m\\nred"

@@ -157,3 +157,16 @@ def test_a_manifest_that_is_none_is_refused(tmp_path: Path) -> None:
 def test_pending_is_what_is_not_done() -> None:
     tracks = pa.table({"track_id": ["a", "b", "c"], "uri": ["1", "2", "3"]})
     assert pending(tracks, pa.chunked_array([["b"]]))["track_id"].to_pylist() == ["a", "c"]
+
+
+@pytest.mark.parametrize(
+    ("uri", "track_id"),
+    [
+        ("https://me:hush@host/it's #1.wav?sig=hush'?", "host/it's #1.wav"),
+        ("simplecache::https://me:hush@host/a b.wav?sig=hush", "simplecache::https://host/a b.wav"),
+    ],
+)
+def test_no_secret_becomes_an_id(uri: str, track_id: str, tmp_path: Path) -> None:
+    manifest = tmp_path / "m.jsonl"
+    manifest.write_text(json.dumps({"uri": uri}))
+    assert track_id in ids(manifest)[0] and "hush" not in ids(manifest)[0]
