@@ -7,6 +7,7 @@ next file gets a new one. The samples are those of `reading.Reader`, to the bit.
     caller                                              child process
     decoding.Decoding ── process.DecoderProcess ──┄┄┄┄── server.Server ── reading.Reader
              └── pool.DecoderPool keeps idle children    messages: what the two say
+                                                         sandbox: what the child cannot do
 
     what happens to the child                  what becomes of the track
     it dies (a signal, any exit)               a new child goes on at the next sample; the third time: crashed

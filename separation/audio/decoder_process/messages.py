@@ -3,7 +3,8 @@
     Open(limits), with the file's descriptor   -> OPENED Opened | ERROR
     Read(start, stop)                          -> BLOCK ..., END warnings | ERROR
     Close()                                    -> END
-    READY comes once, after the start; HEARTBEAT whenever a second of decoding gave no block.
+    READY comes once, after the start, with the parts of the sandbox that the kernel lacks; HEARTBEAT whenever
+    a second of decoding gave no block.
 
 A request is JSON, sent in one piece. An answer is a header (kind, payload bytes) and the payload: JSON,
 or for BLOCK the samples as float32 (2, n).

@@ -2,34 +2,21 @@
 
 import os
 import threading
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from types import TracebackType
 
-from separation.audio.decoder_process.process import COMMAND, DecoderProcess
-
-ROOT = Path(__file__).resolve().parents[3]  # the folder that holds the package `separation`
-
-
-def child_environment(environment: Mapping[str, str]) -> dict[str, str]:
-    """What a decoder process gets of this process's `environment`: enough to import, and no credentials."""
-    paths = [str(ROOT), *filter(None, environment.get("PYTHONPATH", "").split(os.pathsep))]
-    kept = {name: environment[name] for name in ("PATH", "LD_LIBRARY_PATH", "HOME") if name in environment}
-    one_thread = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}  # each would take address space
-    return {**kept, **one_thread, "PYTHONPATH": os.pathsep.join(paths), "LC_ALL": "C.UTF-8"}
+from separation.audio.decoder_process.process import DecoderProcess, decoder_command
 
 
 class DecoderPool:
     """Starts decoder processes as needed and reuses them. Threads may share a pool; a fork gets its own.
 
     One pool per program is enough. Closing it kills the idle processes; without that they end by themselves
-    after a minute without work, or when this process does. `environment` is the whole environment of the
-    processes, by default `child_environment(os.environ)`.
+    after a minute without work, or when this process does. `command` starts one.
     """
 
-    def __init__(self, command: Sequence[str] = COMMAND, environment: Mapping[str, str] | None = None):
-        self._command = command
-        self._environment = child_environment(os.environ) if environment is None else environment
+    def __init__(self, command: Sequence[str] = ()):
+        self._command = command or decoder_command()
         self._idle: list[DecoderProcess] = []
         self._lock = threading.Lock()
         self._pid = os.getpid()
@@ -53,7 +40,7 @@ class DecoderPool:
                 if process.is_running():
                     return process
                 process.kill()
-        return DecoderProcess(self._command, self._environment)
+        return DecoderProcess(self._command)
 
     def give_back(self, process: DecoderProcess) -> None:
         with self._lock:

@@ -1,7 +1,7 @@
-"""python -m separation.audio.decoder_process.server: decodes files for the process that started it.
+"""The child: decodes files for the process that started it.
 
 Standard input is a socket. Each file arrives over it as an open descriptor, and the answers (see `messages`)
-go back over it. The process can open no other file, may not write, and has a limited address space: a file
+go back over it. The process has no environment, is in the `sandbox`, and has a limited address space: a file
 that takes control of a decoder finds nothing to use here.
 """
 
@@ -12,9 +12,9 @@ import os
 import pkgutil
 import resource
 import socket
-import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict
 from io import BytesIO
 from typing import BinaryIO
@@ -23,6 +23,7 @@ import av
 import numpy as np
 import soundfile
 
+from separation.audio.decoder_process import sandbox
 from separation.audio.decoder_process.messages import (
     ANSWER_HEADER,
     REQUEST_BYTES,
@@ -45,11 +46,16 @@ STDERR_BYTES = 65_536  # of error messages, into a file that the parent opened
 
 
 def main() -> None:
-    connection = socket.socket(fileno=os.dup(0))
+    """Serves until the parent is gone or a minute without work has passed."""
+    with suppress(ConnectionError):
+        serve(socket.socket(fileno=os.dup(0)))
+
+
+def serve(connection: socket.socket) -> None:
     import_everything()
-    restrict(connection.fileno())
+    missing = restrict(connection.fileno())
     server = Server(connection)
-    server.send(Answer.READY)
+    server.send(Answer.READY, json.dumps(missing).encode())
     connection.settimeout(IDLE_S)
     while True:
         try:
@@ -75,11 +81,15 @@ def import_everything() -> None:
     gc.freeze()  # else the collection after each file scans all modules: 5 ms
 
 
-def restrict(highest: int) -> None:
-    """Allows one more open file after descriptor `highest`, almost no writing, no core dumps."""
+def restrict(highest: int) -> list[str]:
+    """Allows one more open file after descriptor `highest`, almost no writing, no core dumps.
+
+    Then closes the sandbox, and returns those of its parts that the kernel lacks.
+    """
     resource.setrlimit(resource.RLIMIT_NOFILE, (highest + 2, highest + 2))
     resource.setrlimit(resource.RLIMIT_FSIZE, (STDERR_BYTES, STDERR_BYTES))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    return sandbox.enter()
 
 
 def set_soft_limit(resource_id: int, limit: int) -> None:
@@ -158,10 +168,3 @@ class Server:
             self._file.close()
             self._file = None
             gc.collect()  # PyAV's containers are in reference cycles, and hold the file open
-
-
-if __name__ == "__main__":
-    try:
-        main()
-    except ConnectionError:  # the parent is gone
-        sys.exit(0)
