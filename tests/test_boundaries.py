@@ -2,6 +2,7 @@
 
 import ast
 import pkgutil
+import re
 import subprocess
 import sys
 import tomllib
@@ -125,3 +126,16 @@ def test_a_file_is_separated_where_the_export_is_not_installed(tmp_path: Path, a
     subprocess.run([*command, "--out", str(tmp_path / "out"), *arguments], check=True)
     names = {path.stem for path in (tmp_path / "out/a.wav").iterdir()}
     assert names == ({"vocals", "no_vocals"} if arguments else set(STEMS))
+
+
+def test_a_file_is_decoded_in_the_decoder_process_alone() -> None:
+    """`reading` and `decoders` are for the child; an array in memory (`mixes`) needs no decoder."""
+    theirs = re.compile(r"separation\.audio\.(?:reading|decoders|headers)\b|^import av\b", re.MULTILINE)
+    files = [path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py")]
+    users = {str(path.relative_to(ROOT)) for path in files if theirs.search(path.read_text())}
+    assert {user for user in users if not re.match(r"separation/audio/(decoders|headers)/", user)} == {
+        "separation/audio/decoder_process/server.py",
+        "separation/audio/mixes.py",
+        "separation/audio/reading.py",
+    }
+    assert "open_audio" not in (ROOT / "separation/audio/mixes.py").read_text()

@@ -15,7 +15,8 @@ import pyarrow as pa
 
 from jobs.evaluate.layout import Pair, TrackStems
 from jobs.evaluate.sdr import Comparison, LengthsDiffer, compare, frame_sdr, median, si_sdr
-from separation.audio.reading import open_audio
+from separation.audio.decoder_process.decoding import open_decoding
+from separation.audio.decoder_process.pool import DecoderPool
 from separation.contract import SAMPLE_RATE
 from separation.errors import TrackError
 from separation.store.objects import Store
@@ -101,14 +102,14 @@ def score(pairs: pa.Table, stems: Sequence[str], store: Store) -> pa.Table:
 
 def _score_pair(pair: Pair, stems: Sequence[str], store: Store) -> Iterator[tuple[str, Score]]:
     """Each score with the name of its estimates."""
-    with tempfile.TemporaryDirectory(prefix="stemfleet-") as folder:
+    with tempfile.TemporaryDirectory(prefix="stemfleet-") as folder, DecoderPool() as decoders:
         sources = SourceCache(folder, CACHE_BYTES, store)
         for name, estimate in pair.estimates.items():
             compared: dict[str, Comparison] = {}
             reasons: dict[str, str] = {}
             for stem in stems:
                 try:
-                    compared[stem] = _compare(pair.reference, estimate, stem, sources)
+                    compared[stem] = _compare(pair.reference, estimate, stem, sources, decoders)
                 except Unscored as error:
                     reasons[stem] = str(error)
             for score in _scores(compared, reasons, stems):
@@ -119,7 +120,9 @@ class Unscored(Exception):
     """Why a stem has no score, in a sentence."""
 
 
-def _compare(reference: TrackStems, estimate: TrackStems, stem: str, sources: SourceCache) -> Comparison:
+def _compare(
+    reference: TrackStems, estimate: TrackStems, stem: str, sources: SourceCache, decoders: DecoderPool
+) -> Comparison:
     for side, track in (("reference", reference), ("estimate", estimate)):
         if track.error:
             raise Unscored(f"the {side} {track.error}")
@@ -127,7 +130,7 @@ def _compare(reference: TrackStems, estimate: TrackStems, stem: str, sources: So
             raise Unscored(f"the {side} has no {stem}; it has {', '.join(sorted(track.files))}")
     true, guess = reference.files[stem], estimate.files[stem]
     try:
-        with _blocks(true, sources) as ours, _blocks(guess, sources) as theirs:
+        with _blocks(true, sources, decoders) as ours, _blocks(guess, sources, decoders) as theirs:
             return compare(ours, theirs, estimate.gain / reference.gain)
     except LengthsDiffer as error:
         raise Unscored(f"{guess}: {error}") from error
@@ -136,9 +139,12 @@ def _compare(reference: TrackStems, estimate: TrackStems, stem: str, sources: So
 
 
 @contextmanager
-def _blocks(uri: str, sources: SourceCache) -> Iterator[Iterator[np.ndarray]]:
-    with sources.open(uri, sources.stat(uri).etag) as file:
-        yield open_audio(file, uri).blocks()
+def _blocks(uri: str, sources: SourceCache, decoders: DecoderPool) -> Iterator[Iterator[np.ndarray]]:
+    with (
+        sources.open(uri, sources.stat(uri).etag) as file,
+        open_decoding(file, uri, decoders) as decoding,
+    ):
+        yield decoding.blocks()
 
 
 def _scores(

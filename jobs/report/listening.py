@@ -5,6 +5,7 @@ import io
 import tempfile
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 from typing import BinaryIO
 
@@ -12,7 +13,8 @@ import numpy as np
 import soundfile
 
 from jobs.report.entries import SampleTrack
-from separation.audio.reading import open_audio
+from separation.audio.decoder_process.decoding import open_decoding
+from separation.audio.decoder_process.pool import DecoderPool
 from separation.blocks import reblock
 from separation.contract import SAMPLE_RATE, STEMS
 from separation.errors import StorageError, TrackError
@@ -61,6 +63,7 @@ def listen(track: SampleTrack, store: Store) -> SampleSounds:
     """
     missing: dict[str, list[str]] = {}  # reason -> stems
     with contextlib.ExitStack() as stack:
+        decoders = stack.enter_context(DecoderPool())
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="stemfleet-")))
         files: dict[str, BinaryIO] = {}
         for number, (stem, uri) in enumerate(track.stems.items()):
@@ -68,7 +71,8 @@ def listen(track: SampleTrack, store: Store) -> SampleSounds:
             try:
                 store.download(uri, target)
                 file = stack.enter_context(target.open("rb"))
-                open_audio(file, uri)
+                with open_decoding(file, uri, decoders):
+                    pass
                 files[stem] = file
             except (OSError, StorageError, TrackError) as error:
                 missing.setdefault(_reason(error), []).append(stem)
@@ -81,7 +85,7 @@ def listen(track: SampleTrack, store: Store) -> SampleSounds:
         if not files:
             return SampleSounds(track, [], notes)
         try:
-            return _clip_all(track, files, with_mix, notes)
+            return _clip_all(track, files, decoders, with_mix, notes)
         except TrackError as error:
             return SampleSounds(track, [], [*notes, _reason(error)])
 
@@ -92,13 +96,13 @@ def sum_to_mix(stems: Collection[str]) -> bool:
 
 
 def _clip_all(
-    track: SampleTrack, files: dict[str, BinaryIO], with_mix: bool, notes: list[str]
+    track: SampleTrack, files: dict[str, BinaryIO], decoders: DecoderPool, with_mix: bool, notes: list[str]
 ) -> SampleSounds:
     names = [*([MIX] if with_mix else []), *files]
-    peaks, powers = _measure(track, files, with_mix)
+    peaks, powers = _measure(track, files, decoders, with_mix)
     hops = min(CLIP_S * HOPS_PER_SECOND, peaks.shape[1])
     start = liveliest_hop(powers[1:] if with_mix else powers, hops) * HOP
-    blocks = list(_blocks(track, files, with_mix, start, start + hops * HOP))
+    blocks = list(_blocks(track, files, decoders, with_mix, start, start + hops * HOP))
     clips = np.concatenate(blocks, axis=2)
     return SampleSounds(
         track,
@@ -112,24 +116,38 @@ def _clip_all(
     )
 
 
-def _measure(track: SampleTrack, files: dict[str, BinaryIO], with_mix: bool) -> tuple[np.ndarray, np.ndarray]:
+def _measure(
+    track: SampleTrack, files: dict[str, BinaryIO], decoders: DecoderPool, with_mix: bool
+) -> tuple[np.ndarray, np.ndarray]:
     """Peak and mean power per hop, of each sound: (sounds, hops) both."""
     peaks, powers = [], []
-    for block in _blocks(track, files, with_mix):
+    for block in _blocks(track, files, decoders, with_mix):
         peaks.append(np.abs(block).max(axis=(1, 2)))
         powers.append(np.square(block).mean(axis=(1, 2)))
     return np.stack(peaks, axis=1), np.stack(powers, axis=1)
 
 
 def _blocks(
-    track: SampleTrack, files: dict[str, BinaryIO], with_mix: bool, start: int = 0, stop: int | None = None
+    track: SampleTrack,
+    files: dict[str, BinaryIO],
+    decoders: DecoderPool,
+    with_mix: bool,
+    start: int = 0,
+    stop: int | None = None,
 ) -> Iterator[np.ndarray]:
     """The track in blocks of a hop, (sounds, 2, HOP), at the level at which it was separated."""
-    readers = [open_audio(file, track.stems[stem]) for stem, file in files.items()]
-    for parts in zip(*(reblock(reader.blocks(start, stop), HOP) for reader in readers), strict=False):
-        shortest = min(part.shape[1] for part in parts)  # lossy stems may end some samples apart
-        stems = np.stack([part[:, :shortest] for part in parts]) / np.float32(track.clip_factor)
-        yield np.concatenate([stems.sum(axis=0, keepdims=True), stems]) if with_mix else stems
+    with contextlib.ExitStack() as stack:
+        decodings = [
+            stack.enter_context(open_decoding(file, track.stems[stem], decoders))
+            for stem, file in files.items()
+        ]
+        # zip would leave all but the first before their end, and their processes could not be used again
+        for parts in zip_longest(*(reblock(each.blocks(start, stop), HOP) for each in decodings)):
+            if any(part is None for part in parts):
+                return
+            shortest = min(part.shape[1] for part in parts)  # lossy stems may end some samples apart
+            stems = np.stack([part[:, :shortest] for part in parts]) / np.float32(track.clip_factor)
+            yield np.concatenate([stems.sum(axis=0, keepdims=True), stems]) if with_mix else stems
 
 
 def liveliest_hop(powers: np.ndarray, hops: int) -> int:
