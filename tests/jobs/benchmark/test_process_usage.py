@@ -94,7 +94,7 @@ def test_a_decoder_does_what_its_worker_does() -> None:
         readings = [
             Reading(1, 0, 0, RAYLET, 5.0),
             Reading(2, 1, 0, worker, 1.0),
-            Reading(3, 2, 0, "python -P -m separation.audio.decoder_process.server", decoder_s),
+            Reading(3, 2, 0, "python -P -c import os, sys", decoder_s),
         ]
         ledger.read(readings, first)
 
