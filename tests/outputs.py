@@ -111,12 +111,16 @@ def finished_track(row: Row) -> FinishedTrack:
     return from_row(FinishedTrack, failure | row)
 
 
-def write_tables(output: Path, run_id: str, rows: Sequence[Row], rows_a_file: int = 5_000) -> None:
+def write_tables(
+    output: Path, run_id: str, rows: Sequence[Row], rows_a_file: int = 5_000, settings: str | None = None
+) -> None:
     """The files that `TableWriter` would have written, the moments kept as they are in `rows`."""
     for number, start in enumerate(range(0, len(rows), rows_a_file)):
         part = rows[start : start + rows_a_file]
         finished = [finished_track(row) for row in part]
-        tracks = pa.Table.from_pylist([track_row(run_id, track) for track in finished], schema.TRACKS)
+        tracks = pa.Table.from_pylist(
+            [track_row(run_id, track, settings) for track in finished], schema.TRACKS
+        )
         timings = [timing for track in finished for timing in timing_rows(run_id, track)]
         for table, found in (("tracks", tracks), ("timings", pa.Table.from_pylist(timings, schema.TIMINGS))):
             (output / table).mkdir(parents=True, exist_ok=True)

@@ -10,6 +10,7 @@ from rich.console import Console
 from jobs.pipeline.dataset import RayPipeline
 from jobs.pipeline.job import Job
 from jobs.pipeline.metrics import TrackMetrics
+from jobs.pipeline.output.settings import Settings
 from jobs.pipeline.output.tables import TableWriter
 from jobs.pipeline.progress import Counts, Progress
 from jobs.pipeline.records import FinishedSection, FinishedTrack, merge
@@ -58,7 +59,7 @@ def run(
     pipeline = pipeline or RayPipeline(job)
     missing = set(tracks["track_id"].to_pylist())
     with (
-        TableWriter(job.output, job.run_id, job.store, check) as tables,
+        TableWriter(job.output, job.run_id, job.store, check, Settings.of(job).digest) as tables,
         Progress(tracks.num_rows, console) as progress,
         ThreadPoolExecutor(FINISHING) as pool,
     ):

@@ -26,6 +26,11 @@ class Job:
     limits: Limits = DEFAULTS
 
     @property
+    def engine(self) -> str:
+        """The provider that the specialists run on."""
+        return self.plan.provider
+
+    @property
     def stems(self) -> tuple[str, ...]:
         """The stems that specialists infer, in the order in which a section goes through their pools."""
         return self.options.specialists(self.bag.stems)

@@ -63,6 +63,11 @@ class JobRequest:
     store: Store
 
     @property
+    def engine(self) -> str | None:
+        """The provider, unless the plan is to choose it."""
+        return None if self.provider == "auto" else self.provider
+
+    @property
     def stems(self) -> tuple[str, ...]:
         """Those that specialists infer."""
         return self.options.specialists(self.bag.stems)

@@ -34,6 +34,7 @@ TRACKS = pa.schema(
         ("upload_s", _seconds),  # of write_s, what the store took
         ("started_at", _moment),
         ("finished_at", _moment),
+        ("settings_sha256", pa.string()),
     ]
 )
 
@@ -73,6 +74,7 @@ MEANINGS = {
             "seconds of CPU stages; the last is the store's part of `write_s`",
         ),
         ("started_at finished_at", "when the probe began, and when the stems were written"),
+        ("settings_sha256", "the same for tracks of the same models, precision, engine and options"),
     ),
     "timings": (
         ("track_id stem run_id", "the track, the stem, and the run that finished it"),

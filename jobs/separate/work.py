@@ -10,8 +10,10 @@ from jobs.pipeline.catalogue.reading import Catalogue
 from jobs.pipeline.job import Job
 from jobs.pipeline.job_request import JobRequest
 from jobs.pipeline.output import run_record, tables
+from jobs.pipeline.output.settings import Settings
 from separation.errors import UsageError
 from separation.store.objects import Store
+from separation.store.redact import shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +37,8 @@ class RemainingWork:
 
 def find_work(found: Catalogue, job: Job, *, force: bool, retry_errors: bool) -> RemainingWork:
     """The catalogue minus what the tracks table holds; the stems are not listed."""
+    refuse_mixture(found, job, force=force)
     known = known_tracks(found, job.output, job.store)
-    if known.num_rows and not force:
-        run_record.refuse_mixture(job)
     is_error = pc.equal(known["status"], "error")
     if force:
         again, kept = known, known.slice(0, 0)
@@ -56,17 +57,30 @@ def find_work(found: Catalogue, job: Job, *, force: bool, retry_errors: bool) ->
     )
 
 
-def refuse_mixture(found: Catalogue, request: JobRequest, *, force: bool) -> None:
-    """Raises `UsageError` if the output holds tracks of the catalogue under other models or settings.
+def refuse_mixture(found: Catalogue, job: Job | JobRequest, *, force: bool) -> None:
+    """Raises `UsageError` if the output holds tracks under other models, precision, engine or options.
 
-    `force` allows that. The run record is read in any case, which shows that the store answers; the tables
-    only if it differs, as those of ten million tracks take minutes.
+    `force` allows that where it does every one of them again. The run record is read in any case, which shows
+    that the store answers; the tables only if it differs, as those of ten million tracks take minutes.
     """
-    try:
-        run_record.refuse_mixture(request)
-    except UsageError:
-        if not force and known_tracks(found, request.output, request.store).num_rows:
-            raise
+    record = run_record.read(job.output, job.store)
+    differing = record.made_with.differences(Settings.of(job)) if record else []
+    if not differing:
+        return
+    stored = tables.read_table(job.output, "tracks", job.store, ["track_id"])
+    outside = catalogue.pending(stored, found.tracks["track_id"])
+    if not stored.num_rows or (force and not outside.num_rows):
+        return
+    advice = "--force to do its tracks again"
+    if force:
+        example = shown(outside["track_id"][0].as_py())
+        advice = (
+            f"force all of its tracks: {outside.num_rows} are not in this catalogue, {example} among them"
+        )
+    raise UsageError(
+        f"{job.output} holds stems of other settings: {'; '.join(differing)}. "
+        f"Choose another --output, or {advice}"
+    )
 
 
 def known_tracks(found: Catalogue, output: str, store: Store) -> pa.Table:

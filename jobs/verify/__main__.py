@@ -48,7 +48,8 @@ def parser(prog: str = PROG) -> argparse.ArgumentParser:
     parser.add_argument(
         "--repair",
         action="store_true",
-        help="forget tracks whose stems are missing or damaged, so that the next run separates them again",
+        help="forget tracks whose stems are missing, damaged or of other settings, so that the next run "
+        "separates them again",
     )
     parser.add_argument(
         "--older-than",

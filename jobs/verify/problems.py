@@ -28,6 +28,10 @@ class Kind(ExplainedEnum):
     DUPLICATE_TRACK = "duplicate_track", "The track has several rows in `tracks`."
     DUPLICATE_TIMING = "duplicate_timing", "The file has several rows of one track in `timings`."
     SHARED_STEM = "shared_stem", "The file has rows of several tracks in `timings`."
+    MIXED_SETTINGS = (
+        "mixed_settings",
+        "The track was made with other models, precision, engine or options than `run.json` names.",
+    )
     ORPHAN_TIMING = "orphan_timing", "A row in `timings` whose track is not `ok` in `tracks`."
     ORPHAN_STEM = "orphan_stem", "A file below `stems/` that belongs to no `ok` track."
     ORPHAN_PART = "orphan_part", "A section below `parts/` whose track is done or unknown."

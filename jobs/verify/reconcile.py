@@ -8,12 +8,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from jobs.pipeline.output import tables
+from jobs.pipeline.output.settings import Settings
 from jobs.verify.name_hashes import contains, hash_names
 from jobs.verify.problems import Kind, Problem, Problems
 from separation.store.filesystems import join
 from separation.store.objects import Store
 
-TRACKS = ["track_id", "status", "finished_at"]
+TRACKS = ["track_id", "status", "finished_at", "run_id", "settings_sha256"]
 TIMINGS = ["track_id", "stem", "uri", "bytes", "sha256"]
 
 
@@ -63,12 +64,14 @@ class Reconciled:
 
 
 def reconcile_tables(
-    folder: OutputFolder, catalogue: pa.ChunkedArray, stems: set[str], problems: Problems
+    folder: OutputFolder, catalogue: pa.ChunkedArray, settings: Settings, problems: Problems
 ) -> Reconciled:
     """Counts the tracks of `catalogue`, an array of ids, in the tables; adds the problems of the tables.
 
-    `stems` are those that every ok track should have; if it is empty, one row per track is enough.
+    `settings` are those of run.json. If they do not say which stems a track should have, one is enough.
     """
+    stems = settings.outputs
+    digest = pa.scalar(settings.digest if settings.models else None, pa.string())
     ids, ok, keys = [_NO_HASHES], [np.empty(0, bool)], [_NO_HASHES]
     for name, tracks, timings in tables.read_named_pairs(folder.uri, TRACKS, TIMINGS, folder.store):
         is_ok = pc.equal(tracks["status"], "ok")
@@ -87,6 +90,10 @@ def reconcile_tables(
                 )
             )
         _find_untimed(name, tracks.filter(is_ok), timings, stems, problems)
+        is_other = pc.fill_null(pc.not_equal(tracks["settings_sha256"], digest), False)  # null: not known
+        for row in tracks.filter(pc.and_(is_ok, is_other)).to_pylist():
+            found = f"those of run {row['run_id']}"
+            problems.add(Problem(Kind.MIXED_SETTINGS, track_id=row["track_id"], found=found, file=name))
     all_ids, all_ok = np.concatenate(ids), np.concatenate(ok)
     known_ids, rows_of_track = np.unique(all_ids, return_counts=True)
     known_stems, rows_of_stem = np.unique(np.concatenate(keys), return_counts=True)

@@ -34,7 +34,7 @@ def verify(args: argparse.Namespace, console: LineConsole, store: Store) -> int:
     folder = OutputFolder(output, absolute(record.output or output), store)
     ids = read_catalogue(read_from, output, store).tracks["track_id"]
     with Problems(since=datetime.now(UTC) - timedelta(hours=args.older_than)) as problems:
-        found = reconcile_tables(folder, ids, record.settings.outputs, problems)
+        found = reconcile_tables(folder, ids, record.made_with, problems)
         console.result(
             f"catalogue: {found.catalogue} tracks = {found.ok} ok + {found.errors} error + "
             f"{found.pending} pending"

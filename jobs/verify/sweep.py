@@ -16,7 +16,13 @@ from separation.store.metadata import Upload
 FILES = (Kind.ORPHAN_STEM, Kind.ORPHAN_PART)
 ROWS = (Kind.ORPHAN_TIMING, Kind.DUPLICATE_TRACK, Kind.DUPLICATE_TIMING)
 SWEPT = (*FILES, Kind.UNFINISHED_UPLOAD, *ROWS)
-REPAIRED = (Kind.MISSING_STEM, Kind.WRONG_SIZE, Kind.DAMAGED_STEM, Kind.UNTIMED_TRACK)
+REPAIRED = (
+    Kind.MISSING_STEM,
+    Kind.WRONG_SIZE,
+    Kind.DAMAGED_STEM,
+    Kind.UNTIMED_TRACK,
+    Kind.MIXED_SETTINGS,
+)
 
 
 def sweep(folder: OutputFolder, problems: Problems) -> None:

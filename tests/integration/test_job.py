@@ -176,7 +176,7 @@ def test_two_hundred_tracks_with_five_broken(
 
     other = separate(*arguments, "--format", "flac")
     assert other.returncode == 2
-    assert "holds stems of other options" in other.stderr
+    assert 'holds stems of other settings: format was "wav", is "flac"' in other.stderr
 
 
 def test_a_killed_driver_loses_and_repeats_nothing(

@@ -49,7 +49,10 @@ WRONG = {
         ("--input @folder.csv --output @out --models @models", "folder.csv"),
         ("--input @songs --output @out --models @missing", "missing/bag.json: not found"),
         ("--input @songs --output @file --models @models", "file cannot be a folder"),
-        ("--input @catalogue.jsonl --output @used --models @models", "holds stems of other models"),
+        (
+            "--input @catalogue.jsonl --output @used --models @models",
+            "holds stems of other settings: model of",
+        ),
         (f"{SEPARATE} --retry-errors --force", "--retry-errors"),
         (f"{SEPARATE} --node-gpus 2", "--nodes"),
         (f"{SEPARATE} --stems piano", "piano"),

@@ -2,54 +2,22 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
-from typing import Any, Self
+from typing import Any
 
 import msgspec
 
 from jobs.pipeline.job import Job
-from jobs.pipeline.job_request import JobRequest
+from jobs.pipeline.output.settings import Settings
 from jobs.pipeline.sizing import Node
 from separation import __version__
-from separation.errors import StorageError, UsageError
-from separation.options import Options
+from separation.errors import StorageError
 from separation.store.filesystems import join
 from separation.store.objects import Store
 from separation.store.redact import without_credentials
 
 PACKAGES = ("ray", "numpy", "soundfile", "soxr", "pyarrow", "s3fs")
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """What decides the samples at the output: two runs into one output must agree on it.
-
-    `options` stay as JSON has them. One that this version does not know makes a difference, too.
-    """
-
-    models: dict[str, str] = field(default_factory=dict)  # stem -> sha256 of its graph
-    precision: str | None = None
-    options: dict[str, Any] = field(default_factory=dict)
-
-    @classmethod
-    def of(cls, job: Job | JobRequest) -> Self:
-        models = {stem: job.bag.specialists[stem].sha256 for stem in job.stems}
-        return cls(models, job.bag.precision, json.loads(json.dumps(asdict(job.options))))
-
-    def parse_options(self) -> Options:
-        """Raises `UsageError` for a value that this version does not know."""
-        try:
-            return msgspec.convert(self.options, Options)
-        except msgspec.ValidationError as error:
-            raise UsageError(f"run.json: settings.options: {error}") from error
-
-    @property
-    def outputs(self) -> set[str]:
-        """The stems that every finished track has; empty if the record does not say."""
-        if stem := self.options.get("two_stems"):
-            return {stem, f"no_{stem}"}
-        return set(self.models)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +53,12 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
     def output(self) -> str | None:
         """The folder that the run wrote to, from which the output may have been moved or copied since."""
         return self.arguments.get("output")
+
+    @property
+    def made_with(self) -> Settings:
+        """The settings of all stems at the output; older records have the engine in the plan alone."""
+        engine = self.settings.engine or self.plan.get("provider")
+        return replace(self.settings, engine=None if engine is None else str(engine))
 
     @property
     def actors(self) -> int | None:
@@ -138,16 +112,3 @@ def write(
     )
     data = json.dumps(msgspec.to_builtins(record), indent=2)
     job.store.put_bytes(data.encode(), join(job.output, "run.json"))
-
-
-def refuse_mixture(job: Job | JobRequest) -> None:
-    """Raises `UsageError` if the output holds stems of other models or settings."""
-    if (record := read(job.output, job.store)) is None:
-        return
-    then, now = asdict(record.settings), asdict(Settings.of(job))
-    if differing := [name for name in now if now[name] != then[name]]:
-        raise UsageError(
-            f"{job.output} holds stems of other {' and '.join(differing)}: "
-            + "; ".join(f"{name} were {then[name]}, are {now[name]}" for name in differing)
-            + ". Choose another --output, or --force to do its tracks again"
-        )

@@ -29,14 +29,15 @@ PAIRS_AHEAD = 8  # of at most 1 MB a file: an object store answers slowly, but m
 FLUSH_S = 1.0  # of finished work that a killed driver repeats at most
 
 
-def track_row(run_id: str, finished: FinishedTrack) -> Row:
-    """A finished track's row of `tracks`."""
+def track_row(run_id: str, finished: FinishedTrack, settings: str | None = None) -> Row:
+    """A finished track's row of `tracks`; `settings` is their digest."""
     track = finished.track
     columns = to_row(replace(finished, work=replace(finished.work, stems=()))) | {
         "run_id": run_id,
         "uri": without_credentials(track.uri),
         "status": track.status,
         "duration_s": track.decoded and track.length / SAMPLE_RATE,
+        "settings_sha256": settings,
     }
     return {name: columns[name] for name in schema.TRACKS.names}
 
@@ -62,11 +63,19 @@ class TableWriter:
     """Commits finished tracks within `FLUSH_S`, from a thread of its own; use as a context.
 
     An error of that thread is raised at the next `add` or at the end. `check` is called before each write,
-    and raises if this run may no longer write.
+    and raises if this run may no longer write. `settings` is the digest of the run's.
     """
 
-    def __init__(self, output: str, run_id: str, store: Store, check: Callable[[], None] = lambda: None):
+    def __init__(
+        self,
+        output: str,
+        run_id: str,
+        store: Store,
+        check: Callable[[], None] = lambda: None,
+        settings: str | None = None,
+    ):
         self.output, self.run_id, self._store, self._check = output, run_id, store, check
+        self._settings = settings
         self._new: list[FinishedTrack] = []  # not yet in the tables below
         self._tracks = schema.TRACKS.empty_table()  # of the last file
         self._timings = schema.TIMINGS.empty_table()
@@ -106,7 +115,7 @@ class TableWriter:
         if not new:
             return
         self._check()
-        tracks = [track_row(self.run_id, track) for track in new]
+        tracks = [track_row(self.run_id, track, self._settings) for track in new]
         timings = [timing for track in new for timing in timing_rows(self.run_id, track)]
         self._tracks = pa.concat_tables([self._tracks, pa.Table.from_pylist(tracks, schema.TRACKS)])
         self._timings = pa.concat_tables([self._timings, pa.Table.from_pylist(timings, schema.TIMINGS)])
@@ -120,11 +129,10 @@ class TableWriter:
 
 def read_table(output: str, table: str, store: Store, columns: list[str] | None = None) -> pa.Table:
     """All rows of `tracks` or `timings` at `output`; 16 files are read at once."""
-    wanted = schema.TRACKS if table == "tracks" else schema.TIMINGS
-    empty = wanted.empty_table().select(columns or wanted.names)
+    wanted = _schema(table, columns)
     with ThreadPoolExecutor(16) as pool:
-        stored = pool.map(lambda uri: _read(uri, store, columns), _files(output, table, store))
-        return pa.concat_tables([empty, *stored])
+        stored = pool.map(lambda uri: _read(uri, store, wanted), _files(output, table, store))
+        return pa.concat_tables([wanted.empty_table(), *stored])
 
 
 def read_pairs(
@@ -148,8 +156,8 @@ def read_named_pairs(
     def read(name: str) -> tuple[str, pa.Table, pa.Table]:
         return (
             name,
-            _read_if_there(join(output, f"tracks/{name}"), tracks, schema.TRACKS, store),
-            _read_if_there(join(output, f"timings/{name}"), timings, schema.TIMINGS, store),
+            _read_if_there(join(output, f"tracks/{name}"), _schema("tracks", tracks), store),
+            _read_if_there(join(output, f"timings/{name}"), _schema("timings", timings), store),
         )
 
     waiting: deque[Future[tuple[str, pa.Table, pa.Table]]] = deque()
@@ -171,7 +179,7 @@ def last_written(output: str, store: Store) -> datetime | None:
 def rewrite(output: str, table: str, name: str, keep: Callable[[pa.Table], pa.Array], store: Store) -> int:
     """Removes the rows of a file for which `keep` is false; returns how many."""
     uri = join(output, f"{table}/{name}")
-    stored = _read_if_there(uri, None, schema.TRACKS if table == "tracks" else schema.TIMINGS, store)
+    stored = _read_if_there(uri, _schema(table), store)
     kept = stored.filter(keep(stored))
     if kept.num_rows < stored.num_rows:
         _replace(uri, kept, store)
@@ -184,7 +192,7 @@ def forget(output: str, forgotten: pa.ChunkedArray, store: Store) -> None:
         return
     for table in ("tracks", "timings"):
         for uri in _files(output, table, store):
-            stored = _read(uri, store)
+            stored = _read(uri, store, _schema(table))
             kept = stored.filter(pc.invert(pc.is_in(stored["track_id"], value_set=forgotten)))
             if kept.num_rows < stored.num_rows:
                 _replace(uri, kept, store)
@@ -198,9 +206,10 @@ def drop_uncommitted(output: str, store: Store) -> None:
     last = {uri.rpartition("-")[0]: uri for uri in sorted(_files(output, "timings", store))}
     committed = {uri.rpartition("/")[2]: uri for uri in _files(output, "tracks", store)}
     for uri in last.values():
-        timings = _read(uri, store)
+        timings = _read(uri, store, schema.TIMINGS)
         tracks = committed.get(uri.rpartition("/")[2])
-        ids = _read(tracks, store, ["track_id"])["track_id"] if tracks else pa.array([], pa.string())
+        only_ids = _schema("tracks", ["track_id"])
+        ids = _read(tracks, store, only_ids)["track_id"] if tracks else pa.array([], pa.string())
         kept = timings.filter(pc.is_in(timings["track_id"], value_set=ids))
         if kept.num_rows < timings.num_rows:
             _replace(uri, kept, store)
@@ -214,15 +223,29 @@ def _names(output: str, table: str, store: Store) -> list[str]:
     return [uri.rpartition("/")[2] for uri in _files(output, table, store)]
 
 
-def _read(uri: str, store: Store, columns: list[str] | None = None) -> pa.Table:
-    return pq.read_table(pa.BufferReader(store.read_bytes(uri)), columns=columns)
+def _schema(table: str, columns: list[str] | None = None) -> pa.Schema:
+    whole = schema.TRACKS if table == "tracks" else schema.TIMINGS
+    return whole if columns is None else pa.schema([whole.field(name) for name in columns])
 
 
-def _read_if_there(uri: str, columns: list[str] | None, wanted: pa.Schema, store: Store) -> pa.Table:
+def _read(uri: str, store: Store, wanted: pa.Schema) -> pa.Table:
+    """The columns `wanted` of a file; one that an older version did not write is null."""
+    file = pq.ParquetFile(pa.BufferReader(store.read_bytes(uri)))
+    stored = file.read([name for name in wanted.names if name in file.schema_arrow.names])
+    columns = [
+        stored[field.name].cast(field.type)
+        if field.name in stored.column_names
+        else pa.nulls(stored.num_rows, field.type)
+        for field in wanted
+    ]
+    return pa.table(columns, schema=wanted)
+
+
+def _read_if_there(uri: str, wanted: pa.Schema, store: Store) -> pa.Table:
     try:
-        return _read(uri, store, columns)
+        return _read(uri, store, wanted)
     except FileNotFoundError:
-        return wanted.empty_table().select(columns or wanted.names)
+        return wanted.empty_table()
 
 
 def _replace(uri: str, table: pa.Table, store: Store) -> None:

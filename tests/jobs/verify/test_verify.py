@@ -2,6 +2,7 @@
 
 import hashlib
 from argparse import ArgumentTypeError
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 
 from jobs.pipeline.output import tables
 from jobs.pipeline.output.lease import Lease, OutputInUse
+from jobs.pipeline.output.settings import Settings
 from jobs.verify import leftovers, stored_stems, sweep
 from jobs.verify.__main__ import parser
 from jobs.verify.name_hashes import contains, draw, hash_name, hash_names
@@ -27,6 +29,7 @@ from tests.stores import STORE
 
 NOW = datetime.now(UTC) + timedelta(days=1)  # later than every file that a test writes
 STEMS = {"drums", "bass"}
+SETTINGS = Settings(dict.fromkeys(STEMS, ""))
 
 
 def row(track: str, folder: Path, status: str = "ok", **more: Any) -> dict[str, Any]:
@@ -44,7 +47,7 @@ def row(track: str, folder: Path, status: str = "ok", **more: Any) -> dict[str, 
 
 def look(path: Path, catalogue: list[str], problems: Problems) -> tuple[Reconciled, OutputFolder]:
     folder = OutputFolder(str(path), str(path), STORE)
-    found = reconcile_tables(folder, pa.chunked_array([pa.array(catalogue, pa.string())]), STEMS, problems)
+    found = reconcile_tables(folder, pa.chunked_array([pa.array(catalogue, pa.string())]), SETTINGS, problems)
     find_duplicates(folder, found, problems)
     stored_stems.list_sizes(folder, found, problems)
     leftovers.find_parts(folder, found, np.sort(hash_names(catalogue)), problems)
@@ -60,6 +63,19 @@ def test_every_track_is_counted_once(tmp_path: Path) -> None:
         assert (found.catalogue, found.ok, found.errors, found.pending, found.unlisted) == (3, 1, 1, 1, 1)
         assert dict(problems.counts) == {Kind.PENDING: 1}
         assert [each.track_id for each in problems.found(Kind.PENDING)] == ["c.wav"]
+
+
+def test_tracks_of_other_settings_are_seen_and_forgotten(tmp_path: Path) -> None:
+    other = replace(SETTINGS, options={"overlap": 0.5})
+    for run, settings in (("r1", SETTINGS), ("r2", other), ("r3", None)):
+        write_tables(tmp_path, run, [row(f"{run}.wav", tmp_path)], settings=settings and settings.digest)
+    with Problems(NOW) as problems:
+        _, folder = look(tmp_path, ["r1.wav", "r2.wav", "r3.wav"], problems)
+        assert dict(problems.counts) == {Kind.MIXED_SETTINGS: 1}
+        (mixed,) = problems.found(Kind.MIXED_SETTINGS)
+        assert (mixed.track_id, mixed.found) == ("r2.wav", "those of run r2")
+        sweep.repair(folder, problems)
+    assert tables.read_table(str(tmp_path), "tracks", STORE)["run_id"].to_pylist() == ["r1", "r3"]
 
 
 def test_of_several_rows_the_newest_ok_one_with_its_stems_stays(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""run.json: what is written is what is read, older ones still load, other settings are refused."""
+"""run.json: what is written is what is read, older ones still load, other settings are named."""
 
 import json
 from dataclasses import replace
@@ -9,7 +9,8 @@ import pytest
 
 from jobs.pipeline.job import Job
 from jobs.pipeline.output import run_record
-from jobs.pipeline.output.run_record import NodePrice, RunRecord, Settings
+from jobs.pipeline.output.run_record import NodePrice, RunRecord
+from jobs.pipeline.output.settings import Settings
 from jobs.pipeline.sizing import JobPlan, Node
 from separation.errors import StorageError, UsageError
 from separation.models.bag import read_bag
@@ -75,18 +76,30 @@ def test_two_stems_are_a_stem_and_the_rest() -> None:
     assert record.settings.outputs == {"vocals", "no_vocals"}
 
 
-def test_other_settings_are_refused_by_name(job: Job, tmp_path: Path) -> None:
-    run_record.refuse_mixture(job)  # nothing is there yet
-    run_record.write(job, {}, [])
-    run_record.refuse_mixture(job)
-    other = replace(job, options=replace(job.options, overlap=0.5))
-    with pytest.raises(UsageError, match=r"holds stems of other options: options were .*'overlap': 0\.25"):
-        run_record.refuse_mixture(other)
-    with pytest.raises(UsageError, match="other models"):
-        run_record.refuse_mixture(replace(job, options=replace(job.options, stems=("bass",))))
-    path = tmp_path / "out/run.json"
-    record = json.loads(path.read_text())
-    record["settings"]["options"]["of a later version"] = True
-    path.write_text(json.dumps(record))
-    with pytest.raises(UsageError, match="of a later version"):
-        run_record.refuse_mixture(job)
+def test_differences_name_the_option_and_both_values(job: Job) -> None:
+    now = Settings.of(job)
+    assert now.differences(now) == []
+    assert now.differences(Settings.of(replace(job, options=replace(job.options, overlap=0.5)))) == [
+        "overlap was 0.25, is 0.5"
+    ]
+    (model,) = now.differences(replace(now, models=now.models | {"drums": "f" * 64}))
+    assert model == f"model of drums was {now.models['drums'][:12]}, is ffffffffffff"
+    gpu = Settings.of(replace(job, plan=replace(job.plan, provider="cuda")))
+    assert now.differences(gpu) == ['engine was "cpu", is "cuda"']
+    assert now.differences(replace(gpu, engine=None)) == []  # the plan has not chosen it yet
+    later = replace(now, options=now.options | {"of a later version": True})
+    assert later.differences(now) == ["of a later version was true, is null"]
+
+
+def test_an_option_at_its_default_is_as_one_that_is_not_there(job: Job) -> None:
+    now = Settings.of(replace(job, options=Options()))
+    older = replace(now, options={})
+    assert (older.differences(now), older.digest) == ([], now.digest)
+    others = [replace(job, options=replace(job.options, overlap=0.5)), replace(job, options=Options())]
+    assert len({Settings.of(each).digest for each in (job, *others)}) == 3
+
+
+def test_an_older_record_has_its_engine_in_the_plan() -> None:
+    record = RunRecord(plan={"provider": "openvino"})
+    assert record.made_with.engine == "openvino"
+    assert RunRecord().made_with.engine is None

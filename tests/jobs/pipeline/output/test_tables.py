@@ -54,6 +54,14 @@ def test_a_track_is_a_row_and_its_stems_are_timings(tmp_path: Path) -> None:
     assert timings["batches"].to_pylist() == [3, 3]
 
 
+def test_a_column_that_an_older_version_did_not_write_is_null(tmp_path: Path) -> None:
+    write(tmp_path, "r1", finished("a"))
+    file = tmp_path / "tracks" / "r1-00000.parquet"
+    pq.write_table(pq.read_table(file).drop_columns(["settings_sha256", "warnings"]), file)
+    found = read_table(str(tmp_path), "tracks", STORE, ["track_id", "settings_sha256"])
+    assert found.to_pylist() == [{"track_id": "a", "settings_sha256": None}]
+
+
 def test_full_files_are_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tables, "ROWS_PER_FILE", 2)
     writer = TableWriter(str(tmp_path), "r1", STORE)
