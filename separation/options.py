@@ -10,7 +10,7 @@ from typing import Literal, get_args
 from separation.arguments import non_negative_int
 from separation.audio.encoding import ClipMode
 from separation.contract import OVERLAP
-from separation.errors import UsageError
+from separation.errors import ErrorKind, TrackError, UsageError
 from separation.grid import draw_shifts, stride_of
 
 Format = Literal["wav", "flac", "mp3", "ogg"]
@@ -44,28 +44,30 @@ class Options:
 
     def _check_filename(self) -> None:
         """Refuses a template that Python cannot fill in, or that could give two stems one path."""
+        known = f"the placeholders are {_braced(PLACEHOLDERS)}"
         try:
-            names = {name for _, name, _, _ in string.Formatter().parse(self.filename) if name is not None}
-            if unknown := names.difference(PLACEHOLDERS):
-                raise UsageError(
-                    f"--filename {self.filename!r} has no value for {_braced(sorted(unknown))}; "
-                    f"the placeholders are {_braced(PLACEHOLDERS)}"
-                )
-            self.path("track.wav", "stem")
-        except (
-            ValueError,
-            LookupError,
-        ) as error:  # unmatched braces, or no format of text
+            fields = [field for field in string.Formatter().parse(self.filename) if field[1] is not None]
+        except ValueError as error:  # unmatched braces
+            raise UsageError(f"--filename {self.filename!r}: {error}; {known}") from None
+        names = {name for _, name, _, _ in fields}
+        if unknown := {name for name in names if name not in PLACEHOLDERS}:
             raise UsageError(
-                f"--filename {self.filename!r}: {error}; the placeholders are {_braced(PLACEHOLDERS)}"
-            ) from None
+                f"--filename {self.filename!r} has no value for {_braced(sorted(map(str, unknown)))}; {known}"
+            )
+        if formats := [spec or conversion for _, _, spec, conversion in fields if spec or conversion]:
+            raise UsageError(
+                f"--filename {self.filename!r}: expected no format of a placeholder, found {formats[0]!r}, "
+                "which may give two tracks one path"
+            )
         if not {"track_id", "stem"} <= names:
             raise UsageError(
                 f"--filename {self.filename!r} needs {{track_id}} and {{stem}}: without them, files "
                 "of different tracks or stems would overwrite each other"
             )
-        if {"", ".", ".."} & set(self.filename.split("/")):
-            raise UsageError(f"--filename {self.filename!r} must stay below the output folder")
+        try:
+            self.path("track.wav", "stem")
+        except TrackError:
+            raise UsageError(f"--filename {self.filename!r} must stay below the output folder") from None
 
     @property
     def grid_shifts(self) -> tuple[int, ...]:
@@ -86,11 +88,18 @@ class Options:
         return self.specialists(available)
 
     def path(self, track_id: str, stem: str) -> str:
-        """A stem's path below the output's `stems` folder."""
+        """A stem's path below the output's `stems` folder.
+
+        Raises `TrackError(BAD_KEY)` where the template leads out of it: of `...wav`, {track} is `..`.
+        """
         name = PurePosixPath(track_id)
-        return self.filename.format(
+        path = self.filename.format(
             track_id=track_id, track=name.stem, trackext=name.suffix[1:], stem=stem, ext=self.format
         )
+        if bad := {"", ".", ".."} & set(path.split("/")):
+            reason = f"--filename makes it {path!r}, whose step {min(bad)!r} is no folder's name"
+            raise TrackError(track_id, ErrorKind.BAD_KEY, reason)
+        return path
 
 
 def _braced(names: Iterable[str]) -> str:

@@ -1,7 +1,7 @@
 import pytest
 
 from separation.contract import STEMS
-from separation.errors import UsageError
+from separation.errors import TrackError, UsageError
 from separation.options import Options
 
 
@@ -30,6 +30,10 @@ def test_a_path_names_track_and_stem() -> None:
         ({"filename": "{stem}.{ext}"}, "track_id"),
         ({"filename": "{track_id}/{colour}/{stem}"}, "colour"),
         ({"filename": "../{track_id}/{stem}"}, "below the output"),
+        ({"filename": "{track_id}/../{stem}"}, "below the output"),
+        ({"filename": "{track_id:.3}/{stem}"}, r"no format of a placeholder, found '\.3'"),
+        ({"filename": "{track_id}/{stem!r}"}, "found 'r'"),
+        ({"filename": "{track_id}/{stem}/{}"}, "no value"),
         ({"filename": "/{track_id}/{stem}"}, "below the output"),
         ({"shifts": -1}, "shifts"),
         ({"overlap": 1.0}, "overlap"),
@@ -38,6 +42,21 @@ def test_a_path_names_track_and_stem() -> None:
 def test_contradictions_are_refused(request_: dict[str, object], words: str) -> None:
     with pytest.raises(UsageError, match=words):
         Options(**request_)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("filename", "track_id", "step"),
+    [
+        ("{track}/{track}/{track_id}-{stem}.{ext}", "...wav", "'..'"),
+        ("{track}/{track_id}-{stem}.{ext}", "below/..wav", "'.'"),
+        ("{trackext}/{track_id}-{stem}.{ext}", "no-extension", "''"),
+        ("{track_id}/{stem}.{ext}", "../a.wav", "'..'"),
+        ("{track_id}/{stem}.{ext}", "/etc/a.wav", "''"),
+    ],
+)
+def test_a_path_stays_below_the_output(filename: str, track_id: str, step: str) -> None:
+    with pytest.raises(TrackError, match=f"bad_key: .*step {step} is no folder's name"):
+        Options(filename=filename).path(track_id, "drums")
 
 
 def test_a_stem_that_the_models_lack_is_refused() -> None:

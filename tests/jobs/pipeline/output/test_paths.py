@@ -1,5 +1,6 @@
 """Where a track's outputs go on a local disk, and what happens where two tracks want one path."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -40,6 +41,14 @@ def test_a_name_longer_than_a_disk_takes_is_a_bad_key(job: Job, tmp_path: Path) 
     tracks = separate([fits, long, wide], job, tmp_path / "song.wav")
     assert kinds(tracks) == [None, "bad_key", "bad_key"]
     assert (tmp_path / "out/stems" / fits / "drums.wav").exists()
+
+
+def test_a_name_that_leads_out_of_the_output_is_a_bad_key(job: Job, tmp_path: Path) -> None:
+    template = Options(filename="{track}/{track}/{track_id}-{stem}.{ext}")
+    tracks = separate(["...wav", "b.wav"], replace(job, options=template), tmp_path / "song.wav")
+    assert kinds(tracks) == ["bad_key", None]
+    assert [path.name for path in (tmp_path / "out/stems").iterdir()] == ["b"]
+    assert not (tmp_path / "out/...wav-drums.wav").exists()
 
 
 def test_a_track_below_another_tracks_stem_is_a_bad_key(job: Job, tmp_path: Path) -> None:
