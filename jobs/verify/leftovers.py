@@ -1,45 +1,49 @@
 """Files that belong to no track: parts of long tracks that are done, and uploads that never completed."""
 
-from itertools import islice
+from collections.abc import Iterable
 
-import numpy as np
+import pyarrow as pa
 
-from jobs.pipeline.output.paths import track_of_part
-from jobs.verify.name_hashes import contains, hash_names
+from jobs.pipeline.output import tables
+from jobs.pipeline.output.paths import part_folder
 from jobs.verify.problems import Kind, Problem, Problems
-from jobs.verify.reconcile import OutputFolder, Reconciled, path_of
-from jobs.verify.stored_stems import LISTED_AT_ONCE
+from jobs.verify.reconcile import OutputFolder, path_of
 from separation.store.atomic_write import UNFINISHED
 from separation.store.filesystems import join
 
 
-def find_parts(
-    folder: OutputFolder, reconciled: Reconciled, catalogue: np.ndarray, problems: Problems
-) -> None:
-    """Finds parts of tracks that are done, or that neither the tables nor the catalogue have.
-
-    `catalogue` are the sorted hashes of its track ids.
-    """
-    parts = join(folder.uri, "parts")
-    root = f"{path_of(parts)}/"
-    listing = folder.store.list_files(parts)
-    while page := list(islice(listing, LISTED_AT_ONCE)):
-        page = [file for file in page if not UNFINISHED.fullmatch(file.uri.rpartition("/")[2])]
-        tracks = [track_of_part(path_of(file.uri).removeprefix(root)) for file in page]
-        hashes = hash_names(tracks)
-        done, pending = contains(reconciled.tracks, hashes), contains(catalogue, hashes)
-        for file, track, is_done, is_pending in zip(page, tracks, done, pending, strict=True):
-            if is_done or not is_pending:
-                problems.add(
-                    Problem(
-                        Kind.ORPHAN_PART,
-                        track_id=track,
-                        uri=file.uri,
-                        expected="none: the track is done" if is_done else "none: no such track",
-                        found=f"{file.bytes} bytes",
-                        modified=file.modified,
-                    )
+def find_parts(folder: OutputFolder, catalogue: pa.ChunkedArray, problems: Problems) -> None:
+    """Finds parts of tracks that are done, or that are not in `catalogue`, an array of ids."""
+    root = join(folder.uri, "parts")
+    parts = [
+        (path_of(file.uri).removeprefix(f"{path_of(root)}/").partition("/")[0], file)
+        for file in folder.store.list_files(root)
+        if not UNFINISHED.fullmatch(file.uri.rpartition("/")[2])
+    ]
+    if not parts:
+        return
+    names = {name for name, _ in parts}
+    listed, done = _owners(names, catalogue), dict[str, str]()
+    for _, tracks, _ in tables.read_named_pairs(folder.uri, ["track_id"], ["track_id"], folder.store):
+        done |= _owners(names, tracks["track_id"])
+    for name, file in parts:
+        if name in done or name not in listed:
+            problems.add(
+                Problem(
+                    Kind.ORPHAN_PART,
+                    track_id=done.get(name),
+                    uri=file.uri,
+                    expected="none: the track is done" if name in done else "none: no such track",
+                    found=f"{file.bytes} bytes",
+                    modified=file.modified,
                 )
+            )
+
+
+def _owners(names: Iterable[str], tracks: pa.ChunkedArray) -> dict[str, str]:
+    """The ids in `tracks` whose parts are in one of the folders `names`, by that name."""
+    ids = (track.as_py() for chunk in tracks.chunks for track in chunk)
+    return {name: track for track in ids if (name := part_folder(track)) in names}
 
 
 def find_uploads(folder: OutputFolder, problems: Problems) -> None:

@@ -53,7 +53,6 @@ class Reconciled:
     errors: int  # tracks of the catalogue
     pending: int  # tracks of the catalogue that the tables do not have
     unlisted: int  # tracks in the tables that the catalogue does not have
-    tracks: np.ndarray  # ids of all tracks in the tables, ok or error
     repeated_tracks: np.ndarray  # ids with more than one row
     stems: np.ndarray  # keys of all stems of ok tracks
     repeated_stems: np.ndarray  # keys with more than one row
@@ -107,7 +106,6 @@ def reconcile_tables(
         errors=int(is_known.sum()) - good,
         pending=len(wanted) - int(is_known.sum()),
         unlisted=int((~contains(np.sort(wanted), known_ids)).sum()),
-        tracks=known_ids,
         repeated_tracks=known_ids[rows_of_track > 1],
         stems=known_stems,
         repeated_stems=known_stems[rows_of_stem > 1],

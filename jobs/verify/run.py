@@ -4,7 +4,6 @@ import argparse
 from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 
-import numpy as np
 import ray
 
 from jobs.pipeline import ray_session
@@ -14,7 +13,6 @@ from jobs.pipeline.output.lease import Lease
 from jobs.pipeline.output.run_record import RunRecord
 from jobs.verify import leftovers, stored_stems
 from jobs.verify import sweep as sweeping
-from jobs.verify.name_hashes import hash_names
 from jobs.verify.problems import Kind, Problems
 from jobs.verify.reconcile import OutputFolder, find_duplicates, reconcile_tables
 from jobs.verify.stored_stems import Sample
@@ -51,7 +49,7 @@ def verify(args: argparse.Namespace, console: LineConsole, store: Store) -> int:
             f"stems: {len(found.stems)} files of ok tracks, every size compared, {read.stems} read again "
             f"({read.bytes / 1e6:,.1f} MB)"
         )
-        leftovers.find_parts(folder, found, np.sort(hash_names(ids.to_pylist())), problems)
+        leftovers.find_parts(folder, ids, problems)
         try:
             leftovers.find_uploads(folder, problems)
         except NotOffered as error:

@@ -14,6 +14,7 @@ import pytest
 import soundfile
 
 from jobs.pipeline.output import tables
+from jobs.pipeline.output.paths import part_folder
 from separation.store.filesystems import S3_SETTINGS
 from tests.bags import write_gain_bag
 from tests.integration.conftest import Run
@@ -62,10 +63,10 @@ def test_each_problem_is_seen_then_swept_then_gone(
     STORE.put_bytes(STORE.read_bytes(stem("bass", "b.wav"))[:-1], stem("bass", "b.wav"))
     STORE.remove([stem("other", "c.wav")])
     STORE.put_bytes(b"nobody's", f"{output}/stems/{HOSTILE}/drums.wav")
-    STORE.put_bytes(b"done", f"{output}/parts/a.wav/drums/0.npy")
-    STORE.put_bytes(b"no such track", f"{output}/parts/gone%20.wav/drums/0.npy")
+    STORE.put_bytes(b"done", f"{output}/parts/{part_folder('a.wav')}/drums/0.npy")
+    STORE.put_bytes(b"no such track", f"{output}/parts/{part_folder('gone%20.wav')}/drums/0.npy")
     soundfile.write(catalogue / "new.wav", [[0.1, 0.1]] * 30_000, 44_100)
-    STORE.put_bytes(b"under way", f"{output}/parts/new.wav/drums/0.npy")
+    STORE.put_bytes(b"under way", f"{output}/parts/{part_folder('new.wav')}/drums/0.npy")
     key = {"Bucket": bucket.removeprefix("s3://"), "Key": "out/stems/lost.wav"}
     fsspec.filesystem("s3", **S3_SETTINGS).call_s3("create_multipart_upload", **key)
     (file,) = [each.uri for each in STORE.list_files(f"{output}/tracks")]
@@ -104,13 +105,13 @@ def test_each_problem_is_seen_then_swept_then_gone(
     swept = verify(output, "--older-than", "0", "--sweep", "--repair")
     assert swept.returncode == 1, swept.stdout + swept.stderr  # a track is pending still
     assert counts(swept.stdout) == found
-    assert STORE.read_bytes(f"{output}/parts/new.wav/drums/0.npy") == b"under way"
+    assert STORE.read_bytes(f"{output}/parts/{part_folder('new.wav')}/drums/0.npy") == b"under way"
     left = verify(output, "--older-than", "0")
     # The stems of the tracks that were forgotten are nobody's until they are written anew.
     assert set(counts(left.stdout)) == {"pending", "orphan_stem"}, left.stdout
 
     assert separate(*job).returncode == 1
-    STORE.remove([f"{output}/parts/new.wav/drums/0.npy"])
+    STORE.remove([f"{output}/parts/{part_folder('new.wav')}/drums/0.npy"])
     clean = verify(output, "--older-than", "0")
     assert clean.returncode == 0, clean.stdout + clean.stderr
     assert "6 tracks = 5 ok + 1 error + 0 pending" in clean.stdout

@@ -1,5 +1,7 @@
 """The paths of a track's outputs, and whether the output can hold them."""
 
+import hashlib
+
 from jobs.pipeline.job import Job
 from jobs.pipeline.records import ListedTrack
 from separation.store.filesystems import join
@@ -9,13 +11,13 @@ MOST_SECTIONS = 999_999
 
 
 def part(job: Job, track_id: str, stem: str, section: int) -> str:
-    """The file of a section's weighted sum, until the track is finished; below its id, as its stems."""
-    return join(job.output, f"parts/{track_id}/{stem}/{section}.npy")
+    """The file of a section's weighted sum, until the track is finished."""
+    return join(job.output, f"parts/{part_folder(track_id)}/{stem}/{section}.npy")
 
 
-def track_of_part(path: str) -> str:
-    """The id of the track that a part belongs to; `path` is the part's path below `parts/`."""
-    return path.rsplit("/", 2)[0]
+def part_folder(track_id: str) -> str:
+    """The name of the folder of a track's parts: a digest, since ids may be paths of each other's parts."""
+    return hashlib.sha256(track_id.encode()).hexdigest()[:32]
 
 
 def check_key(track: ListedTrack, job: Job) -> None:

@@ -13,6 +13,7 @@ import pytest
 
 from jobs.pipeline.output import tables
 from jobs.pipeline.output.lease import Lease, OutputInUse
+from jobs.pipeline.output.paths import part_folder
 from jobs.pipeline.output.settings import Settings
 from jobs.verify import leftovers, stored_stems, sweep
 from jobs.verify.__main__ import parser
@@ -50,7 +51,7 @@ def look(path: Path, catalogue: list[str], problems: Problems) -> tuple[Reconcil
     found = reconcile_tables(folder, pa.chunked_array([pa.array(catalogue, pa.string())]), SETTINGS, problems)
     find_duplicates(folder, found, problems)
     stored_stems.list_sizes(folder, found, problems)
-    leftovers.find_parts(folder, found, np.sort(hash_names(catalogue)), problems)
+    leftovers.find_parts(folder, pa.chunked_array([pa.array(catalogue, pa.string())]), problems)
     leftovers.find_uploads(folder, problems)
     return found, folder
 
@@ -106,6 +107,23 @@ def test_one_file_of_two_tracks_is_seen_and_left(tmp_path: Path) -> None:
         sweep.sweep(folder, problems)
     assert tables.read_table(str(tmp_path), "tracks", STORE).num_rows == 2
     assert {path.name for path in (tmp_path / "stems/a.wav").iterdir()} == {"drums.wav", "bass.wav"}
+
+
+def test_parts_belong_to_tracks_that_are_not_done(tmp_path: Path) -> None:
+    write_tables(tmp_path, "r1", [row("done.wav", tmp_path)])
+    for number, name in enumerate((*map(part_folder, ("done.wav", "new.wav", "gone.wav")), "a/b.wav/drums")):
+        path = tmp_path / "parts" / name / "drums/0.npy"
+        path.parent.mkdir(parents=True)
+        path.write_bytes(b"x" * number)
+    with Problems(NOW) as problems:
+        look(tmp_path, ["done.wav", "new.wav"], problems)
+        found = [(each.track_id, each.expected, each.found) for each in problems.found(Kind.ORPHAN_PART)]
+    unknown = "none: no such track"
+    assert sorted(found, key=str) == [
+        ("done.wav", "none: the track is done", "0 bytes"),
+        (None, unknown, "2 bytes"),
+        (None, unknown, "3 bytes"),
+    ]
 
 
 def test_what_is_young_is_no_problem(tmp_path: Path) -> None:

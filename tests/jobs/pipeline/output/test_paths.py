@@ -11,6 +11,7 @@ from jobs.pipeline.arrow import to_table
 from jobs.pipeline.job import Job
 from jobs.pipeline.records import ListedTrack, Track
 from jobs.pipeline.sizing import JobPlan
+from separation.contract import STRIDE
 from separation.models.bag import read_bag
 from separation.options import Options
 from tests.bags import write_gain_bag
@@ -49,6 +50,21 @@ def test_a_name_that_leads_out_of_the_output_is_a_bad_key(job: Job, tmp_path: Pa
     assert kinds(tracks) == ["bad_key", None]
     assert [path.name for path in (tmp_path / "out/stems").iterdir()] == ["b"]
     assert not (tmp_path / "out/...wav-drums.wav").exists()
+
+
+def test_long_tracks_whose_ids_are_paths_of_each_others_parts(job: Job, tmp_path: Path) -> None:
+    one_chunk = replace(job, plan=replace(job.plan, chunks_per_section=1))
+    ids, source = ["a", "a/drums/0.npy", "a/drums"], tmp_path / "song.wav"
+    soundfile.write(source, np.random.default_rng(0).uniform(-0.5, 0.5, (STRIDE + 1, 2)), 44_100)
+    listed = to_table([ListedTrack(track_id, str(source)) for track_id in ids], ListedTrack)
+    pipeline = InProcess(one_chunk)
+    sections = list(pipeline.sections(listed))
+    assert len(sections) == 6
+    for track_id in ids:
+        finished = pipeline.finish([each for each in sections if each.track.track_id == track_id])
+        assert finished.track.status == "ok"
+        assert (tmp_path / "out/stems" / track_id / "drums.wav").exists()
+    assert not [path for path in (tmp_path / "out/parts").rglob("*") if path.is_file()]
 
 
 def test_a_track_below_another_tracks_stem_is_a_bad_key(job: Job, tmp_path: Path) -> None:
