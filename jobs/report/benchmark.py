@@ -53,5 +53,5 @@ def _read(uri: str, store: Store) -> Summary | None:
         return parse(store.read_bytes(uri))
     except FileNotFoundError:
         return None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise StorageError(uri, f"expected the summary that jobs.benchmark writes: {error}") from error

@@ -15,11 +15,13 @@ from separation.store.atomic_write import atomic_write
 from separation.store.filesystems import is_local, local_path
 from separation.store.objects import Store
 from separation.store.private_folder import open_private, private_folder
+from separation.store.redact import plain
 
 BAG_FILE = "bag.json"
 DEMO = "demo"  # in place of a folder: the demonstration model that comes with the package
 DEMO_FOLDER = Path(__file__).resolve().parents[2] / "band/bag"  # in a checkout and in an installed wheel
 PRECISIONS = ("fp32", "fp16", "int8")
+MOST_NAME_BYTES = 255  # of a file, on every disk
 MOST_BAG_BYTES = 1_000_000  # of bag.json
 MOST_GRAPH_BYTES = 2**31 - 1  # protobuf's own limit on a message
 DOWNLOADS = 2  # tries: a download may be damaged once; twice means that the stored file is wrong
@@ -85,7 +87,7 @@ def read_bag(uri: str | Path, store: Store) -> Bag:
         raise ModelError(where, "not found; a model folder holds it beside its .onnx files") from None
     except PermissionError:
         raise ModelError(where, "the store does not let us read it") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ModelError(where, f"not JSON: {error}") from None
     return _read_format_1(where, folder, content)
 
@@ -128,6 +130,9 @@ def _specialist(where: str, stem: str, entry: Any) -> SpecialistFile:
     name = entry["file"]
     if name in ("", ".", "..") or PurePosixPath(name).name != name or "\\" in name:
         raise ModelError(where, f"specialist {stem}: file {name!r} leaves the folder; expected a plain name")
+    if plain(name) != name or len(name.encode()) > MOST_NAME_BYTES:
+        said = f"file is {name[:80]!r}, expected a name of at most {MOST_NAME_BYTES} bytes"
+        raise ModelError(where, f"specialist {stem}: {said}")
     if not 0 < entry["bytes"] <= MOST_GRAPH_BYTES:
         raise ModelError(
             where, f"specialist {stem}: bytes is {entry['bytes']}, expected at most {MOST_GRAPH_BYTES}"

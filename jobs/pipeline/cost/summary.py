@@ -183,5 +183,5 @@ def _read(uri: str, store: Store) -> Summary:
         return parse(store.read_bytes(uri))
     except FileNotFoundError:
         raise UsageError(f"{uri}: not found; python -m jobs.benchmark writes it") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UsageError(f"{uri}: not a benchmark's summary: {error}") from None

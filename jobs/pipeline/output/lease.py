@@ -9,14 +9,17 @@ raises before each write to the tables.
 
 import json
 import os
+import re
 import socket
 import threading
 import time
+import zlib
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 
+import msgspec
 import psutil
 
 from separation.errors import SeparationError, StorageError
@@ -27,6 +30,7 @@ BEAT_S = 10.0
 EXPIRES_S = 60.0  # a store may fail for most of it without a run losing its lease
 POLL_S = 1.0
 MOST_TRIES = 100  # while other runs come first
+NAME = re.compile(r"([0-9]{6}|[1-9][0-9]{6,})\.json")  # of a lock; whatever else is there is none
 
 
 class OutputInUse(SeparationError):
@@ -64,6 +68,14 @@ class Lock:
     beat: int = 0
     released: bool = False
 
+    @classmethod
+    def parse(cls, content: bytes) -> "Lock":
+        """The lock in a file. One that this version cannot read is a run that shows life by other bytes."""
+        try:
+            return msgspec.json.decode(content, type=cls)
+        except (msgspec.MsgspecError, RecursionError):
+            return cls("unknown", "a machine unknown", "", 0, 0.0, "a time unknown", zlib.crc32(content))
+
     def describe(self) -> str:
         return f"run {self.run_id} on {self.host} (process {self.pid}), which has held it since {self.since}"
 
@@ -71,7 +83,7 @@ class Lock:
         """Whether its process has ended, as far as this machine can tell."""
         if not self.place or self.place != this_machine():
             return False
-        with suppress(psutil.NoSuchProcess):
+        with suppress(psutil.NoSuchProcess, ValueError):  # the latter for a number that is no process's
             process = psutil.Process(self.pid)
             return bool(process.create_time() != self.born or process.status() == psutil.STATUS_ZOMBIE)
         return True
@@ -140,6 +152,8 @@ class Lease:
     def _may_follow(self, number: int) -> bool:
         lock = self._read(number)
         if lock is None:
+            if number in self._numbers():
+                raise StorageError(self._uri(number), "a lock that is listed and not there; remove it")
             return False
         if lock.released or lock.is_gone():
             return True
@@ -185,11 +199,11 @@ class Lease:
         return join(self.output, f"locks/{number:06}.json")
 
     def _numbers(self) -> list[int]:
-        names = [file.uri.rpartition("/")[2] for file in self._store.list_files(join(self.output, "locks"))]
-        return [int(name.removesuffix(".json")) for name in names if name.endswith(".json")]
+        names = (file.uri.rpartition("/")[2] for file in self._store.list_files(join(self.output, "locks")))
+        return [int(found[1]) for name in names if (found := NAME.fullmatch(name))]
 
     def _read(self, number: int) -> Lock | None:
         try:
-            return Lock(**json.loads(self._store.read_bytes(self._uri(number))))
+            return Lock.parse(self._store.read_bytes(self._uri(number)))
         except FileNotFoundError:
             return None

@@ -79,7 +79,7 @@ def read(output: str, store: Store) -> RunRecord | None:
         return msgspec.convert(json.loads(store.read_bytes(uri)), RunRecord)
     except FileNotFoundError:
         return None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise StorageError(uri, f"expected the JSON that a run writes: {error}") from error
 
 

@@ -81,6 +81,24 @@ def test_no_file_outside_the_folder(tmp_path: Path, name: str) -> None:
         read_bag(tmp_path, STORE)
 
 
+@pytest.mark.parametrize("name", ["d" * 300, "é" * 128, "drums\0.onnx", "drums\n.onnx", "\ud800.onnx"])
+def test_no_file_name_that_no_disk_takes(tmp_path: Path, name: str) -> None:
+    bag_of(tmp_path)
+    path = tmp_path / "bag.json"
+    content = json.loads(path.read_text())
+    content["specialists"]["drums"]["file"] = name
+    path.write_text(json.dumps(content))
+    with pytest.raises(ModelError, match="expected a name of at most 255 bytes"):
+        read_bag(tmp_path, STORE)
+
+
+@pytest.mark.parametrize("content", ["[" * 100_000, '{"a":' * 100_000, "9" * 5_000])
+def test_a_bag_json_that_python_cannot_read(tmp_path: Path, content: str) -> None:
+    (tmp_path / "bag.json").write_text(content)
+    with pytest.raises(ModelError, match=r"bag\.json: not JSON: "):
+        read_bag(tmp_path, STORE)
+
+
 @pytest.mark.parametrize(("size", "expected"), [(0, "bytes is 0"), (2**31, "expected at most 2147483647")])
 def test_no_size_that_no_graph_has(tmp_path: Path, size: int, expected: str) -> None:
     bag_of(tmp_path)

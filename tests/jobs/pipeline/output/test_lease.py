@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from jobs.pipeline.output import lease
-from jobs.pipeline.output.lease import Lease, Lock, OutputInUse, OutputLost
+from jobs.pipeline.output.lease import Lease, Lock, OutputInUse, OutputLost, this_machine
 from separation.errors import StorageError
 from tests.stores import STORE
 
@@ -104,6 +104,63 @@ def test_a_silent_run_elsewhere_is_followed(tmp_path: Path, monkeypatch: pytest.
         (lock,) = locks(str(tmp_path))
     assert lock.run_id == "next"
     assert "held by run far on far-away" in said[0]
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["._000009.json", "000009 2.json", "000009.json.bak", "0000009.json", "-00009.json", "notes.json", "x"],
+)
+def test_what_is_no_lock_holds_nothing(tmp_path: Path, name: str) -> None:
+    (tmp_path / "locks").mkdir()
+    (tmp_path / "locks" / name).write_bytes(b"\0\5\x16\7")
+    said: list[str] = []
+    with Lease(str(tmp_path), "next", STORE, said.append) as lease:
+        lease._beat()
+        assert {path.name for path in (tmp_path / "locks").iterdir()} == {name, "000001.json"}
+    assert said == []
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"{", b"[]", b"null", b"\xff", b"[" * 100_000, b'{"run_id": 7}', b'{"run_id": "later"}'],
+)
+def test_a_lock_that_cannot_be_read_is_waited_for_once(
+    tmp_path: Path, content: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lease, "EXPIRES_S", 0.1)
+    monkeypatch.setattr(lease, "POLL_S", 0.01)
+    (tmp_path / "locks").mkdir()
+    (tmp_path / "locks/000007.json").write_bytes(content)
+    said: list[str] = []
+    with Lease(str(tmp_path), "next", STORE, said.append):
+        (lock,) = locks(str(tmp_path))
+    assert lock.run_id == "next"
+    assert "held by run unknown on a machine unknown" in said[0]
+    first, later = Lock.parse(content), Lock.parse(content + b" beat")
+    assert first.beat != later.beat  # a sign of life
+
+
+def test_a_lock_without_a_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "locks").mkdir()
+    (tmp_path / "locks/000007.json").symlink_to("nowhere")
+    named = pytest.raises(StorageError, match=r"locks/000007\.json: .* remove it")
+    with named, Lease(str(tmp_path), "r", STORE):
+        pass
+
+
+def test_a_lock_of_a_later_version_is_read(tmp_path: Path) -> None:
+    (tmp_path / "locks").mkdir()
+    later = asdict(replace(Lock("far", "far-away", "", 1, 0.0, "2026-01-01"), released=True)) | {"new": [1]}
+    (tmp_path / "locks/000007.json").write_text(json.dumps(later))
+    said: list[str] = []
+    with Lease(str(tmp_path), "next", STORE, said.append):
+        pass
+    assert said == []
+
+
+@pytest.mark.parametrize("pid", [-1, 0, 2**70])
+def test_a_process_that_cannot_be_is_gone(pid: int) -> None:
+    assert Lock("r", "here", this_machine(), pid, 0.0, "2026-01-01").is_gone()
 
 
 def test_a_run_elsewhere_that_beats_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

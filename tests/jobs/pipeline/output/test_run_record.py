@@ -58,7 +58,12 @@ def test_an_older_record_says_less(tmp_path: Path, content: dict[str, Any], pric
 
 @pytest.mark.parametrize(
     ("content", "named"),
-    [("{", "expected the JSON"), ("[]", "expected"), ('{"plan": {"actors": []}}', r"\$\.plan")],
+    [
+        ("{", "expected the JSON"),
+        ("[]", "expected"),
+        ("[" * 100_000, "expected the JSON"),
+        ('{"plan": {"actors": []}}', r"\$\.plan"),
+    ],
 )
 def test_a_broken_record_is_named(tmp_path: Path, content: str, named: str) -> None:
     (tmp_path / "run.json").write_text(content)
