@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 
 from jobs.pipeline.output import run_record, tables
 from jobs.pipeline.output.run_record import RunRecord
+from jobs.pipeline.output.tables import DamagedTable
 from jobs.report import benchmark
 from jobs.report.benchmark import Benchmark
 from jobs.report.entries import ErrorGroup, Run, SampleTrack, SlowTrack, SpecialistUse
@@ -55,6 +56,7 @@ class Facts:
     median_chunk_s: float | None
     samples: list[SampleTrack]
     benchmark: Benchmark | None = None
+    damaged_tables: tuple[str, ...] = ()  # files that cannot be read: their tracks are left out
 
     @property
     def done(self) -> int:
@@ -116,8 +118,8 @@ def gather(output: str, store: Store, price: float | None = None) -> Facts:
         if price is None and found.summary and found.summary.figures.price:
             price = found.summary.figures.price.usd_per_node_hour
         return replace(gather(found.run, store, price), output=output, benchmark=found)
-    tally = Tally()
-    for tracks, timings in tables.read_pairs(output, TRACKS_READ, TIMINGS_READ, store):
+    tally, damaged = Tally(), list[DamagedTable]()
+    for tracks, timings in tables.read_pairs(output, TRACKS_READ, TIMINGS_READ, store, damaged.append):
         tally.add(tracks, timings)
     runs = tally.runs()
     if price is None and record is not None:
@@ -135,6 +137,7 @@ def gather(output: str, store: Store, price: float | None = None) -> Facts:
         errors=tally.errors(),
         slowest=tally.slowest(),
         median_chunk_s=tally.median_chunk_s(),
+        damaged_tables=tuple(error.uri for error in damaged),
         samples=[move_stems(sample, written_to, output) for sample in tally.samples()],
     )
 

@@ -11,6 +11,9 @@ from jobs.report.page import time_shares
 
 def render(facts: Facts) -> str:
     lines = [f"# stemfleet: {text(facts.output)}", "", f"Made {formatting.utc_time(facts.made_at)}.", ""]
+    if facts.damaged_tables:
+        names = text(", ".join(facts.damaged_tables))
+        lines += [f"Cannot be read, so their tracks are left out: {names}", ""]
     lines += _benchmark(facts)
     if not facts.runs:
         return "\n".join([*lines, "Nothing is finished yet.", ""])

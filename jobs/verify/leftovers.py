@@ -4,7 +4,6 @@ from collections.abc import Iterable
 
 import pyarrow as pa
 
-from jobs.pipeline.output import tables
 from jobs.pipeline.output.paths import part_folder
 from jobs.verify.problems import Kind, Problem, Problems
 from jobs.verify.reconcile import OutputFolder, path_of
@@ -24,7 +23,7 @@ def find_parts(folder: OutputFolder, catalogue: pa.ChunkedArray, problems: Probl
         return
     names = {name for name, _ in parts}
     listed, done = _owners(names, catalogue), dict[str, str]()
-    for _, tracks, _ in tables.read_named_pairs(folder.uri, ["track_id"], ["track_id"], folder.store):
+    for _, tracks, _ in folder.pairs():
         done |= _owners(names, tracks["track_id"])
     for name, file in parts:
         if name in done or name not in listed:

@@ -21,6 +21,7 @@ class Kind(ExplainedEnum):
     """A kind of problem; `sweep` says which of them `--sweep` and `--repair` mend."""
 
     PENDING = "pending", "The catalogue has the track, the tables do not have it yet."
+    DAMAGED_TABLE = "damaged_table", "A file of the tables cannot be read: its tracks and stems are unknown."
     MISSING_STEM = "missing_stem", "The tables name the file, and it is not there."
     WRONG_SIZE = "wrong_size", "The file does not have the recorded size."
     DAMAGED_STEM = "damaged_stem", "The file does not have the recorded sha256."

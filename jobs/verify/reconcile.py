@@ -1,6 +1,6 @@
 """The tables alone: one row per track, all stems of each `ok` track, and no row of a stem without a track."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 
 from jobs.pipeline.output import tables
 from jobs.pipeline.output.settings import Settings
+from jobs.pipeline.output.tables import DamagedTable
 from jobs.verify.name_hashes import contains, hash_names
 from jobs.verify.problems import Kind, Problem, Problems
 from separation.store.filesystems import join
@@ -25,6 +26,12 @@ class OutputFolder:
     uri: str
     written_to: str
     store: Store
+
+    def pairs(
+        self, damaged: Callable[[DamagedTable], None] = lambda error: None
+    ) -> Iterator[tuple[str, pa.Table, pa.Table]]:
+        """As `tables.read_named_pairs`; damaged files are left out, and `damaged` is told of each."""
+        return tables.read_named_pairs(self.uri, TRACKS, TIMINGS, self.store, damaged=damaged)
 
     def stem_key(self, uri: str) -> str:
         """A stem's path below the folder of stems; the URI itself if it is elsewhere."""
@@ -72,7 +79,7 @@ def reconcile_tables(
     stems = settings.outputs
     digest = pa.scalar(settings.digest if settings.models else None, pa.string())
     ids, ok, keys = [_NO_HASHES], [np.empty(0, bool)], [_NO_HASHES]
-    for name, tracks, timings in tables.read_named_pairs(folder.uri, TRACKS, TIMINGS, folder.store):
+    for name, tracks, timings in folder.pairs(lambda error: problems.add(damage(error))):
         is_ok = pc.equal(tracks["status"], "ok")
         ids.append(hash_names(tracks["track_id"].to_pylist()))
         ok.append(is_ok.to_numpy())
@@ -112,12 +119,17 @@ def reconcile_tables(
     )
 
 
+def damage(error: DamagedTable) -> Problem:
+    file = error.uri.rpartition("/")[2]
+    return Problem(Kind.DAMAGED_TABLE, uri=error.uri, found=error.reason, file=file)
+
+
 _NO_HASHES = np.empty(0, np.uint64)
 
 
 def owned_timings(folder: OutputFolder) -> Iterator[tuple[str, pa.Table, pa.Table]]:
     """For each file of the tables: its name, its tracks, and the rows of stems that its ok tracks own."""
-    for name, tracks, timings in tables.read_named_pairs(folder.uri, TRACKS, TIMINGS, folder.store):
+    for name, tracks, timings in folder.pairs():
         yield name, tracks, timings.filter(_is_owned(tracks, timings))
 
 

@@ -17,7 +17,7 @@ from jobs.verify.problems import Kind, Problems
 from jobs.verify.reconcile import OutputFolder, find_duplicates, reconcile_tables
 from jobs.verify.stored_stems import Sample
 from separation.arguments import absolute
-from separation.console import LineConsole
+from separation.console import LineConsole, counted
 from separation.errors import UsageError
 from separation.program import ExitCode
 from separation.store.errors import NotOffered
@@ -78,6 +78,11 @@ def mend(
         raise UsageError(
             f"{folder.uri}: {hidden} stems are there under other names than the listing has, so that "
             "orphans cannot be told from them: nothing was removed"
+        )
+    if (damaged := problems.counts[Kind.DAMAGED_TABLE]) and args.sweep:
+        raise UsageError(
+            f"{folder.uri}: {counted(damaged, 'file')} of the tables cannot be read, so that orphans cannot "
+            "be told from their stems: nothing was removed. Use --repair first, and alone"
         )
     mended: set[Kind] = set()
     with Lease(folder.uri, "verify", folder.store, console.print):  # no job writes meanwhile

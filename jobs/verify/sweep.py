@@ -10,13 +10,15 @@ import pyarrow.compute as pc
 
 from jobs.pipeline.output import tables
 from jobs.verify.problems import Kind, Problems
-from jobs.verify.reconcile import TIMINGS, TRACKS, OutputFolder
+from jobs.verify.reconcile import OutputFolder
+from separation.store.filesystems import join
 from separation.store.metadata import Upload
 
 FILES = (Kind.ORPHAN_STEM, Kind.ORPHAN_PART)
 ROWS = (Kind.ORPHAN_TIMING, Kind.DUPLICATE_TRACK, Kind.DUPLICATE_TIMING)
 SWEPT = (*FILES, Kind.UNFINISHED_UPLOAD, *ROWS)
 REPAIRED = (
+    Kind.DAMAGED_TABLE,
     Kind.MISSING_STEM,
     Kind.WRONG_SIZE,
     Kind.DAMAGED_STEM,
@@ -45,7 +47,14 @@ def sweep(folder: OutputFolder, problems: Problems) -> None:
 
 
 def repair(folder: OutputFolder, problems: Problems) -> None:
-    """Removes the rows of the tracks of the kinds REPAIRED; the next run writes their stems again."""
+    """Removes the rows of the tracks of the kinds REPAIRED; the next run writes their stems again.
+
+    A damaged file of the tables is removed with its twin.
+    """
+    files = {problem.file for problem in problems.found(Kind.DAMAGED_TABLE)}
+    folder.store.remove(
+        join(folder.uri, f"{table}/{file}") for file in files for table in ("timings", "tracks")
+    )
     damaged = sorted({problem.track_id or "" for problem in problems.found(*REPAIRED)})
     tables.forget(folder.uri, pa.chunked_array([pa.array(damaged, pa.string())]), folder.store)
 
@@ -98,7 +107,7 @@ def _keep_one_row(folder: OutputFolder, repeated: set[str]) -> None:
 
 
 def _candidates(folder: OutputFolder, repeated: set[str]) -> Iterator[tuple[str, Candidate]]:
-    for file, tracks, timings in tables.read_named_pairs(folder.uri, TRACKS, TIMINGS, folder.store):
+    for file, tracks, timings in folder.pairs():
         stems = Counter(timings["track_id"].to_pylist())
         for index, row in enumerate(tracks.to_pylist()):
             if (track := row["track_id"]) in repeated:

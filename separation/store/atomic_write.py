@@ -35,6 +35,7 @@ def atomic_create(path: Path, data: bytes) -> None:
         _sync(temporary)
         with suppress(FileExistsError):
             _name(temporary, path)
+    _sync(path.parent)
 
 
 def _name(temporary: Path, path: Path) -> None:
@@ -49,14 +50,15 @@ def _name(temporary: Path, path: Path) -> None:
 
 
 def publish(temporary: Path, path: Path) -> None:
-    """Renames a written file; if the machine crashes, `path` is the old file or the whole new one."""
+    """Renames a written file; after a crash of the machine it is the old one or the whole new one."""
     _sync(temporary)
     os.replace(temporary, path)
+    _sync(path.parent)
 
 
 @contextmanager
 def _temporary(path: Path) -> Iterator[Path]:
-    path.parent.mkdir(parents=True, exist_ok=True)
+    _make_folder(path.parent)
     temporary = path.parent / f".{uuid.uuid4().hex}.part"
     try:
         yield temporary
@@ -64,8 +66,17 @@ def _temporary(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)  # after a rename there is nothing left to remove
 
 
+def _make_folder(folder: Path) -> None:
+    if not folder.is_dir():
+        _make_folder(folder.parent)
+        folder.mkdir(exist_ok=True)
+        _sync(folder.parent)
+
+
 def _sync(path: Path) -> None:
-    """Without it, a rename can reach the disk before the bytes do."""
+    """Without it, a rename can reach the disk before the bytes do, or after what is written later."""
+    if path.is_dir() and not os.access(path, os.R_OK):
+        return  # a folder that may be written to and not be opened
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import TypeVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -20,6 +21,7 @@ from jobs.pipeline import schema
 from jobs.pipeline.arrow import Row, to_row
 from jobs.pipeline.records import FinishedTrack, StemResult, Track
 from separation.contract import SAMPLE_RATE
+from separation.errors import StorageError
 from separation.store.filesystems import join
 from separation.store.objects import Store
 from separation.store.redact import without_credentials
@@ -27,6 +29,20 @@ from separation.store.redact import without_credentials
 ROWS_PER_FILE = 5_000  # tracks: about 0.5 MB, the most that rewriting the last file costs
 PAIRS_AHEAD = 8  # of at most 1 MB a file: an object store answers slowly, but many at once
 FLUSH_S = 1.0  # of finished work that a killed driver repeats at most
+REQUIRED = {"track_id", "status", "run_id", "stem"}  # of every row, in every version
+T = TypeVar("T")
+
+
+class DamagedTable(StorageError):
+    """A file of the tables that is no Parquet file, or not one of ours."""
+
+    def __str__(self) -> str:
+        return f"{super().__str__()}. python -m jobs.verify --repair forgets its tracks"
+
+
+def report_damage(error: DamagedTable) -> None:
+    """What to do about a damaged file where nothing can be left out."""
+    raise error
 
 
 def track_row(run_id: str, finished: FinishedTrack, settings: str | None = None) -> Row:
@@ -136,19 +152,30 @@ def read_table(output: str, table: str, store: Store, columns: list[str] | None 
 
 
 def read_pairs(
-    output: str, tracks: list[str], timings: list[str], store: Store
+    output: str,
+    tracks: list[str],
+    timings: list[str],
+    store: Store,
+    damaged: Callable[[DamagedTable], None] = report_damage,
 ) -> Iterator[tuple[pa.Table, pa.Table]]:
     """These columns of each file of `tracks` and of its twin in `timings`; `PAIRS_AHEAD` are in memory."""
-    for _, *pair in read_named_pairs(output, tracks, timings, store, _names(output, "tracks", store)):
+    names = _names(output, "tracks", store)
+    for _, *pair in read_named_pairs(output, tracks, timings, store, names, damaged):
         yield pair[0], pair[1]
 
 
 def read_named_pairs(
-    output: str, tracks: list[str], timings: list[str], store: Store, names: Iterable[str] | None = None
+    output: str,
+    tracks: list[str],
+    timings: list[str],
+    store: Store,
+    names: Iterable[str] | None = None,
+    damaged: Callable[[DamagedTable], None] = report_damage,
 ) -> Iterator[tuple[str, pa.Table, pa.Table]]:
     """As `read_pairs`, each with the name of the two files; by default every name that either table has.
 
-    A running job may remove a file between listing and reading; it then counts as empty.
+    A running job may remove a file between listing and reading; it then counts as empty. Two files of which
+    one is damaged are left out if `damaged`, which is told of it, does not raise.
     """
     if names is None:
         names = sorted({*_names(output, "tracks", store), *_names(output, "timings", store)})
@@ -160,14 +187,23 @@ def read_named_pairs(
             _read_if_there(join(output, f"timings/{name}"), _schema("timings", timings), store),
         )
 
-    waiting: deque[Future[tuple[str, pa.Table, pa.Table]]] = deque()
+    for reading in _ahead(read, names):
+        try:
+            yield reading.result()
+        except DamagedTable as error:
+            damaged(error)
+
+
+def _ahead(read: Callable[[str], T], names: Iterable[str]) -> Iterator[Future[T]]:
+    """`read(name)` of each of `names`, of which `PAIRS_AHEAD` are under way."""
+    waiting: deque[Future[T]] = deque()
     with ThreadPoolExecutor(PAIRS_AHEAD) as pool:
         for name in names:
             waiting.append(pool.submit(read, name))
             if len(waiting) > PAIRS_AHEAD:
-                yield waiting.popleft().result()
+                yield waiting.popleft()
         while waiting:
-            yield waiting.popleft().result()
+            yield waiting.popleft()
 
 
 def last_written(output: str, store: Store) -> datetime | None:
@@ -230,15 +266,23 @@ def _schema(table: str, columns: list[str] | None = None) -> pa.Schema:
 
 def _read(uri: str, store: Store, wanted: pa.Schema) -> pa.Table:
     """The columns `wanted` of a file; one that an older version did not write is null."""
-    file = pq.ParquetFile(pa.BufferReader(store.read_bytes(uri)))
-    stored = file.read([name for name in wanted.names if name in file.schema_arrow.names])
-    columns = [
-        stored[field.name].cast(field.type)
-        if field.name in stored.column_names
-        else pa.nulls(stored.num_rows, field.type)
-        for field in wanted
-    ]
-    return pa.table(columns, schema=wanted)
+    data = store.read_bytes(uri)
+    try:
+        file = pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=True)
+        names = set(file.schema_arrow.names)
+        stored = file.read([name for name in wanted.names if name in names])
+        columns = [
+            stored[field.name].cast(field.type) if field.name in names else pa.nulls(len(stored), field.type)
+            for field in wanted
+        ]
+        found = pa.table(columns, schema=wanted)
+        found.validate(full=True)
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise DamagedTable(uri, f"not a table of ours: {error}") from error
+    for name in REQUIRED.intersection(wanted.names):
+        if found[name].null_count:
+            raise DamagedTable(uri, f"not a table of ours: a row has no {name}")
+    return found
 
 
 def _read_if_there(uri: str, wanted: pa.Schema, store: Store) -> pa.Table:
@@ -258,5 +302,5 @@ def _replace(uri: str, table: pa.Table, store: Store) -> None:
 
 def _put(uri: str, table: pa.Table, store: Store) -> None:
     data = pa.BufferOutputStream()
-    pq.write_table(table, data)
+    pq.write_table(table, data, write_page_checksum=True)
     store.put_bytes(data.getvalue().to_pybytes(), uri)

@@ -50,6 +50,16 @@ def test_a_broken_run_json_is_refused(tmp_path: Path, capsys: pytest.CaptureFixt
     assert not (tmp_path / "report.html").exists()
 
 
+@pytest.mark.parametrize("form", ["md", "html"])
+def test_a_damaged_table_is_named_and_left_out(tmp_path: Path, form: str) -> None:
+    for run in ("r1", "r2"):
+        write_tables(tmp_path, run, finished_rows(3))
+    (tmp_path / "tracks/r1-00000.parquet").write_bytes(b"")
+    page = report.report(str(tmp_path), form, STORE)
+    assert "Cannot be read, so their tracks are left out" in page
+    assert "r1-00000.parquet" in page
+
+
 def test_a_given_price_wins_over_the_record_s(tmp_path: Path) -> None:
     write_tables(tmp_path, "r1", finished_rows(30))
     write_record(tmp_path, price=100.0)

@@ -79,6 +79,27 @@ def test_tracks_of_other_settings_are_seen_and_forgotten(tmp_path: Path) -> None
     assert tables.read_table(str(tmp_path), "tracks", STORE)["run_id"].to_pylist() == ["r1", "r3"]
 
 
+@pytest.mark.parametrize("table", ["tracks", "timings"])
+def test_a_damaged_table_is_named_and_the_others_go_on(tmp_path: Path, table: str) -> None:
+    write_tables(tmp_path, "r1", [row("a.wav", tmp_path)])
+    write_tables(tmp_path, "r2", [row("b.wav", tmp_path)])
+    file = tmp_path / table / "r1-00000.parquet"
+    file.write_bytes(file.read_bytes()[:-100])
+    args = parser().parse_args(["--output", str(tmp_path), "--sweep", "--repair"])
+    with Problems(NOW) as problems:
+        found, folder = look(tmp_path, ["a.wav", "b.wav"], problems)
+        assert (found.ok, found.pending) == (1, 1)
+        assert dict(problems.counts) == {Kind.DAMAGED_TABLE: 1, Kind.PENDING: 1, Kind.ORPHAN_STEM: 2}
+        assert problems.examples[Kind.DAMAGED_TABLE].uri == str(file)
+        with pytest.raises(UsageError, match=r"1 file of the tables cannot be read.* nothing was removed"):
+            mend(args, folder, problems, 0, LineConsole())
+        sweep.repair(folder, problems)
+    with Problems(NOW) as problems:
+        look(tmp_path, ["a.wav", "b.wav"], problems)
+        assert dict(problems.counts) == {Kind.PENDING: 1, Kind.ORPHAN_STEM: 2}
+    assert tables.read_table(str(tmp_path), "tracks", STORE)["track_id"].to_pylist() == ["b.wav"]
+
+
 def test_of_several_rows_the_newest_ok_one_with_its_stems_stays(tmp_path: Path) -> None:
     later = datetime(2026, 2, 2, tzinfo=UTC)
     write_tables(tmp_path, "r1", [row("a.wav", tmp_path), row("b.wav", tmp_path), row("c.wav", tmp_path)])

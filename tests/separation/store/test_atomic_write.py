@@ -59,7 +59,7 @@ def test_the_bytes_reach_the_disk_before_the_name_does(
     else:
         with atomic_write(tmp_path / "file") as temporary:
             temporary.write_bytes(b"new")
-    assert calls == ["fsync", "link" if create else "replace"]
+    assert calls == ["fsync", "link" if create else "replace", "fsync"]
 
 
 @pytest.mark.parametrize(("number", "is_written"), [(errno.EINVAL, True), (errno.EIO, False)])
@@ -76,6 +76,18 @@ def test_a_file_system_may_have_no_sync_but_not_fail_at_it(
     except OSError as error:
         assert error.errno == number
     assert [each.name for each in tmp_path.iterdir()] == ["file"] * is_written
+
+
+def test_new_folders_reach_the_disk_before_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced = []
+
+    def fsync(descriptor: int) -> None:
+        synced.append(os.readlink(f"/proc/self/fd/{descriptor}"))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    with atomic_write(tmp_path / "a/b/file") as temporary:
+        temporary.write_bytes(b"new")
+    assert synced == [str(each) for each in (tmp_path, tmp_path / "a", temporary, tmp_path / "a/b")]
 
 
 @pytest.fixture(params=[None, errno.EPERM, errno.ENOTSUP, errno.ENOSYS])

@@ -8,7 +8,7 @@ import pytest
 
 from jobs.pipeline import schema
 from jobs.pipeline.output import tables
-from jobs.pipeline.output.tables import TableWriter, drop_uncommitted, forget, read_table
+from jobs.pipeline.output.tables import DamagedTable, TableWriter, drop_uncommitted, forget, read_table
 from jobs.pipeline.records import Decoded, Failure, FinishedTrack, InferenceRun, StemResult, Track, Work
 from separation.errors import ErrorKind
 from separation.level import Level
@@ -60,6 +60,42 @@ def test_a_column_that_an_older_version_did_not_write_is_null(tmp_path: Path) ->
     pq.write_table(pq.read_table(file).drop_columns(["settings_sha256", "warnings"]), file)
     found = read_table(str(tmp_path), "tracks", STORE, ["track_id", "settings_sha256"])
     assert found.to_pylist() == [{"track_id": "a", "settings_sha256": None}]
+
+
+@pytest.mark.parametrize("damage", ["empty", "text", "cut", "flipped", "other", "null"])
+def test_a_damaged_file_is_named(tmp_path: Path, damage: str) -> None:
+    write(tmp_path, "r1", finished("a"))
+    write(tmp_path, "r2", finished("b"))
+    spoil(tmp_path / "tracks" / "r1-00000.parquet", damage)
+    with pytest.raises(
+        DamagedTable, match=r"tracks/r1-00000\.parquet: not a table of ours: .* --repair forgets"
+    ):
+        read_table(str(tmp_path), "tracks", STORE)
+    named: list[DamagedTable] = []
+    columns = ["track_id", "uri"], ["track_id"]
+    pairs = list(tables.read_pairs(str(tmp_path), *columns, STORE, named.append))
+    assert [tracks["track_id"].to_pylist() for tracks, _ in pairs] == [["b"]]
+    assert [error.uri for error in named] == [str(tmp_path / "tracks/r1-00000.parquet")]
+
+
+def spoil(file: Path, damage: str) -> None:
+    """Damages a file of the table `tracks`."""
+    data, stored = bytearray(file.read_bytes()), pq.read_table(file)
+    if damage == "flipped":
+        data[data.index(b"s3://b/a")] ^= 1
+    elif damage == "cut":
+        del data[len(data) // 2 :]
+    elif damage in ("empty", "text"):
+        data = bytearray(b"" if damage == "empty" else b"<html>504</html>")
+    if damage in ("other", "null"):
+        stored = pa.table({"name": ["x"]}) if damage == "other" else without_ids(stored)
+        pq.write_table(stored, file)
+    else:
+        file.write_bytes(data)
+
+
+def without_ids(tracks: pa.Table) -> pa.Table:
+    return tracks.set_column(1, "track_id", pa.nulls(len(tracks), pa.string()))
 
 
 def test_full_files_are_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
