@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 from jobs.pipeline.output import run_record, tables
 from jobs.pipeline.output.run_record import RunRecord
-from jobs.pipeline.output.tables import DamagedTable
+from jobs.pipeline.output.table_files import DamagedTable
 from jobs.report import benchmark
 from jobs.report.benchmark import Benchmark
 from jobs.report.entries import ErrorGroup, Run, SampleTrack, SlowTrack, SpecialistUse

@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 
 from jobs.pipeline.output import tables
 from jobs.pipeline.output.settings import Settings
-from jobs.pipeline.output.tables import DamagedTable
+from jobs.pipeline.output.table_files import DamagedTable
 from jobs.verify.name_hashes import contains, hash_names
 from jobs.verify.problems import Kind, Problem, Problems
 from separation.store.filesystems import join

@@ -15,13 +15,21 @@ from typing import TypeVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from jobs.pipeline import schema
 from jobs.pipeline.arrow import Row, to_row
+from jobs.pipeline.output.table_files import (
+    DamagedTable,
+    list_names,
+    list_uris,
+    put,
+    read,
+    read_if_there,
+    replace_file,
+    schema_of,
+)
 from jobs.pipeline.records import FinishedTrack, StemResult, Track
 from separation.contract import SAMPLE_RATE
-from separation.errors import StorageError
 from separation.store.filesystems import join
 from separation.store.objects import Store
 from separation.store.redact import without_credentials
@@ -29,15 +37,7 @@ from separation.store.redact import without_credentials
 ROWS_PER_FILE = 5_000  # tracks: about 0.5 MB, the most that rewriting the last file costs
 PAIRS_AHEAD = 8  # of at most 1 MB a file: an object store answers slowly, but many at once
 FLUSH_S = 1.0  # of finished work that a killed driver repeats at most
-REQUIRED = {"track_id", "status", "run_id", "stem"}  # of every row, in every version
 T = TypeVar("T")
-
-
-class DamagedTable(StorageError):
-    """A file of the tables that is no Parquet file, or not one of ours."""
-
-    def __str__(self) -> str:
-        return f"{super().__str__()}. python -m jobs.verify --repair forgets its tracks"
 
 
 def report_damage(error: DamagedTable) -> None:
@@ -136,8 +136,8 @@ class TableWriter:
         self._tracks = pa.concat_tables([self._tracks, pa.Table.from_pylist(tracks, schema.TRACKS)])
         self._timings = pa.concat_tables([self._timings, pa.Table.from_pylist(timings, schema.TIMINGS)])
         name = f"{self.run_id}-{self._number:05}.parquet"
-        _put(join(self.output, f"timings/{name}"), self._timings, self._store)
-        _put(join(self.output, f"tracks/{name}"), self._tracks, self._store)
+        put(join(self.output, f"timings/{name}"), self._timings, self._store)
+        put(join(self.output, f"tracks/{name}"), self._tracks, self._store)
         if self._tracks.num_rows >= ROWS_PER_FILE:
             self._tracks, self._timings = schema.TRACKS.empty_table(), schema.TIMINGS.empty_table()
             self._number += 1
@@ -145,9 +145,9 @@ class TableWriter:
 
 def read_table(output: str, table: str, store: Store, columns: list[str] | None = None) -> pa.Table:
     """All rows of `tracks` or `timings` at `output`; 16 files are read at once."""
-    wanted = _schema(table, columns)
+    wanted = schema_of(table, columns)
     with ThreadPoolExecutor(16) as pool:
-        stored = pool.map(lambda uri: _read(uri, store, wanted), _files(output, table, store))
+        stored = pool.map(lambda uri: read(uri, store, wanted), list_uris(output, table, store))
         return pa.concat_tables([wanted.empty_table(), *stored])
 
 
@@ -159,7 +159,7 @@ def read_pairs(
     damaged: Callable[[DamagedTable], None] = report_damage,
 ) -> Iterator[tuple[pa.Table, pa.Table]]:
     """These columns of each file of `tracks` and of its twin in `timings`; `PAIRS_AHEAD` are in memory."""
-    names = _names(output, "tracks", store)
+    names = list_names(output, "tracks", store)
     for _, *pair in read_named_pairs(output, tracks, timings, store, names, damaged):
         yield pair[0], pair[1]
 
@@ -178,16 +178,16 @@ def read_named_pairs(
     one is damaged are left out if `damaged`, which is told of it, does not raise.
     """
     if names is None:
-        names = sorted({*_names(output, "tracks", store), *_names(output, "timings", store)})
+        names = sorted({*list_names(output, "tracks", store), *list_names(output, "timings", store)})
 
-    def read(name: str) -> tuple[str, pa.Table, pa.Table]:
+    def read_pair(name: str) -> tuple[str, pa.Table, pa.Table]:
         return (
             name,
-            _read_if_there(join(output, f"tracks/{name}"), _schema("tracks", tracks), store),
-            _read_if_there(join(output, f"timings/{name}"), _schema("timings", timings), store),
+            read_if_there(join(output, f"tracks/{name}"), schema_of("tracks", tracks), store),
+            read_if_there(join(output, f"timings/{name}"), schema_of("timings", timings), store),
         )
 
-    for reading in _ahead(read, names):
+    for reading in _ahead(read_pair, names):
         try:
             yield reading.result()
         except DamagedTable as error:
@@ -215,10 +215,10 @@ def last_written(output: str, store: Store) -> datetime | None:
 def rewrite(output: str, table: str, name: str, keep: Callable[[pa.Table], pa.Array], store: Store) -> int:
     """Removes the rows of a file for which `keep` is false; returns how many."""
     uri = join(output, f"{table}/{name}")
-    stored = _read_if_there(uri, _schema(table), store)
+    stored = read_if_there(uri, schema_of(table), store)
     kept = stored.filter(keep(stored))
     if kept.num_rows < stored.num_rows:
-        _replace(uri, kept, store)
+        replace_file(uri, kept, store)
     return int(stored.num_rows - kept.num_rows)
 
 
@@ -227,11 +227,11 @@ def forget(output: str, forgotten: pa.ChunkedArray, store: Store) -> None:
     if not len(forgotten):
         return
     for table in ("tracks", "timings"):
-        for uri in _files(output, table, store):
-            stored = _read(uri, store, _schema(table))
+        for uri in list_uris(output, table, store):
+            stored = read(uri, store, schema_of(table))
             kept = stored.filter(pc.invert(pc.is_in(stored["track_id"], value_set=forgotten)))
             if kept.num_rows < stored.num_rows:
-                _replace(uri, kept, store)
+                replace_file(uri, kept, store)
 
 
 def drop_uncommitted(output: str, store: Store) -> None:
@@ -239,68 +239,13 @@ def drop_uncommitted(output: str, store: Store) -> None:
 
     Only the last file of a run can hold such rows; runs are few.
     """
-    last = {uri.rpartition("-")[0]: uri for uri in sorted(_files(output, "timings", store))}
-    committed = {uri.rpartition("/")[2]: uri for uri in _files(output, "tracks", store)}
+    last = {uri.rpartition("-")[0]: uri for uri in sorted(list_uris(output, "timings", store))}
+    committed = {uri.rpartition("/")[2]: uri for uri in list_uris(output, "tracks", store)}
     for uri in last.values():
-        timings = _read(uri, store, schema.TIMINGS)
+        timings = read(uri, store, schema.TIMINGS)
         tracks = committed.get(uri.rpartition("/")[2])
-        only_ids = _schema("tracks", ["track_id"])
-        ids = _read(tracks, store, only_ids)["track_id"] if tracks else pa.array([], pa.string())
+        only_ids = schema_of("tracks", ["track_id"])
+        ids = read(tracks, store, only_ids)["track_id"] if tracks else pa.array([], pa.string())
         kept = timings.filter(pc.is_in(timings["track_id"], value_set=ids))
         if kept.num_rows < timings.num_rows:
-            _replace(uri, kept, store)
-
-
-def _files(output: str, table: str, store: Store) -> list[str]:
-    return [file.uri for file in store.list_files(join(output, table)) if file.uri.endswith(".parquet")]
-
-
-def _names(output: str, table: str, store: Store) -> list[str]:
-    return [uri.rpartition("/")[2] for uri in _files(output, table, store)]
-
-
-def _schema(table: str, columns: list[str] | None = None) -> pa.Schema:
-    whole = schema.TRACKS if table == "tracks" else schema.TIMINGS
-    return whole if columns is None else pa.schema([whole.field(name) for name in columns])
-
-
-def _read(uri: str, store: Store, wanted: pa.Schema) -> pa.Table:
-    """The columns `wanted` of a file; one that an older version did not write is null."""
-    data = store.read_bytes(uri)
-    try:
-        file = pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=True)
-        names = set(file.schema_arrow.names)
-        stored = file.read([name for name in wanted.names if name in names])
-        columns = [
-            stored[field.name].cast(field.type) if field.name in names else pa.nulls(len(stored), field.type)
-            for field in wanted
-        ]
-        found = pa.table(columns, schema=wanted)
-        found.validate(full=True)
-    except (pa.ArrowException, OSError, ValueError) as error:
-        raise DamagedTable(uri, f"not a table of ours: {error}") from error
-    for name in REQUIRED.intersection(wanted.names):
-        if found[name].null_count:
-            raise DamagedTable(uri, f"not a table of ours: a row has no {name}")
-    return found
-
-
-def _read_if_there(uri: str, wanted: pa.Schema, store: Store) -> pa.Table:
-    try:
-        return _read(uri, store, wanted)
-    except FileNotFoundError:
-        return wanted.empty_table()
-
-
-def _replace(uri: str, table: pa.Table, store: Store) -> None:
-    """Writes the table; removes the file if nothing is left of it."""
-    if table.num_rows:
-        _put(uri, table, store)
-    else:
-        store.remove([uri])
-
-
-def _put(uri: str, table: pa.Table, store: Store) -> None:
-    data = pa.BufferOutputStream()
-    pq.write_table(table, data, write_page_checksum=True)
-    store.put_bytes(data.getvalue().to_pybytes(), uri)
+            replace_file(uri, kept, store)

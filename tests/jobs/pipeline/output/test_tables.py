@@ -8,7 +8,8 @@ import pytest
 
 from jobs.pipeline import schema
 from jobs.pipeline.output import tables
-from jobs.pipeline.output.tables import DamagedTable, TableWriter, drop_uncommitted, forget, read_table
+from jobs.pipeline.output.table_files import DamagedTable
+from jobs.pipeline.output.tables import TableWriter, drop_uncommitted, forget, read_table
 from jobs.pipeline.records import Decoded, Failure, FinishedTrack, InferenceRun, StemResult, Track, Work
 from separation.errors import ErrorKind
 from separation.level import Level
@@ -96,6 +97,12 @@ def spoil(file: Path, damage: str) -> None:
 
 def without_ids(tracks: pa.Table) -> pa.Table:
     return tracks.set_column(1, "track_id", pa.nulls(len(tracks), pa.string()))
+
+
+def test_what_other_programs_hide_in_the_folder_is_no_table(tmp_path: Path) -> None:
+    write(tmp_path, "r1", finished("a"))
+    (tmp_path / "tracks/._r1-00000.parquet").write_bytes(b"\0\5\x16\7")
+    assert read_table(str(tmp_path), "tracks", STORE).num_rows == 1
 
 
 def test_full_files_are_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
