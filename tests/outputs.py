@@ -28,7 +28,7 @@ Row = dict[str, Any]
 BEGIN = datetime(2026, 11, 20, 9, 30, tzinfo=UTC)
 ACTORS = 2
 HOSTILE = (
-    "<script>document.title='owned';fetch('http://127.0.0.1:9/owned')</script>.wav",
+    "<script>document.title='owned';fetch('http:/127.0.0.1:9/owned')</script>.wav",
     '"><img src=x onerror="document.title=\'owned\'">.flac',
     "'; alert(1); //.mp3",
     "two\nlines\tand a tab.wav",

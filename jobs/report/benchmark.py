@@ -38,6 +38,8 @@ def find(output: str, store: Store) -> Benchmark | None:
     benchmark_id = run.split("/")[-2]
     summary = _read(join(output, f"{FOLDER}/{benchmark_id}.json"), store)
     if summary and summary.last_run:
+        if {"", ".", ".."} & set(summary.last_run.split("/")):
+            raise StorageError(output, f"its last run is {summary.last_run!r}, expected a folder below it")
         run = join(output, summary.last_run)
     return Benchmark(benchmark_id, run, summary)
 

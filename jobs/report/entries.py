@@ -85,6 +85,7 @@ class SampleTrack:
     duration_s: float
     clip_factor: float  # the gain that its stems were given against clipping
     stems: dict[str, str]  # stem -> URI of its file, in the order of `stem_order`
+    elsewhere: tuple[str, ...] = ()  # stems that the tables name outside the output: they are not read
 
 
 def stem_order(stem: str) -> tuple[int, str]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from jobs.pipeline.output import run_record, tables
+from jobs.pipeline.output.folder import OutputFolder
 from jobs.pipeline.output.run_record import RunRecord
 from jobs.pipeline.output.table_files import DamagedTable
 from jobs.report import benchmark
@@ -15,7 +16,6 @@ from jobs.report.benchmark import Benchmark
 from jobs.report.entries import ErrorGroup, Run, SampleTrack, SlowTrack, SpecialistUse
 from jobs.report.tally import TIMINGS_READ, TRACKS_READ, Tally
 from jobs.report.timeline import Bin, plan_bins
-from separation.store.filesystems import join
 from separation.store.objects import Store
 
 
@@ -124,7 +124,7 @@ def gather(output: str, store: Store, price: float | None = None) -> Facts:
     runs = tally.runs()
     if price is None and record is not None:
         price = record.usd_per_node_hour
-    written_to = (record.output if record else None) or output
+    folder = OutputFolder.of(record, output, store)
     return Facts(
         output=output,
         made_at=datetime.now(UTC),
@@ -138,15 +138,13 @@ def gather(output: str, store: Store, price: float | None = None) -> Facts:
         slowest=tally.slowest(),
         median_chunk_s=tally.median_chunk_s(),
         damaged_tables=tuple(error.uri for error in damaged),
-        samples=[move_stems(sample, written_to, output) for sample in tally.samples()],
+        samples=[locate_stems(sample, folder) for sample in tally.samples()],
     )
 
 
-def move_stems(sample: SampleTrack, written_to: str, output: str) -> SampleTrack:
-    """Points the URIs of stems below `written_to` below `output`, where the folder was copied since."""
-    folder = written_to.rstrip("/") + "/"
-    stems = {
-        stem: join(output, uri.removeprefix(folder)) if uri.startswith(folder) else uri
-        for stem, uri in sample.stems.items()
-    }
-    return replace(sample, stems=stems)
+def locate_stems(sample: SampleTrack, folder: OutputFolder) -> SampleTrack:
+    """`sample` with its stems where the output is now, and without those that are not below it."""
+    named = {stem: folder.stem_key(sample.track_id, stem, uri) for stem, uri in sample.stems.items()}
+    here = {stem: folder.stem_uri(key) for stem, key in named.items() if key}
+    here = {stem: uri for stem, uri in here.items() if not folder.leads_out(uri)}
+    return replace(sample, stems=here, elsewhere=tuple(stem for stem in named if stem not in here))

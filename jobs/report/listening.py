@@ -16,7 +16,7 @@ from jobs.report.entries import SampleTrack
 from separation.audio.decoder_process.decoding import open_decoding
 from separation.audio.decoder_process.pool import DecoderPool
 from separation.blocks import reblock
-from separation.contract import SAMPLE_RATE, STEMS
+from separation.contract import CHANNELS, SAMPLE_RATE, STEMS
 from separation.errors import StorageError, TrackError
 from separation.store.objects import Store
 
@@ -27,6 +27,9 @@ COLUMNS = 320  # per waveform
 FADE = SAMPLE_RATE // 50  # samples: a clip must not click
 SILENCE = 1e-4  # -80 dB of full scale
 MP3_LEVEL = 0.5  # on libsndfile's scale from 0, the best, to 1, the smallest; 10 s are about 150 kB
+
+MOST_STEM_BYTES = 1_000_000_000  # copied for a page: 47 minutes of float32
+HEADER_BYTES = 1_000_000
 
 MIX = "mix"
 
@@ -61,7 +64,7 @@ def listen(track: SampleTrack, store: Store) -> SampleSounds:
 
     What is shown as the mix is the sum of the stems: the catalogue need not be readable from here.
     """
-    missing: dict[str, list[str]] = {}  # reason -> stems
+    missing = {"named outside the output": list(track.elsewhere)}  # reason -> stems
     with contextlib.ExitStack() as stack:
         decoders = stack.enter_context(DecoderPool())
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="stemfleet-")))
@@ -69,6 +72,8 @@ def listen(track: SampleTrack, store: Store) -> SampleSounds:
         for number, (stem, uri) in enumerate(track.stems.items()):
             target = folder / str(number)
             try:
+                if (size := store.stat(uri).bytes) > most_bytes(track):
+                    raise StorageError(uri, f"{size} bytes, too many for its length or to be shown")
                 store.download(uri, target)
                 file = stack.enter_context(target.open("rb"))
                 with open_decoding(file, uri, decoders):
@@ -76,8 +81,8 @@ def listen(track: SampleTrack, store: Store) -> SampleSounds:
                 files[stem] = file
             except (OSError, StorageError, TrackError) as error:
                 missing.setdefault(_reason(error), []).append(stem)
-        notes = [f"{', '.join(stems)}: {reason}" for reason, stems in missing.items()]
-        if not track.stems:
+        notes = [f"{', '.join(stems)}: {reason}" for reason, stems in missing.items() if stems]
+        if not track.stems and not track.elsewhere:
             notes.append("the timings name no stems of this track")
         with_mix = sum_to_mix(files)
         if files and not with_mix:
@@ -88,6 +93,11 @@ def listen(track: SampleTrack, store: Store) -> SampleSounds:
             return _clip_all(track, files, decoders, with_mix, notes)
         except TrackError as error:
             return SampleSounds(track, [], [*notes, _reason(error)])
+
+
+def most_bytes(track: SampleTrack) -> int:
+    """Of a stem of that length in the largest of the formats, and of one that a page is worth."""
+    return min(MOST_STEM_BYTES, HEADER_BYTES + round(track.duration_s * SAMPLE_RATE) * CHANNELS * 4)
 
 
 def sum_to_mix(stems: Collection[str]) -> bool:

@@ -4,9 +4,10 @@ from collections.abc import Iterable
 
 import pyarrow as pa
 
+from jobs.pipeline.output.folder import OutputFolder, path_of
 from jobs.pipeline.output.paths import part_folder
 from jobs.verify.problems import Kind, Problem, Problems
-from jobs.verify.reconcile import OutputFolder, path_of
+from jobs.verify.reconcile import read_pairs
 from separation.store.atomic_write import UNFINISHED
 from separation.store.filesystems import join
 
@@ -23,7 +24,7 @@ def find_parts(folder: OutputFolder, catalogue: pa.ChunkedArray, problems: Probl
         return
     names = {name for name, _ in parts}
     listed, done = _owners(names, catalogue), dict[str, str]()
-    for _, tracks, _ in folder.pairs():
+    for _, tracks, _ in read_pairs(folder):
         done |= _owners(names, tracks["track_id"])
     for name, file in parts:
         if name in done or name not in listed:

@@ -25,6 +25,7 @@ class Kind(ExplainedEnum):
     MISSING_STEM = "missing_stem", "The tables name the file, and it is not there."
     WRONG_SIZE = "wrong_size", "The file does not have the recorded size."
     DAMAGED_STEM = "damaged_stem", "The file does not have the recorded sha256."
+    FOREIGN_STEM = "foreign_stem", "The tables, or a link, name a file outside the output: it is not read."
     UNTIMED_TRACK = "untimed_track", "The track is `ok`, without a row in `timings` for each of its stems."
     DUPLICATE_TRACK = "duplicate_track", "The track has several rows in `tracks`."
     DUPLICATE_TIMING = "duplicate_timing", "The file has several rows of one track in `timings`."

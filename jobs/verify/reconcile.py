@@ -8,48 +8,27 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from jobs.pipeline.output import tables
+from jobs.pipeline.output.folder import OutputFolder
 from jobs.pipeline.output.settings import Settings
 from jobs.pipeline.output.table_files import DamagedTable
 from jobs.verify.name_hashes import contains, hash_names
 from jobs.verify.problems import Kind, Problem, Problems
-from separation.store.filesystems import join
-from separation.store.objects import Store
 
 TRACKS = ["track_id", "status", "finished_at", "run_id", "settings_sha256"]
 TIMINGS = ["track_id", "stem", "uri", "bytes", "sha256"]
 
 
-@dataclass(frozen=True, slots=True)
-class OutputFolder:
-    """Where an output is, and the folder that its tables name; they differ once an output was moved."""
-
-    uri: str
-    written_to: str
-    store: Store
-
-    def pairs(
-        self, damaged: Callable[[DamagedTable], None] = lambda error: None
-    ) -> Iterator[tuple[str, pa.Table, pa.Table]]:
-        """As `tables.read_named_pairs`; damaged files are left out, and `damaged` is told of each."""
-        return tables.read_named_pairs(self.uri, TRACKS, TIMINGS, self.store, damaged=damaged)
-
-    def stem_key(self, uri: str) -> str:
-        """A stem's path below the folder of stems; the URI itself if it is elsewhere."""
-        path = path_of(uri)
-        for root in (self.written_to, self.uri):
-            folder = join(path_of(root), "stems/")
-            if path.startswith(folder):
-                return path.removeprefix(folder)
-        return uri
-
-    def stem_uri(self, key: str) -> str:
-        """Where to read the stem with this key."""
-        return key if "://" in key or key.startswith("/") else join(self.uri, f"stems/{key}")
+def read_pairs(
+    folder: OutputFolder, damaged: Callable[[DamagedTable], None] = lambda error: None
+) -> Iterator[tuple[str, pa.Table, pa.Table]]:
+    """As `tables.read_named_pairs`; damaged files are left out, and `damaged` is told of each."""
+    return tables.read_named_pairs(folder.uri, TRACKS, TIMINGS, folder.store, damaged=damaged)
 
 
-def path_of(uri: str) -> str:
-    """The URI without its protocol."""
-    return uri.partition("://")[2] or uri
+def keys_of(folder: OutputFolder, timings: pa.Table) -> list[str]:
+    """The key of each row's stem."""
+    columns = (timings[name].to_pylist() for name in ("track_id", "stem", "uri"))
+    return [folder.stem_key(*row) for row in zip(*columns, strict=True)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,12 +58,12 @@ def reconcile_tables(
     stems = settings.outputs
     digest = pa.scalar(settings.digest if settings.models else None, pa.string())
     ids, ok, keys = [_NO_HASHES], [np.empty(0, bool)], [_NO_HASHES]
-    for name, tracks, timings in folder.pairs(lambda error: problems.add(damage(error))):
+    for name, tracks, timings in read_pairs(folder, lambda error: problems.add(damage(error))):
         is_ok = pc.equal(tracks["status"], "ok")
         ids.append(hash_names(tracks["track_id"].to_pylist()))
         ok.append(is_ok.to_numpy())
         owned = _is_owned(tracks, timings)
-        keys.append(hash_names(map(folder.stem_key, timings.filter(owned)["uri"].to_pylist())))
+        keys.append(hash_names(_find_foreign(name, folder, timings.filter(owned), problems)))
         for row in timings.filter(pc.invert(owned)).to_pylist():
             problems.add(
                 Problem(
@@ -129,13 +108,23 @@ _NO_HASHES = np.empty(0, np.uint64)
 
 def owned_timings(folder: OutputFolder) -> Iterator[tuple[str, pa.Table, pa.Table]]:
     """For each file of the tables: its name, its tracks, and the rows of stems that its ok tracks own."""
-    for name, tracks, timings in folder.pairs():
+    for name, tracks, timings in read_pairs(folder):
         yield name, tracks, timings.filter(_is_owned(tracks, timings))
 
 
 def _is_owned(tracks: pa.Table, timings: pa.Table) -> pa.ChunkedArray:
     ok = tracks.filter(pc.equal(tracks["status"], "ok"))["track_id"]
     return pc.is_in(timings["track_id"], value_set=ok)
+
+
+def _find_foreign(name: str, folder: OutputFolder, timings: pa.Table, problems: Problems) -> list[str]:
+    """The keys of the stems; adds a problem for each that the tables name outside the output."""
+    found = keys_of(folder, timings)
+    for row in timings.filter(pa.array([not key for key in found], pa.bool_())).to_pylist():
+        problems.add(
+            Problem(Kind.FOREIGN_STEM, row["track_id"], row["stem"], row["uri"], "below stems/", file=name)
+        )
+    return [key for key in found if key]
 
 
 def _find_untimed(name: str, ok: pa.Table, timings: pa.Table, stems: set[str], problems: Problems) -> None:
@@ -158,9 +147,11 @@ def find_duplicates(folder: OutputFolder, reconciled: Reconciled, problems: Prob
         ids = tracks["track_id"].to_pylist()
         for track in tracks.filter(_are_in(ids, reconciled.repeated_tracks))["track_id"].to_pylist():
             files.setdefault(track, []).append(name)
-        keys = [folder.stem_key(uri) for uri in timings["uri"].to_pylist()]
-        for row in timings.filter(_are_in(keys, reconciled.repeated_stems)).to_pylist():
-            owners.setdefault(folder.stem_key(row["uri"]), set()).add(row["track_id"])
+        keys = keys_of(folder, timings)
+        repeated = contains(reconciled.repeated_stems, hash_names(keys))
+        for key, track, is_repeated in zip(keys, timings["track_id"].to_pylist(), repeated, strict=True):
+            if is_repeated:
+                owners.setdefault(key, set()).add(track)
     for track, names in files.items():
         found = f"{len(names)} rows in {', '.join(sorted(set(names)))}"
         problems.add(Problem(Kind.DUPLICATE_TRACK, track_id=track, expected="1 row", found=found))

@@ -9,12 +9,13 @@ import ray
 from jobs.pipeline import ray_session
 from jobs.pipeline.catalogue.reading import read_catalogue
 from jobs.pipeline.output import run_record, tables
+from jobs.pipeline.output.folder import OutputFolder
 from jobs.pipeline.output.lease import Lease
 from jobs.pipeline.output.run_record import RunRecord
 from jobs.verify import leftovers, stored_stems
 from jobs.verify import sweep as sweeping
 from jobs.verify.problems import Kind, Problems
-from jobs.verify.reconcile import OutputFolder, find_duplicates, reconcile_tables
+from jobs.verify.reconcile import find_duplicates, reconcile_tables
 from jobs.verify.stored_stems import Sample
 from separation.arguments import absolute
 from separation.console import LineConsole, counted
@@ -29,7 +30,7 @@ def verify(args: argparse.Namespace, console: LineConsole, store: Store) -> int:
     record = run_record.read(output, store) or RunRecord()
     if not (read_from := args.input or record.input):
         raise UsageError(f"{output} has no run.json that names its catalogue; give the catalogue as --input")
-    folder = OutputFolder(output, absolute(record.output or output), store)
+    folder = OutputFolder.of(record, output, store)
     ids = read_catalogue(read_from, output, store).tracks["track_id"]
     with Problems(since=datetime.now(UTC) - timedelta(hours=args.older_than)) as problems:
         found = reconcile_tables(folder, ids, record.made_with, problems)

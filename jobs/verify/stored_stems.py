@@ -13,12 +13,12 @@ from itertools import islice
 import numpy as np
 import ray
 
+from jobs.pipeline.output.folder import OutputFolder
 from jobs.verify.name_hashes import HASHES, contains, draw, hash_names
 from jobs.verify.problems import Kind, Problem, Problems
-from jobs.verify.reconcile import OutputFolder, Reconciled, owned_timings
+from jobs.verify.reconcile import Reconciled, keys_of, owned_timings
 from separation.store.atomic_write import UNFINISHED
 from separation.store.filesystems import join
-from separation.store.objects import Store
 
 LISTED_AT_ONCE = 100_000
 STEMS_PER_TASK, BYTES_PER_TASK = 256, 4_000_000_000
@@ -78,11 +78,11 @@ class Totals:
 def list_sizes(folder: OutputFolder, reconciled: Reconciled, problems: Problems) -> np.ndarray:
     """Sizes of the stored files in the order of `reconciled.stems`, NOT_LISTED where there is none: int64."""
     sizes = np.full(len(reconciled.stems), NOT_LISTED, np.int64)
-    here = replace(folder, written_to=folder.uri)
+    here = replace(folder, written_to=folder.uri)  # what it lists is there
     listing = folder.store.list_files(join(folder.uri, "stems"))
     while page := list(islice(listing, LISTED_AT_ONCE)):
         page = [file for file in page if not UNFINISHED.fullmatch(file.uri.rpartition("/")[2])]
-        hashes = hash_names(here.stem_key(file.uri) for file in page)
+        hashes = hash_names(here.key_below(file.uri) for file in page)
         known = contains(reconciled.stems, hashes)
         sizes[np.searchsorted(reconciled.stems, hashes[known])] = [
             file.bytes for file, is_known in zip(page, known, strict=True) if is_known
@@ -120,7 +120,7 @@ def check_stems(
                 totals.hidden += 1
 
     for batch in _batches(_to_read(folder, reconciled, sizes, sample, problems)):
-        running.append(task.remote(batch, folder.store))
+        running.append(task.remote(batch, folder))
         if len(running) >= in_flight:
             collect()
     while running:
@@ -135,7 +135,7 @@ def _to_read(
     limit = sample.limit(reconciled.stems)
     for file, _, timings in owned_timings(folder):
         rows = timings.to_pylist()
-        keys = [folder.stem_key(row["uri"]) for row in rows]
+        keys = keys_of(folder, timings)
         hashes = hash_names(keys)
         known = contains(reconciled.stems, hashes)  # not the rows that a running job has added since
         chosen = [int(number) < limit for number in draw(hashes, sample.seed)]
@@ -145,6 +145,9 @@ def _to_read(
                 continue
             size = int(sizes[index])
             stem = StemRow(**row | {"uri": folder.stem_uri(key)}, file=file, listed_bytes=size)
+            if stem.bytes is None or stem.sha256 is None:
+                problems.add(stem.problem(Kind.DAMAGED_STEM, "its size and sha256 in the tables", "nothing"))
+                continue
             if size not in (NOT_LISTED, stem.bytes):
                 problems.add(stem.problem(Kind.WRONG_SIZE, f"{stem.bytes} bytes", f"{size} bytes"))
             elif size == NOT_LISTED or is_chosen:
@@ -164,17 +167,19 @@ def _batches(stems: Iterator[StemRow]) -> Iterator[list[StemRow]]:
         yield batch
 
 
-def read_batch(stems: Sequence[StemRow], store: Store) -> list[StemRead]:
+def read_batch(stems: Sequence[StemRow], folder: OutputFolder) -> list[StemRead]:
     """Reads each stem and compares size and sha256 with its row."""
     with ThreadPoolExecutor(THREADS) as pool:
-        return list(pool.map(lambda row: _read(row, store), stems))
+        return list(pool.map(lambda row: _read(row, folder), stems))
 
 
-def _read(row: StemRow, store: Store) -> StemRead:
+def _read(row: StemRow, folder: OutputFolder) -> StemRead:
+    if folder.leads_out(row.uri):
+        return StemRead(row, 0, row.problem(Kind.FOREIGN_STEM, "a file below stems/", "a link"))
     size, problem = 0, None
     for _ in range(ATTEMPTS):
         try:
-            size, sha256 = store.digest(row.uri)
+            size, sha256 = folder.store.digest(row.uri)
         except FileNotFoundError:
             problem = row.problem(Kind.MISSING_STEM, f"{row.bytes} bytes", "nothing")
             continue

@@ -9,8 +9,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from jobs.pipeline.output import tables
+from jobs.pipeline.output.folder import OutputFolder
 from jobs.verify.problems import Kind, Problems
-from jobs.verify.reconcile import OutputFolder
+from jobs.verify.reconcile import read_pairs
 from separation.store.filesystems import join
 from separation.store.metadata import Upload
 
@@ -24,6 +25,7 @@ REPAIRED = (
     Kind.DAMAGED_STEM,
     Kind.UNTIMED_TRACK,
     Kind.MIXED_SETTINGS,
+    Kind.FOREIGN_STEM,
 )
 
 
@@ -107,7 +109,7 @@ def _keep_one_row(folder: OutputFolder, repeated: set[str]) -> None:
 
 
 def _candidates(folder: OutputFolder, repeated: set[str]) -> Iterator[tuple[str, Candidate]]:
-    for file, tracks, timings in folder.pairs():
+    for file, tracks, timings in read_pairs(folder):
         stems = Counter(timings["track_id"].to_pylist())
         for index, row in enumerate(tracks.to_pylist()):
             if (track := row["track_id"]) in repeated:

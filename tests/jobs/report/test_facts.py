@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from jobs.report.facts import gather
+from jobs.report.listening import listen
 from jobs.report.tally import SAMPLES, SLOWEST, STAGES
 from separation.contract import SAMPLE_RATE, STEMS
 from separation.errors import StorageError
@@ -88,7 +89,7 @@ def test_samples_do_not_depend_on_files_or_order(tmp_path: Path) -> None:
     write_tables(tmp_path / "one", "r1", rows)
     write_tables(tmp_path / "many", "r2", rows[::-1], rows_a_file=7)
     one, many = (gather(str(tmp_path / name), STORE) for name in ("one", "many"))
-    assert one.samples == many.samples
+    assert [each.track_id for each in one.samples] == [each.track_id for each in many.samples]
     assert len(one.samples) == SAMPLES
     assert list(one.samples[0].stems) == list(STEMS)
     assert one.audio_s == pytest.approx(many.audio_s)
@@ -166,7 +167,7 @@ def test_a_running_job_leaves_twins_that_differ(tmp_path: Path) -> None:
 def test_a_job_of_one_specialist_and_its_complement(tmp_path: Path) -> None:
     """`no_vocals` has a file and no specialist."""
     rows = good(finished_rows(20, stems=("vocals",)))
-    rest = {"stem": "no_vocals", "uri": "file:///nowhere/no_vocals.wav"}
+    rest = {"stem": "no_vocals", "uri": f"{tmp_path}/stems/no_vocals.wav"}
     write_tables(tmp_path, "r1", [row | {"stems": [*row["stems"], rest]} for row in rows])
     facts = gather(str(tmp_path), STORE)
     assert [each.stem for each in facts.specialists] == ["vocals"]
@@ -180,10 +181,30 @@ def test_the_stems_of_a_copied_output_are_those_of_the_copy(tmp_path: Path, writ
     write_tables(tmp_path, "r1", [row | {"stems": [row["stems"][0] | {"uri": uri}, row["stems"][1]]}])
     write_record(tmp_path, arguments={"output": written_to})
     (sample,) = gather(str(tmp_path), STORE).samples
+    track = row["track_id"]
     assert sample.stems == {
         "drums": f"{tmp_path}/stems/a/out/drums.wav",
-        "bass": row["stems"][1]["uri"],  # not below the output: as it stands
+        "bass": f"{tmp_path}/stems/{track}/bass.wav",  # of before an earlier move
     }
+
+
+def test_no_stem_is_taken_from_outside_the_output(tmp_path: Path) -> None:
+    row = good(finished_rows(3))[0]
+    out, (drums, bass, other, vocals) = tmp_path / "out", row["stems"]
+    (out / "stems").mkdir(parents=True)
+    (out / "stems/link.wav").symlink_to("/etc/hostname")
+    named = [
+        drums | {"uri": "/etc/passwd"},
+        bass | {"uri": "http://169.254.169.254/latest"},
+        other | {"uri": f"{out}/stems/link.wav"},
+        vocals | {"uri": f"{out}/stems/x.wav"},
+    ]
+    write_tables(out, "r1", [row | {"stems": named}])
+    write_record(out)
+    (sample,) = gather(str(out), STORE).samples
+    assert sample.stems == {"vocals": f"{out}/stems/x.wav"}
+    assert sample.elsewhere == ("drums", "bass", "other")
+    assert listen(sample, STORE).notes[0] == "drums, bass, other: named outside the output"
 
 
 @pytest.mark.parametrize("content", ["{", "[]"])

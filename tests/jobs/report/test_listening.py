@@ -1,4 +1,5 @@
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -87,6 +88,16 @@ def test_a_missing_stem_is_a_note_and_leaves_no_mix(tmp_path: Path) -> None:
     assert bass == "bass: not at the output"
     assert other.startswith("other: ")
     assert "no mix" in mix
+
+
+def test_a_stem_too_large_for_its_length_is_not_copied(tmp_path: Path) -> None:
+    track = write_track(tmp_path, "wav")
+    with Path(track.stems["bass"]).open("r+b") as file:
+        file.truncate(3_000_000_000)  # sparse
+    heard = listen(track, STORE)
+    assert heard.notes[0] == "bass: 3000000000 bytes, too many for its length or to be shown"
+    hours = replace(track, duration_s=36_000.0)
+    assert listen(hours, STORE).notes[0] == heard.notes[0]
 
 
 def test_no_stem_at_all_is_a_note(tmp_path: Path) -> None:

@@ -1,16 +1,20 @@
 """python -m jobs.report: where it writes, what it refuses, and Markdown."""
 
+import json
 import re
 from pathlib import Path
 
 import fsspec
+import msgspec
 import pytest
 
+from jobs.pipeline.cost.summary import as_json
 from jobs.report import formatting, markdown
 from jobs.report import run as report
 from jobs.report.__main__ import main
+from separation.errors import StorageError
 from separation.store.filesystems import S3_SETTINGS
-from tests.outputs import HOSTILE, Row, finished_rows, write_record, write_tables
+from tests.outputs import HOSTILE, Row, benchmark_summary, finished_rows, write_record, write_tables
 from tests.stores import STORE
 
 
@@ -85,6 +89,17 @@ def test_a_benchmark_that_still_runs_shows_its_last_run(tmp_path: Path) -> None:
     assert "- 3 tracks done" in text
     assert "cost to date" in text
     assert "is still running, or was stopped" in report.report(str(tmp_path), "html", STORE)
+
+
+def test_a_benchmark_shows_no_run_outside_its_output(tmp_path: Path) -> None:
+    write_tables(tmp_path / "secret", "r1", finished_rows(3))
+    summary = msgspec.structs.replace(benchmark_summary("b"), last_run="../secret")
+    (tmp_path / "out/runs/b/run-1").mkdir(parents=True)
+    (tmp_path / "out/runs/b/run-1/run.json").write_text("{}")
+    (tmp_path / "out/benchmarks").mkdir()
+    (tmp_path / "out/benchmarks/b.json").write_text(json.dumps(as_json(summary)))
+    with pytest.raises(StorageError, match=r"last run is '\.\./secret', expected a folder below it"):
+        report.report(str(tmp_path / "out"), "md", STORE)
 
 
 def test_markdown_is_not_steered_by_names(tmp_path: Path) -> None:

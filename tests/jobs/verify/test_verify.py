@@ -12,6 +12,7 @@ import pyarrow as pa
 import pytest
 
 from jobs.pipeline.output import tables
+from jobs.pipeline.output.folder import OutputFolder
 from jobs.pipeline.output.lease import Lease, OutputInUse
 from jobs.pipeline.output.paths import part_folder
 from jobs.pipeline.output.settings import Settings
@@ -19,7 +20,7 @@ from jobs.verify import leftovers, stored_stems, sweep
 from jobs.verify.__main__ import parser
 from jobs.verify.name_hashes import contains, draw, hash_name, hash_names
 from jobs.verify.problems import Kind, Problems
-from jobs.verify.reconcile import OutputFolder, Reconciled, find_duplicates, reconcile_tables
+from jobs.verify.reconcile import Reconciled, find_duplicates, reconcile_tables
 from jobs.verify.run import mend, sample_of
 from jobs.verify.stored_stems import Sample, StemRow
 from separation.arguments import share_or_count
@@ -182,11 +183,52 @@ def test_a_folder_that_was_moved_is_the_same(tmp_path: Path) -> None:
     write_tables(tmp_path / "old", "r1", [row("a.wav", tmp_path / "old")])
     (tmp_path / "old").rename(tmp_path / "new")
     folder = OutputFolder(str(tmp_path / "new"), str(tmp_path / "old"), STORE)
-    key = folder.stem_key(str(tmp_path / "old/stems/a.wav/drums.wav"))
-    assert (key, folder.stem_key(folder.stem_uri(key))) == ("a.wav/drums.wav", "a.wav/drums.wav")
-    elsewhere = "s3://other/x.wav"
-    assert folder.stem_key(elsewhere) == folder.stem_uri(elsewhere) == elsewhere
-    assert OutputFolder("s3://b/out", "s3a://b/out", STORE).stem_key("s3a://b/out/stems/x") == "x"
+    key = folder.stem_key("x", "y", str(tmp_path / "old/stems/a.wav/drums.wav"))
+    assert (key, folder.key_below(folder.stem_uri(key))) == ("a.wav/drums.wav", "a.wav/drums.wav")
+    assert folder.stem_key("a.wav", "drums", "s3://before/stems/a.wav/drums.wav") == "a.wav/drums.wav"
+    assert OutputFolder("s3://b/out", "s3a://b/out", STORE).key_below("s3a://b/out/stems/x") == "x"
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "{secret}",
+        "{out}/stems/../../secret",
+        "file://{out}/stems/a.wav/../../../secret",
+        "http://169.254.169.254/latest/meta-data",
+        "memory://stems/b.wav/drums.wav",
+        "a.wav/drums.wav",
+        "{out}/stems/",
+        None,
+    ],
+)
+def test_nothing_is_read_that_a_row_names_outside_the_output(tmp_path: Path, uri: str | None) -> None:
+    (tmp_path / "secret").write_bytes(b"secret")
+    out = tmp_path / "out"
+    good = row("a.wav", out)
+    named = uri and uri.format(out=out, secret=tmp_path / "secret")
+    stems = [good["stems"][0], good["stems"][1] | {"uri": named}]
+    write_tables(out, "r1", [good | {"stems": stems}])
+    with Problems(NOW) as problems:
+        found, folder = look(out, ["a.wav"], problems)
+        (foreign,) = problems.found(Kind.FOREIGN_STEM)
+        assert (foreign.track_id, foreign.stem, foreign.uri) == ("a.wav", "drums", named)
+        sizes = stored_stems.list_sizes(folder, found, problems)
+        read = list(stored_stems._to_read(folder, found, sizes, Sample(0, rate=1.0), problems))
+    assert [each.stem for each in read] == ["bass"]
+
+
+def test_a_link_out_of_the_output_is_not_read(tmp_path: Path) -> None:
+    (stem, *_) = row("a.wav", tmp_path / "out")["stems"]
+    Path(stem["uri"]).rename(tmp_path / "secret")
+    Path(stem["uri"]).symlink_to(tmp_path / "secret")
+    folder = OutputFolder(str(tmp_path / "out"), str(tmp_path / "out"), STORE)
+    (read,) = stored_stems.read_batch([StemRow("a.wav", file="r1.parquet", **stem)], folder)
+    assert read.problem and read.problem.kind == "foreign_stem"
+    (tmp_path / "link").symlink_to(tmp_path / "out")  # the output itself may be one
+    row("a.wav", tmp_path / "out")
+    linked = OutputFolder(str(tmp_path / "link"), str(tmp_path / "link"), STORE)
+    assert not linked.leads_out(f"{tmp_path}/link/stems/a.wav/drums.wav")
 
 
 @pytest.mark.parametrize(
@@ -201,7 +243,9 @@ def test_a_folder_that_was_moved_is_the_same(tmp_path: Path) -> None:
 def test_a_stem_is_read_for_what_it_is(tmp_path: Path, change: Any, kind: str) -> None:
     (stem, *_) = row("a.wav", tmp_path)["stems"]
     change(Path(stem["uri"]))
-    (read,) = stored_stems.read_batch([StemRow("a.wav", file="r1.parquet", **stem)], STORE)
+    (read,) = stored_stems.read_batch(
+        [StemRow("a.wav", file="r1.parquet", **stem)], OutputFolder(str(tmp_path), "", STORE)
+    )
     assert (read.problem.kind if read.problem else "") == kind
 
 
