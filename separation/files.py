@@ -17,6 +17,7 @@ from separation.errors import TrackError, UsageError
 from separation.local import LocalSeparator
 from separation.options import Options
 from separation.program import ExitCode, print_error
+from separation.store.disk import DiskFull
 from separation.store.filesystems import join
 from separation.store.objects import Store
 from separation.store.private_folder import default_cache
@@ -25,7 +26,7 @@ from separation.store.track_ids import check_output_uris
 
 
 def separate_files(args: Namespace, console: LineConsole, store: Store) -> int:
-    """Separates `args.tracks` to `args.out`; the other tracks go on if one is an error."""
+    """Separates `args.tracks` to `args.out`; the others go on if one is an error or finds the disk full."""
     wanted, most = options.from_arguments(args), limits.from_arguments(args)
     names = [PurePath(track).name for track in args.tracks]
     if double := {name for name in names if names.count(name) > 1}:
@@ -36,7 +37,7 @@ def separate_files(args: Namespace, console: LineConsole, store: Store) -> int:
     for uri, name in zip(args.tracks, names, strict=True):
         try:
             separate_file(uri, name, separator, wanted, most, pool, args.out, console, store)
-        except TrackError as error:
+        except (TrackError, DiskFull) as error:
             failed += 1
             print_error(str(error))
     return ExitCode.SOME_ERRORS if failed else ExitCode.DONE

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from separation.errors import ExplainedEnum
+from separation.store.disk import room_in
 from separation.store.filesystems import join
 from separation.store.objects import Store
 
@@ -122,11 +123,13 @@ class Problems:
     def _write(self) -> None:
         if self._writer and self._batch:
             rows = [asdict(problem) | {"kind": str(problem.kind)} for problem in self._batch]
-            self._writer.write_table(pa.Table.from_pylist(rows, SCHEMA))
+            with room_in(self._path.parent):
+                self._writer.write_table(pa.Table.from_pylist(rows, SCHEMA))
             self._batch = []
 
     def _close(self) -> None:
         self._write()
         if self._writer:
-            self._writer.close()
+            with room_in(self._path.parent):
+                self._writer.close()
             self._writer = None

@@ -4,7 +4,6 @@ Both go through the same `Reader` (downmix, resampling, checks), so an array rea
 file's mix to the bit.
 """
 
-import tempfile
 from collections.abc import Iterable, Iterator
 
 import numpy as np
@@ -17,6 +16,7 @@ from separation.audio.reading import Reader
 from separation.blocks import BLOCK
 from separation.errors import TrackError, UsageError
 from separation.level import measure, warnings
+from separation.store.disk import temporary_folder
 from separation.store.objects import Store
 from separation.store.source_cache import SourceCache
 
@@ -28,7 +28,7 @@ def read_mix(uri: str, limits: Limits, pool: DecoderPool, store: Store) -> tuple
 
     Raises `TrackError` if the file is missing, unreadable or beyond the limits.
     """
-    with tempfile.TemporaryDirectory(prefix="stemfleet-") as folder:
+    with temporary_folder() as folder:
         sources = SourceCache(folder, max_bytes=0, store=store)
         found = sources.stat(uri)
         limits.check_size(uri, found.bytes)

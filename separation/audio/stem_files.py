@@ -1,7 +1,6 @@
 """Writes a track's stems to the output; a file appears there complete or not at all."""
 
 import hashlib
-import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from separation.audio.encoding import Encoding, clip, clip_divisor, write_audio
 from separation.errors import ErrorKind, StorageError, TrackError
 from separation.level import peak
 from separation.options import Options
+from separation.store.disk import room_in, temporary_folder
 from separation.store.errors import refuses_name
 from separation.store.filesystems import join
 from separation.store.objects import Store
@@ -71,9 +71,10 @@ def write_stems(
     for stem, blocks in stems.items():
         uri = join(output, options.path(track_id, stem))
         clipped = (clip(block, options.clip_mode, divisor) for block in blocks)
-        with tempfile.TemporaryDirectory(prefix="stemfleet-") as folder:
-            encoded = Path(folder) / f"{stem}.{encoding.extension}"
-            written = write_audio(encoded, clipped, length, encoding)
+        with temporary_folder() as folder:
+            encoded = folder / f"{stem}.{encoding.extension}"
+            with room_in(folder.parent):
+                written = write_audio(encoded, clipped, length, encoding)
             clock = time.perf_counter()
             _put(encoded, uri, store)
             if is_read_back(uri, read_back_share):

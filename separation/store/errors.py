@@ -2,6 +2,7 @@
 
 SeparationError
 ├── StorageError          the store refuses or is gone; belongs to no single track, so it stops the job
+│   ├── DiskFull          of this machine; separation/store/disk.py
 │   ├── NotOffered        the server has no such operation
 │   └── Interrupted       it was busy, or the connection broke; `retry.call` waits and tries again
 │       └── DamagedRead   the bytes that arrived are not the object's; `retry.call` tries again at once

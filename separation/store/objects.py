@@ -11,6 +11,7 @@ from pathlib import Path
 
 from fsspec.implementations.local import LocalFileSystem
 
+from separation.store.disk import room_in
 from separation.store.errors import Replaced, store_errors
 from separation.store.filesystems import is_s3, open_store
 from separation.store.local_disk import LocalLocation
@@ -46,9 +47,10 @@ class Store:
     def download(self, uri: str, target: Path, etag: str | None = None) -> None:
         """Copies the object to `target`, verified by length and by the store's checksum or ETag of the bytes.
 
-        Raises `Replaced` if `etag` is given, and the object has another one.
+        Raises `Replaced` if `etag` is given, and the object has another one; `DiskFull` if it finds no room.
         """
-        found = self._at(uri).download(target, etag)
+        with room_in(target.parent):
+            found = self._at(uri).download(target, etag)
         if etag is not None and found != etag:
             raise Replaced(shown(uri), etag, found)
 

@@ -55,16 +55,24 @@ def _open(graph: bytes, providers: list[str], settings: SessionSettings) -> Any:
     name = graph_cache.key(graph, engine="onnxruntime", version=onnxruntime.__version__, providers=providers)
     content = graph_cache.read(settings.cache, name)
     if content is None:
-        with tempfile.TemporaryDirectory(prefix="stemfleet-") as folder:
-            path = Path(folder) / "graph.ort"
-            options = _options(providers, settings)
-            options.optimized_model_filepath = str(path)
-            options.add_session_config_entry("session.save_model_format", "ORT")
-            onnxruntime.InferenceSession(graph, options, providers=providers)
-            content = path.read_bytes()
+        try:
+            content = _optimized(graph, providers, settings)
+        except Exception:  # no room for the file; what is wrong with the graph itself is raised here again
+            return _session(graph, providers, _options(providers, settings))
         graph_cache.write(settings.cache, name, content)
     options = _options(providers, settings, form="ORT")
     return _session(content, providers, options)
+
+
+def _optimized(graph: bytes, providers: list[str], settings: SessionSettings) -> bytes:
+    """The graph in onnxruntime's own format, by way of a file."""
+    with tempfile.TemporaryDirectory(prefix="stemfleet-") as folder:
+        path = Path(folder) / "graph.ort"
+        options = _options(providers, settings)
+        options.optimized_model_filepath = str(path)
+        options.add_session_config_entry("session.save_model_format", "ORT")
+        onnxruntime.InferenceSession(graph, options, providers=providers)
+        return path.read_bytes()
 
 
 def _session(content: bytes, providers: list[str], options: Any) -> Any:

@@ -1,0 +1,93 @@
+"""A full local disk: what is said, and what goes on."""
+
+import errno
+import os
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import numpy as np
+import pytest
+import soundfile
+
+from separation.__main__ import main
+from separation.audio import stem_files
+from separation.errors import StorageError
+from separation.models.engines import onnx_runtime
+from separation.models.specialist import Specialist
+from separation.store.disk import DiskFull, room_in
+from tests.bags import write_gain_bag
+from tests.stores import STORE
+
+
+def no_room() -> OSError:
+    return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_a_full_disk_names_the_folder_and_what_is_left(tmp_path: Path) -> None:
+    with pytest.raises(DiskFull) as raised, room_in(tmp_path):
+        raise StorageError("s3://models/drums.onnx", "why") from no_room()
+    assert str(pickle.loads(pickle.dumps(raised.value))).startswith(f"disk full: {tmp_path} has ")
+    assert raised.value.reason.endswith(" bytes left")
+
+
+@pytest.mark.parametrize(
+    "error", [OSError(errno.EIO, "broken"), RuntimeError("broken"), StorageError("s3://x", "?")]
+)
+def test_another_error_on_a_disk_with_room_stays(tmp_path: Path, error: Exception) -> None:
+    with pytest.raises(type(error)) as raised, room_in(tmp_path):
+        raise error
+    assert raised.value is error
+
+
+def test_a_library_that_does_not_say_why_is_asked_about_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("separation.store.disk.LITTLE", 2**62)
+    with pytest.raises(DiskFull), room_in(tmp_path):
+        raise RuntimeError("System error.")
+
+
+def test_a_download_to_a_full_disk_is_not_the_object_s_fault() -> None:
+    fsspec.filesystem("memory").pipe("/full/drums.onnx", b"x" * 100_000)
+    with pytest.raises(DiskFull, match="disk full: /dev has"):
+        STORE.download("memory://full/drums.onnx", Path("/dev/full"))
+
+
+def test_the_next_track_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tracks = [str(tmp_path / f"{name}.wav") for name in "ab"]
+    for track in tracks:
+        soundfile.write(track, np.full((4_410, 2), 0.1), 44_100)
+    monkeypatch.setattr(stem_files, "write_audio", full_once(stem_files.write_audio))
+    arguments = ("--models", str(write_gain_bag(tmp_path / "models")), "--out", str(tmp_path / "out"))
+    assert main([*tracks, *arguments]) == 1
+    said = capsys.readouterr().err
+    assert "error: disk full: " in said and "Traceback" not in said
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["b.wav"]
+
+
+def full_once(write: Callable[..., Any]) -> Callable[..., Any]:
+    """`write`, which at its first call finds no room."""
+    errors = [no_room()]
+
+    def writing(*arguments: Any) -> Any:
+        if errors:
+            raise errors.pop()
+        return write(*arguments)
+
+    return writing
+
+
+def test_a_graph_that_cannot_be_cached_is_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_folder(prefix: str) -> None:
+        raise no_room()
+
+    models = write_gain_bag(tmp_path / "models")
+    monkeypatch.setattr(onnx_runtime.tempfile, "TemporaryDirectory", no_folder)
+    drums = Specialist(models / "drums.onnx", "drums", provider="cpu", cache=tmp_path / "cache")
+    assert drums.provider == "CPUExecutionProvider"
+    assert not (tmp_path / "cache").exists()
