@@ -126,6 +126,11 @@ def cut(mix: np.ndarray, chunk: Chunk, mix_start: int = 0) -> np.ndarray:
     return segment
 
 
+def is_silent(mix: np.ndarray, chunk: Chunk, mix_start: int = 0) -> bool:
+    """Whether all that a specialist would see of the chunk is digital silence; `mix` as for `cut`."""
+    return not cut(mix, chunk, mix_start).any()
+
+
 def uncut(segment: np.ndarray, chunk: Chunk) -> np.ndarray:
     """The chunk's own samples of its segment, a view: (..., SEGMENT) -> (..., chunk.length)."""
     margin = chunk.start - chunk.segment_start

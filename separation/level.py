@@ -28,6 +28,11 @@ class Level:
     peak: float
 
     @property
+    def is_silent(self) -> bool:
+        """Whether the track is digital silence: then so are its stems, whatever the models give."""
+        return self.peak == 0
+
+    @property
     def scale(self) -> np.float32:
         """The mix is divided by this, the stems are multiplied by it."""
         return np.float32(self.std + EPSILON)
@@ -97,7 +102,7 @@ def restore(stem: np.ndarray, level: Level) -> np.ndarray:
 
     The stems of a silent track are exactly silent, whatever the model gave.
     """
-    if level.peak == 0:
+    if level.is_silent:
         return np.zeros_like(stem)
     restored: np.ndarray = stem * level.scale + np.float32(level.mean)
     return restored
@@ -109,7 +114,7 @@ FAINT = 1e-4  # -80 dB: three of sixteen bits
 
 def warnings(level: Level) -> list[str]:
     """What is unusual about a track's level; at most one warning."""
-    if level.peak == 0:
+    if level.is_silent:
         return [WarningKind.LEVEL.warning("digital silence")]
     if level.std <= FAINT * level.peak:
         return [WarningKind.LEVEL.warning("the mono mix is nothing: the channels cancel, or hold a constant")]

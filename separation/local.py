@@ -72,6 +72,7 @@ class LocalSeparator:
             overlap=self._options.overlap,
             shifts=self._options.grid_shifts,
             parallel=self._parallel,
+            skip_silence=self._options.skip_silence,
             on_chunk=on_chunk,
         )
         stems: dict[str, Blocks] = dict(stitched)

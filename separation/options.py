@@ -30,6 +30,7 @@ class Options:
     bits: Literal[16, 24, "float"] = 16
     clip_mode: ClipMode = "rescale"
     filename: str = "{track_id}/{stem}.{ext}"
+    skip_silence: bool = False
 
     def __post_init__(self) -> None:
         stride_of(self.overlap)
@@ -138,6 +139,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="seed of the random shifts (default: %(default)s)",
     )
     group.add_argument(
+        "--skip-silence",
+        action="store_true",
+        help="infer no chunk of digital silence: its stems are silent, and the samples around it differ from "
+        "those of demucs (a silent track is never inferred)",
+    )
+    group.add_argument(
         "--format",
         choices=get_args(Format),
         default="wav",
@@ -173,4 +180,5 @@ def from_arguments(args: argparse.Namespace) -> Options:
         bits="float" if args.float32 else 24 if args.int24 else 16,
         clip_mode=args.clip_mode,
         filename=args.filename,
+        skip_silence=args.skip_silence,
     )

@@ -15,7 +15,7 @@ from itertools import pairwise
 import numpy as np
 
 from separation.blocks import reblock
-from separation.contract import SEGMENT
+from separation.contract import CHANNELS, SEGMENT
 from separation.grid import Chunk, Section, uncut
 from separation.level import Level, restore
 
@@ -44,6 +44,11 @@ def overlap_add(section: Section, segments: Iterable[np.ndarray]) -> np.ndarray:
     if total is None:
         raise ValueError("a section has at least one chunk")
     return total
+
+
+def silence(section: Section) -> np.ndarray:
+    """The weighted sum of a section whose segments are all zero: float32 (CHANNELS, section's samples)."""
+    return np.zeros((CHANNELS, section.stop - section.start), np.float32)
 
 
 def _weight(section: Section) -> np.ndarray:

@@ -7,7 +7,7 @@ from threading import Event
 import numpy as np
 
 from separation.contract import OVERLAP
-from separation.grid import Section, cut, plan_sections
+from separation.grid import Section, cut, is_silent, plan_sections
 from separation.level import measure, normalize
 from separation.overlap_add import StitchedStem, overlap_add
 
@@ -21,6 +21,7 @@ def separate(
     overlap: float = OVERLAP,
     shifts: tuple[int, ...] = (0,),
     parallel: int = 1,
+    skip_silence: bool = False,
     on_chunk: Callable[[str], None] = lambda stem: None,
 ) -> dict[str, StitchedStem]:
     """Separates `mix`, float32 (channels, samples) at 44.1 kHz, into one stem per specialist.
@@ -29,8 +30,12 @@ def separate(
     after it as in demucs/api.py. `shifts` come from `draw_shifts`. Up to `parallel` specialists run at the
     same time, each in a thread, which calls `on_chunk` with the stem's name after each chunk. The first
     error stops the others after their current chunk.
+
+    No specialist sees a silent track, whose stems are silent. With `skip_silence` none sees a chunk of
+    digital silence either: its stems are silent, which changes the samples around it.
     """
     level = measure(mix)
+    may_skip = skip_silence or level.is_silent
     normalized = normalize(mix, level)
     sections = plan_sections(mix.shape[1], None, overlap, shifts)  # one for each shift
     stopped = Event()
@@ -39,7 +44,9 @@ def separate(
         for chunk in section.chunks:
             if stopped.is_set():
                 raise CancelledError
-            yield specialists[stem](cut(normalized, chunk)[None])[0]
+            segment = cut(normalized, chunk)
+            skipped = may_skip and is_silent(mix, chunk)
+            yield segment if skipped else specialists[stem](segment[None])[0]
             on_chunk(stem)
 
     def stitch(stem: str) -> StitchedStem:

@@ -23,6 +23,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 Row = dict[str, Any]
 ARROW_TYPES = {
+    bool: pa.bool_(),
     str: pa.string(),
     int: pa.int64(),
     float: pa.float64(),
@@ -160,7 +161,7 @@ def sections_of(chunks: pa.Table) -> list[list[tuple[int, TrackChunk]]]:
     groups = [list(group) for _, group in groupby(rows, lambda row: _key(row[1]))]
     for group in groups:
         section, found = group[0][1].section, [chunk.chunk for _, chunk in group]
-        if section.track.failure is None and found != list(range(section.chunks)):
+        if section.chunks and section.track.failure is None and found != list(range(section.chunks)):
             raise RuntimeError(
                 f"{shown(section.track.uri)}: section {section.index} arrived with chunks "
                 f"{found} of {section.chunks}: a block was split on its way"

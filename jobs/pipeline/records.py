@@ -92,6 +92,11 @@ class Track:
         return known(self.source).source_etag
 
     @property
+    def is_silent(self) -> bool:
+        """Whether it is digital silence, so that no specialist needs to see it."""
+        return self.decoded is not None and self.decoded.level.is_silent
+
+    @property
     def length(self) -> int:
         """Samples at 44.1 kHz; only of a track that was decoded."""
         return known(self.decoded).length
@@ -125,6 +130,7 @@ class TrackChunk:
     section: TrackSection
     decode_s: float
     chunk: int
+    skipped: bool = False  # by the specialists: its stems are silent, as its segment of the mix
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +172,7 @@ class Work:
     write_s: float | None = None
     upload_s: float | None = None  # of write_s, what the store took
     clip_factor: float | None = None
+    silent_chunks: int | None = None  # that no specialist saw
     stems: tuple[StemResult, ...] = ()
 
 
@@ -179,6 +186,10 @@ class FinishedSection:
     @property
     def track(self) -> Track:
         return self.section.track
+
+    @property
+    def inferred_chunks(self) -> int:
+        return max(0, self.section.chunks - (self.work.silent_chunks or 0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,27 +215,31 @@ def merge(sections: Sequence[FinishedSection]) -> FinishedTrack:
     ordered = sorted(sections, key=lambda finished: finished.section.index)
     first = next((each for each in ordered if each.track.failure), ordered[0])
     if first.track.failure or len(ordered) == 1:
-        return FinishedTrack(first.track, first.section.sections, first.section.chunks, first.work)
+        return FinishedTrack(first.track, first.section.sections, first.inferred_chunks, first.work)
     by_stem = zip(*(each.work.stems for each in ordered), strict=True)
     work = Work(
         decode_s=sum(each.work.decode_s or 0.0 for each in ordered),
         stitch_s=sum(each.work.stitch_s or 0.0 for each in ordered),
         write_s=sum(each.work.write_s or 0.0 for each in ordered),
         upload_s=sum(each.work.upload_s or 0.0 for each in ordered),
+        silent_chunks=sum(each.work.silent_chunks or 0 for each in ordered),
         stems=tuple(_sum_of_stem(results) for results in by_stem),
     )
-    chunks = sum(each.section.chunks for each in ordered)
+    chunks = sum(each.inferred_chunks for each in ordered)
     return FinishedTrack(first.track, first.section.sections, chunks, work)
 
 
 def _sum_of_stem(results: Sequence[StemResult]) -> StemResult:
     chunks = sum(known(result.chunks) for result in results)
-    return StemResult(results[0].stem, chunks=chunks, run=sum_runs(known(result.run) for result in results))
+    return StemResult(results[0].stem, chunks=chunks, run=sum_runs(result.run for result in results))
 
 
-def sum_runs(runs: Iterable[InferenceRun]) -> InferenceRun:
-    """Runs of one specialist as one; model, provider, device and node are the first one's."""
-    first, *others = runs
+def sum_runs(runs: Iterable[InferenceRun | None]) -> InferenceRun | None:
+    """Runs of one specialist as one, or None; model, provider, device and node are the first one's."""
+    there = [run for run in runs if run is not None]
+    if not there:
+        return None
+    first, *others = there
     for run in others:
         first = replace(
             first,

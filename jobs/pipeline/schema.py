@@ -25,6 +25,7 @@ TRACKS = pa.schema(
         ("channels", pa.int32()),
         ("duration_s", _seconds),
         ("chunks", pa.int32()),
+        ("silent_chunks", pa.int32()),
         ("sections", pa.int32()),
         ("clip_factor", pa.float64()),
         ("probe_s", _seconds),
@@ -68,6 +69,7 @@ MEANINGS = {
         ("warnings", "what was unusual about the file"),
         ("source_bytes source_etag sample_rate_hz channels duration_s", "of the file"),
         ("chunks sections", "how often each specialist ran; in how many pieces the track travelled"),
+        ("silent_chunks", "chunks of digital silence that no specialist saw: all of a silent track"),
         ("clip_factor", "what `rescale` multiplied all stems by"),
         (
             "probe_s decode_s stitch_s write_s upload_s",

@@ -31,6 +31,23 @@ def test_two_at_once_give_the_same_stems() -> None:
         np.testing.assert_array_equal(collect(alone[stem]), collect(beside[stem]))
 
 
+def test_no_specialist_sees_silence() -> None:
+    def drums(segments: np.ndarray) -> np.ndarray:
+        seen.append(len(segments))
+        return segments + 1
+
+    seen: list[int] = []
+    silent = np.zeros_like(MIX)
+    assert not collect(separate(silent, {"drums": drums}, on_chunk=seen.append)["drums"]).any()
+    assert seen == ["drums"] * 3  # the progress goes on
+    half = MIX.copy()
+    half[:, STRIDE - 1 :] = 0
+    for skip, batches in ((False, 3), (True, 1)):
+        seen = []
+        separate(half, {"drums": drums}, skip_silence=skip)
+        assert seen == [1] * batches
+
+
 def test_the_first_error_is_the_one_that_is_raised_and_ends_the_others() -> None:
     failing, heard = Event(), []
 
@@ -42,7 +59,7 @@ def test_the_first_error_is_the_one_that_is_raised_and_ends_the_others() -> None
         failing.set()
         raise FloatingPointError("bass")
 
-    long = np.zeros((2, 100 * STRIDE), np.float32)
+    long = np.ones((2, 100 * STRIDE), np.float32)
     with pytest.raises(FloatingPointError, match="bass"):
         separate(long, {"drums": drums, "bass": bass, "other": drums}, parallel=2, on_chunk=heard.append)
     assert len(heard) < 100

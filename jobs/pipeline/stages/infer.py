@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from jobs.pipeline.arrow import pack, schema_of, to_row, unpack
 from jobs.pipeline.job import Job
@@ -36,10 +37,19 @@ class Infer:
         self._precision = job.bag.precision
 
     def __call__(self, chunks: pa.Table) -> pa.Table:
-        """Table of `TrackChunk` and MIX -> the same with this stem's columns; the last stem drops MIX."""
-        good = [row for row, failed in enumerate(chunks["error_kind"].is_valid().to_pylist()) if not failed]
+        """Table of `TrackChunk` and MIX -> the same with this stem's columns; the last stem drops MIX.
+
+        A chunk that is skipped is its own stem: silence, at the level of the normalized mix.
+        """
+        has_audio = pc.and_(chunks["error_kind"].is_null(), pc.greater(pc.binary_length(chunks[MIX]), 0))
+        there = [row for row, is_there in enumerate(has_audio.to_pylist()) if is_there]
+        skipped = chunks["skipped"].to_pylist()
+        good = [row for row in there if not skipped[row]]
         segments: list[np.ndarray | None] = [None] * len(chunks)
         runs: list[InferenceRun | None] = [None] * len(chunks)
+        for row in there:
+            if skipped[row]:
+                segments[row] = unpack(chunks[MIX], row)
         lengths = chunks["length"].to_pylist()
         for rows in (good[first : first + self._batch] for first in range(0, len(good), self._batch)):
             mix = np.stack([unpack(chunks[MIX], row) for row in rows])

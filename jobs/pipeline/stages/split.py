@@ -15,8 +15,8 @@ def split(tracks: pa.Table, job: Job, worker: Worker) -> pa.Table:
 
 
 def split_track(track: Track, job: Job) -> list[TrackSection]:
-    """A track in error is one section without chunks."""
-    if track.failure:
+    """A track in error or without a sound is one section without chunks."""
+    if track.failure or track.is_silent:
         return [TrackSection(track, index=0, sections=1, chunks=0)]
     sections = job.sections(track.length)
     return [

@@ -31,7 +31,7 @@ from jobs.pipeline.stages.infer import audio_column, run_column
 from jobs.pipeline.stages.worker import SourceMix, Worker
 from separation.audio.stem_files import Blocks, MixMinus, write_stems
 from separation.errors import TrackError
-from separation.overlap_add import StitchedStem, overlap_add
+from separation.overlap_add import StitchedStem, overlap_add, silence
 from separation.store.filesystems import join
 
 LoadSum = Callable[[str, int], np.ndarray]  # stem, index of a section -> its weighted sum
@@ -49,6 +49,8 @@ def stitch_section(
     section, track = rows[0][1].section, rows[0][1].section.track
     if track.failure:
         return FinishedSection(section, Work(decode_s=rows[0][1].decode_s))
+    if track.is_silent:
+        return _write_silence(rows[0][1], job, worker)
     clock = time.perf_counter()
     grid = job.sections(track.length)[section.index]
     sums = {
@@ -58,6 +60,7 @@ def stitch_section(
     work = Work(
         decode_s=sum(chunk.decode_s for _, chunk in rows),
         stitch_s=time.perf_counter() - clock,
+        silent_chunks=sum(chunk.skipped for _, chunk in rows),
         stems=tuple(_result(table, stem, rows) for stem in job.stems),
     )
     if section.sections == 1:
@@ -72,10 +75,26 @@ def stitch_section(
     return FinishedSection(section, replace(work, write_s=write_s, upload_s=write_s))
 
 
+def _write_silence(chunk: TrackChunk, job: Job, worker: Worker) -> FinishedSection:
+    """A silent track, which went through the pipeline as one section without audio."""
+    section, track = chunk.section, chunk.section.track
+    sections = job.sections(track.length)
+    work = Work(
+        decode_s=chunk.decode_s,
+        stitch_s=0.0,
+        silent_chunks=sum(len(each.chunks) for each in sections),
+        stems=tuple(StemResult(stem, chunks=0) for stem in job.stems),
+    )
+    failure, work = write_track(track, work, lambda _, index: silence(sections[index]), job, worker)
+    return FinishedSection(replace(section, track=replace(track, failure=failure)), work)
+
+
 def _result(table: pa.Table, stem: str, rows: list[tuple[int, TrackChunk]]) -> StemResult:
     runs = table[run_column(stem)]
-    run = sum_runs(from_row(InferenceRun, runs[row].as_py()) for row, _ in rows)
-    return StemResult(stem, chunks=len(rows), run=run)
+    inferred = [runs[row].as_py() for row, chunk in rows if not chunk.skipped]
+    return StemResult(
+        stem, chunks=len(inferred), run=sum_runs(from_row(InferenceRun, run) for run in inferred)
+    )
 
 
 def finish(sections: Sequence[FinishedSection], job: Job, worker: Worker) -> FinishedTrack:
