@@ -68,7 +68,7 @@ def refuse_mixture(found: Catalogue, job: Job | JobRequest, *, force: bool) -> N
     if not differing:
         return
     stored = tables.read_table(job.output, "tracks", job.store, ["track_id"])
-    outside = catalogue.pending(stored, found.tracks["track_id"])
+    outside = reading.pending(stored, found.tracks["track_id"])
     if not stored.num_rows or (force and not outside.num_rows):
         return
     advice = "--force to do its tracks again"

@@ -142,7 +142,7 @@ class Lease:
         self._number = last + 1
         if not self._store.create_bytes(self._content(), self._uri(self._number)):
             return False
-        if max(self._numbers()) != self._number:  # others were created and removed meanwhile
+        if max(self._numbers(), default=0) != self._number:  # others were created and removed meanwhile
             self._store.remove([self._uri(self._number)])
             return False
         self._last_beat = time.monotonic()
