@@ -51,8 +51,10 @@ class OutputFolder:
         A row of before an earlier move names a third folder; then track, stem and options give the path.
         Empty for a file elsewhere.
         """
-        if uri is None or (key := self.key_below(uri)):
-            return key if uri else ""
+        if not uri:
+            return ""
+        if key := self.key_below(uri):
+            return key
         try:
             derived = self.options.path(track_id, stem)
         except TrackError:
