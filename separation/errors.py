@@ -65,7 +65,11 @@ class WarningKind(ExplainedEnum):
 
     DOWNMIX = "downmix", "More than two channels were mixed to stereo."
     LEVEL = "level", "Silence, channels that cancel, or samples far below or above full scale."
-    LENGTH = "length", "The decoded length differs from the declared one, or a second file follows the audio."
+    LENGTH = (
+        "length",
+        "The decoded length differs from the declared one, or a second file, or audio that no header counts, "
+        "is left out.",
+    )
     RECOVERED = "recovered", "Damaged parts, under 1 % of a lossy file, were left out."
 
     def warning(self, detail: str) -> str:

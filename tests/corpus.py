@@ -33,6 +33,7 @@ def cases() -> list[Case]:
         *rates_and_channels(),
         *tags(),
         *unusual(),
+        *two_truths(),
         *cut(),
         *damaged(),
         *not_audio(),
@@ -150,9 +151,50 @@ def unusual() -> Iterator[Case]:
     yield Case("unusual/one sample.wav", encoded(music()[:1], RATE), seconds=0, warnings=(WarningKind.LEVEL,))
 
 
+# Format -> where its header has the size of the audio: bytes to find, offset from them, layout, bytes
+# counted besides.
+AUDIO_SIZES = {
+    "WAV": (b"data", 4, "<I", 0),
+    "RF64": (b"ds64", 16, "<Q", 0),
+    "W64": (b"data\xf3\xac", 16, "<Q", 24),
+    "AIFF": (b"SSND", 4, ">I", 8),
+    "AU": (b".snd", 8, ">I", 0),
+    "CAF": (b"data", 4, ">q", 4),
+}
+
+
+def with_audio_size(data: bytes, form: str, size: int) -> bytes:
+    """`data`, whose header declares `size` bytes of samples."""
+    name, offset, layout, besides = AUDIO_SIZES[form]
+    at = data.index(name) + offset
+    field = struct.pack(layout, size + besides)
+    return data[:at] + field + data[at + len(field) :]
+
+
+def two_truths() -> Iterator[Case]:
+    """More audio than the header declares."""
+    for form in AUDIO_SIZES:
+        data = encoded(music(seconds=4), RATE, form)
+        yield Case(
+            f"two truths/size too small.{form.lower()}",
+            with_audio_size(data, form, 2 * RATE * 4),
+            warnings=(WarningKind.LENGTH,),
+        )
+    for form in ("RF64", "W64", "AIFF", "AU", "CAF", "FLAC"):
+        data = encoded(music(), RATE, form)
+        yield Case(f"two truths/joined.{form.lower()}", data * 2, warnings=(WarningKind.LENGTH,))
+    for form, codec in (("mp4", "aac"), ("tta", "tta")):
+        yield Case(
+            f"two truths/joined.{form}", muxed(music(), RATE, form, codec) * 2, warnings=(WarningKind.LENGTH,)
+        )
+    flac = bytearray(encoded(music(seconds=4), RATE, "FLAC"))
+    flac[22:26] = struct.pack(">I", 2 * RATE)
+    yield Case("two truths/counts too few.flac", bytes(flac), warnings=(WarningKind.LENGTH,))
+
+
 def cut() -> Iterator[Case]:
     """Incomplete uploads."""
-    for form in ("WAV", "RF64", "W64", "AIFF", "CAF"):
+    for form in AUDIO_SIZES:
         data = encoded(music(), RATE, form)
         yield Case(f"cut/{form}.{form.lower()}", data[: len(data) * 2 // 3], ErrorKind.TRUNCATED)
     flac = encoded(music(), RATE, "FLAC")

@@ -14,8 +14,9 @@ from separation.audio.decoders import Decoder, OnProgress, ignore_progress
 from separation.audio.decoders.ffmpeg import FfmpegDecoder
 from separation.audio.decoders.ffmpeg_container import declared_channel_names
 from separation.audio.decoders.libsndfile import LibsndfileDecoder, can_seek_exactly, has_signature
-from separation.audio.headers import drm, mp3, ogg, riff
-from separation.errors import ErrorKind, TrackError, WarningKind
+from separation.audio.headers import behind, drm, ogg, riff, tags
+from separation.audio.part import part
+from separation.errors import ErrorKind, TrackError
 
 
 def open_decoder(file: BinaryIO, uri: str, on_progress: OnProgress = ignore_progress) -> Decoder:
@@ -23,19 +24,22 @@ def open_decoder(file: BinaryIO, uri: str, on_progress: OnProgress = ignore_prog
     size = file.seek(0, os.SEEK_END)
     if size == 0:
         raise TrackError(uri, ErrorKind.EMPTY, "an object of 0 bytes")
-    mp3.refuse_lone_tag(file, uri, size)
+    tags.refuse_lone_tag(file, uri, size)
     drm.refuse_encrypted(file, uri)
     end = riff.declared_end(file)
     if end is not None and end > size:
         raise TrackError(uri, ErrorKind.TRUNCATED, f"the header declares {end} bytes; the object has {size}")
     ogg.refuse_truncated(file, uri, size)
-    second = riff.second_file(file, end) if end is not None else None
-    decoder = _decoder(file, uri, on_progress)
-    if second is not None:
-        decoder.warnings.append(
-            WarningKind.LENGTH.warning(f"a second file begins at byte {second} of {size} and is left out")
-        )
+    warnings = behind.warnings_after_chunks(file, end) if end is not None else []
+    decoder = _decoder(_audio_of(file, end), uri, on_progress)
+    decoder.warnings += warnings
     return decoder
+
+
+def _audio_of(file: BinaryIO, end: int | None) -> BinaryIO:
+    """The file; up to byte `end` if it is Wave64, where libsndfile takes the chunks that follow for audio."""
+    is_wave64 = riff.layout_of(file) is riff.WAVE64
+    return part(file, 0, end) if is_wave64 and end is not None else file
 
 
 def _decoder(file: BinaryIO, uri: str, on_progress: OnProgress) -> Decoder:
@@ -43,7 +47,7 @@ def _decoder(file: BinaryIO, uri: str, on_progress: OnProgress) -> Decoder:
     if sound is None or not can_seek_exactly(sound):
         return FfmpegDecoder(file, uri, on_progress)
     names = declared_channel_names(file, uri) if sound.channels > 2 else ()
-    return LibsndfileDecoder(sound, names, uri, on_progress)
+    return LibsndfileDecoder(file, sound, names, uri, on_progress)
 
 
 def _open_libsndfile(file: BinaryIO, uri: str) -> soundfile.SoundFile | None:

@@ -15,6 +15,7 @@ from separation.audio.decoders.ffmpeg_container import (
     open_container,
     raise_if_out_of_memory,
 )
+from separation.audio.headers.behind import second_file_warnings
 from separation.audio.headers.mp3 import mp3_frames
 from separation.errors import ErrorKind, TrackError, WarningKind
 
@@ -96,6 +97,7 @@ class FfmpegDecoder:
         found = [
             *damage.warnings(position, self.rate, self.codec, self.codec in LOSSLESS, self._uri),
             *self._length_warnings(position),
+            *second_file_warnings(self._file),
         ]
         self.warnings += [warning for warning in found if warning not in self.warnings]
 

@@ -5,6 +5,7 @@ addresses, and a cover picture would run a picture decoder.
 """
 
 import errno
+from itertools import islice
 from typing import BinaryIO
 
 import av
@@ -59,6 +60,18 @@ def declared_channel_names(file: BinaryIO, uri: str) -> tuple[str, ...]:
             return tuple(channel.name for channel in container.streams.audio[0].codec_context.layout.channels)
     except TrackError:
         return ()
+
+
+def has_frame_from(file: BinaryIO, uri: str, sample: int) -> bool:
+    """Whether a FLAC holds a frame that begins at `sample` or later."""
+    try:
+        with open_container(file, uri) as container:
+            stream = container.streams.audio[0]
+            container.seek(sample, stream=stream)  # to the frame before, at most
+            packets = islice(container.demux(stream), 3)
+            return any(packet.pts is not None and packet.pts >= sample for packet in packets)
+    except (FFmpegError, TrackError):
+        return False
 
 
 def format_name(container: "av.container.InputContainer") -> str:

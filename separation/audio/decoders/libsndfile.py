@@ -7,7 +7,9 @@ import numpy as np
 import soundfile
 
 from separation.audio.decoders import OnProgress
-from separation.errors import ErrorKind, TrackError
+from separation.audio.decoders.ffmpeg_container import has_frame_from
+from separation.audio.headers.behind import second_file_warnings
+from separation.errors import ErrorKind, TrackError, WarningKind
 
 READ_SAMPLES = 65_536
 SEEKABLE_SUBTYPES = {
@@ -43,9 +45,14 @@ class LibsndfileDecoder:
     """Seeks to the requested sample; damage and a missing end raise `TrackError`."""
 
     def __init__(
-        self, sound: soundfile.SoundFile, channel_names: tuple[str, ...], uri: str, on_progress: OnProgress
+        self,
+        file: BinaryIO,
+        sound: soundfile.SoundFile,
+        channel_names: tuple[str, ...],
+        uri: str,
+        on_progress: OnProgress,
     ):
-        self._sound, self._uri, self._on_progress = sound, uri, on_progress
+        self._file, self._sound, self._uri, self._on_progress = file, sound, uri, on_progress
         self.rate: int = sound.samplerate
         self.channels: int = sound.channels
         self.channel_names = channel_names
@@ -55,6 +62,7 @@ class LibsndfileDecoder:
         self.warnings: list[str] = []
 
     def samples(self, start: int, stop: int | None) -> Iterator[np.ndarray]:
+        is_whole = stop is None and start == 0
         stop = self._sound.frames if stop is None else min(stop, self._sound.frames)
         position = start
         try:
@@ -77,3 +85,13 @@ class LibsndfileDecoder:
                 ErrorKind.CORRUPT,
                 f"damaged {self.codec} data after sample {position} of {self._sound.frames}",
             ) from error
+        if is_whole:
+            found = [*second_file_warnings(self._file), *self._length_warnings()]
+            self.warnings += [warning for warning in found if warning not in self.warnings]
+
+    def _length_warnings(self) -> list[str]:
+        """The warning if a FLAC goes on where its header ends it: libsndfile stops there."""
+        if self._sound.format != "FLAC" or not has_frame_from(self._file, self._uri, self._sound.frames):
+            return []
+        sentence = f"the header declares {self._sound.frames} samples; more follow and are left out"
+        return [WarningKind.LENGTH.warning(sentence)]

@@ -7,7 +7,7 @@ import soundfile
 
 from separation.audio.headers.riff import declared_end
 
-FORMATS = ["WAV", "WAVEX", "RF64", "W64", "AIFF", "CAF"]
+FORMATS = ["WAV", "WAVEX", "RF64", "W64", "AIFF", "AU", "CAF"]
 
 
 def encoded(format: str, frames: int = 1_001, subtype: str = "PCM_16", **options: object) -> bytes:

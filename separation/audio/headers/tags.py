@@ -1,0 +1,59 @@
+"""Tags before and behind the audio: ID3, APE and Lyrics3. They are no part of any audio format."""
+
+import os
+import re
+from typing import BinaryIO
+
+from separation.errors import ErrorKind, TrackError
+
+ID3V1_BYTES = 128
+ID3V1_TEXT = slice(3, 93)  # title, artist, album: text, which compressed audio that begins with TAG is not
+APE_FOOTER_BYTES = 32
+LYRICS_FOOTER_BYTES = 15  # six digits and LYRICS200
+
+
+def id3_end(file: BinaryIO) -> int:
+    """Byte offset at which the ID3v2 tag at the start of the file ends; 0 if there is none."""
+    file.seek(0)
+    tag = file.read(10)
+    return _id3_bytes(tag) if tag[:3] == b"ID3" and len(tag) == 10 else 0
+
+
+def refuse_lone_tag(file: BinaryIO, uri: str, size: int) -> None:
+    """Raises `TrackError` for a file that is only a tag (often a cover picture) with no audio after it."""
+    end = id3_end(file)
+    if end > size:
+        raise TrackError(uri, ErrorKind.TRUNCATED, f"its tag declares {end} bytes; the object has {size}")
+    if end and size - end <= ID3V1_BYTES:
+        raise TrackError(uri, ErrorKind.NO_AUDIO_STREAM, f"a tag of {end} bytes and no audio after it")
+
+
+def tags_begin(file: BinaryIO) -> int:
+    """Byte offset at which the tags at the end of the file begin; its size if it has none."""
+    begin = file.seek(0, os.SEEK_END)
+    while size := _last_tag_bytes(file, begin):
+        begin -= size
+    return begin
+
+
+def _last_tag_bytes(file: BinaryIO, end: int) -> int:
+    """The size in bytes of the tag that ends at byte `end`; 0 if none does."""
+    file.seek(max(0, end - ID3V1_BYTES))
+    tail = file.read(min(end, ID3V1_BYTES))
+    size = 0
+    if tail[:3] == b"TAG" and not re.search(rb"[\x01-\x1f]", tail[ID3V1_TEXT]):
+        size = ID3V1_BYTES
+    elif tail[-APE_FOOTER_BYTES:][:8] == b"APETAGEX":
+        footer = tail[-APE_FOOTER_BYTES:]
+        has_header = footer[23] & 0x80
+        size = int.from_bytes(footer[12:16], "little") + (APE_FOOTER_BYTES if has_header else 0)
+    elif tail.endswith(b"LYRICS200") and tail[-LYRICS_FOOTER_BYTES:-9].isdigit():
+        size = int(tail[-LYRICS_FOOTER_BYTES:-9]) + LYRICS_FOOTER_BYTES
+    elif tail[-10:-7] == b"3DI":  # the footer of an ID3v2.4 tag
+        size = _id3_bytes(tail[-10:]) + 10
+    return size if size <= end else 0
+
+
+def _id3_bytes(header: bytes) -> int:
+    a, b, c, d = header[6:10]  # seven bits each
+    return 10 + (a << 21 | b << 14 | c << 7 | d)
