@@ -12,6 +12,7 @@ import numpy as np
 
 from separation.audio.headers.drm import ASF_OBJECTS
 from separation.errors import ErrorKind, WarningKind
+from tests import dts
 from tests.sounds import encoded, muxed, tone
 
 SECONDS = 2.0
@@ -34,6 +35,7 @@ def cases() -> list[Case]:
         *tags(),
         *unusual(),
         *two_truths(),
+        *bitstreams(),
         *cut(),
         *damaged(),
         *not_audio(),
@@ -190,6 +192,22 @@ def two_truths() -> Iterator[Case]:
     flac = bytearray(encoded(music(seconds=4), RATE, "FLAC"))
     flac[22:26] = struct.pack(">I", 2 * RATE)
     yield Case("two truths/counts too few.flac", bytes(flac), warnings=(WarningKind.LENGTH,))
+
+
+def bitstreams() -> Iterator[Case]:
+    """Compressed sound in PCM samples: at full scale, and noise to whoever takes it for music."""
+    silence = (WarningKind.LEVEL,)
+    for bits in (14, 16):
+        samples = dts.samples(200, bits)
+        seconds = len(samples) / RATE
+        for form, subtype in (("WAV", "PCM_16"), ("WAV", "PCM_24"), ("FLAC", "PCM_16"), ("AIFF", "PCM_16")):
+            wide = samples if subtype == "PCM_16" else samples.astype(np.int32) << 16
+            name = f"bitstreams/dts {bits} {subtype.lower()}.{form.lower()}"
+            yield Case(name, encoded(wide, RATE, form, subtype), seconds=seconds, warnings=silence)
+    late = np.concatenate([np.zeros((70_000, 2), np.int16), dts.samples(100)[333:]])
+    yield Case("bitstreams/dts late.wav", encoded(late, RATE), seconds=99 * 512 / RATE, warnings=silence)
+    floats = dts.samples(200).astype(np.float32) / 32_768
+    yield Case("bitstreams/dts.wv", muxed(floats, RATE, "wv", "wavpack"), seconds=seconds, warnings=silence)
 
 
 def cut() -> Iterator[Case]:

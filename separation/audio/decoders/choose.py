@@ -11,6 +11,7 @@ from typing import BinaryIO
 import soundfile
 
 from separation.audio.decoders import Decoder, OnProgress, ignore_progress
+from separation.audio.decoders.bitstream import bitstream_file, find_bitstream
 from separation.audio.decoders.ffmpeg import FfmpegDecoder
 from separation.audio.decoders.ffmpeg_container import declared_channel_names
 from separation.audio.decoders.libsndfile import LibsndfileDecoder, can_seek_exactly, has_signature
@@ -31,7 +32,9 @@ def open_decoder(file: BinaryIO, uri: str, on_progress: OnProgress = ignore_prog
         raise TrackError(uri, ErrorKind.TRUNCATED, f"the header declares {end} bytes; the object has {size}")
     ogg.refuse_truncated(file, uri, size)
     warnings = behind.warnings_after_chunks(file, end) if end is not None else []
-    decoder = _decoder(_audio_of(file, end), uri, on_progress)
+    decoder: Decoder = _decoder(_audio_of(file, end), uri, on_progress)
+    if (format := find_bitstream(decoder)) is not None:
+        decoder = FfmpegDecoder(bitstream_file(decoder), uri, on_progress, format)
     decoder.warnings += warnings
     return decoder
 

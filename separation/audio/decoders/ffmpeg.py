@@ -47,10 +47,16 @@ class FfmpegDecoder:
     the header of an HE-AAC file states half of each.
     """
 
-    def __init__(self, file: BinaryIO, uri: str, on_progress: OnProgress = ignore_progress):
-        self._file, self._uri, self._on_progress = file, uri, on_progress
+    def __init__(
+        self,
+        file: BinaryIO,
+        uri: str,
+        on_progress: OnProgress = ignore_progress,
+        format: str | None = None,  # ffmpeg's name, where the bytes do not tell
+    ):
+        self._file, self._uri, self._on_progress, self._format = file, uri, on_progress, format
         self.warnings: list[str] = []
-        with open_container(file, uri) as container:
+        with open_container(file, uri, format) as container:
             stream = container.streams.audio[0]
             self.codec: str = stream.codec_context.name
             damage = Damage()
@@ -78,7 +84,7 @@ class FfmpegDecoder:
 
     def samples(self, start: int, stop: int | None) -> Iterator[np.ndarray]:
         position, damage = 0, Damage()
-        with open_container(self._file, self._uri) as container:
+        with open_container(self._file, self._uri, self._format) as container:
             for frame in self._frames(container, damage):
                 if (frame.sample_rate, frame.layout.nb_channels) != (self.rate, self.channels):
                     raise TrackError(

@@ -14,26 +14,25 @@ from av.error import FFmpegError
 from separation.audio.headers.signatures import why_unreadable
 from separation.errors import ErrorKind, TrackError
 
-FORMATS = (
-    "aac,ac3,aiff,amr,ape,asf,au,caf,dsf,dts,eac3,flac,iff,matroska,mov,mp3,mpc,mpc8,ogg,tak,tta,w64,wav,wv"
-)
+_FORMATS = """aac ac3 aiff amr ape asf au caf dsf dts eac3 flac iff matroska mov mp3 mpc mpc8 ogg spdif tak
+tta w64 wav wv"""
 _CODECS = """aac ac3 adpcm_ima_qt adpcm_ima_wav adpcm_ms alac amrnb amrwb ape dca dsd_lsbf dsd_lsbf_planar
 dsd_msbf dsd_msbf_planar eac3 flac gsm gsm_ms libopus mp1 mp1float mp2 mp2float mp3 mp3float mpc7 mpc8 opus
 speex tak tta vorbis wavpack wmalossless wmapro wmav1 wmav2"""
 CODECS = {*_CODECS.split(), *(name for name in av.codecs_available if name.startswith("pcm_"))}
 OPTIONS = {
-    "format_whitelist": FORMATS,
+    "format_whitelist": ",".join(_FORMATS.split()),
     "codec_whitelist": ",".join(sorted(CODECS)),
     "protocol_whitelist": "none",  # the bytes come from our open file; ffmpeg may open nothing itself
 }
 LOSSLESS = {"flac", "alac", "wavpack", "tta", "tak", "ape", "wmalossless"}
 
 
-def open_container(file: BinaryIO, uri: str) -> "av.container.InputContainer":
-    """The file as ffmpeg opens it; its first audio stream has one of CODECS."""
+def open_container(file: BinaryIO, uri: str, format: str | None = None) -> "av.container.InputContainer":
+    """The file as ffmpeg opens it, by `format` if given; its first audio stream has one of CODECS."""
     file.seek(0)
     try:
-        container = av.open(file, mode="r", options=OPTIONS, metadata_errors="replace")
+        container = av.open(file, mode="r", format=format, options=OPTIONS, metadata_errors="replace")
     except FFmpegError as error:
         raise_if_out_of_memory(error)
         kind, reason = why_unreadable(file)

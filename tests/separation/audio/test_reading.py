@@ -141,6 +141,15 @@ def test_a_tag_behind_an_mp3_harms_nothing(tail: bytes) -> None:
     np.testing.assert_array_equal(read(data + tail)[:, :299_000], read(data)[:, :299_000])
 
 
+@pytest.mark.parametrize("rate", [32_000, 44_100, 48_000])
+@pytest.mark.parametrize("form", ["ac3", "spdif"])
+def test_ac3_in_the_samples_of_a_file_is_decoded(form: str, rate: int) -> None:
+    """Its frames one behind the other, or in the bursts that a player sends to a receiver."""
+    stream = muxed(tone(rate, rate), rate, form, "ac3")
+    samples = np.frombuffer(stream + bytes(-len(stream) % 4), "<i2").reshape(-1, 2)
+    np.testing.assert_array_equal(read(encoded(samples, rate)), read(stream))
+
+
 def test_a_reader_tells_what_the_source_is() -> None:
     reader = open_audio(io.BytesIO(encoded(noise(48_000, 24_000, 1), 48_000, "FLAC")), URI)
     assert (reader.sample_rate_hz, reader.channels, reader.codec) == (48_000, 1, "flac pcm_16")
