@@ -13,6 +13,7 @@ import numpy as np
 from separation.audio.headers.drm import ASF_OBJECTS
 from separation.errors import ErrorKind, WarningKind
 from tests import dts
+from tests.matroska import laced_alac
 from tests.sounds import encoded, muxed, tone
 
 SECONDS = 2.0
@@ -148,6 +149,7 @@ def unusual() -> Iterator[Case]:
         samples = music()
         samples[50_000, 1] = value
         yield Case(f"unusual/{value}.wav", encoded(samples, RATE, "WAV", "FLOAT"), ErrorKind.NONFINITE)
+    yield Case("unusual/laced.mka", laced_alac(music(), RATE))
     yield Case("unusual/a wav called.mp3", encoded(music(), RATE))
     yield Case("unusual/an mp3 called.wav", mp3())
     yield Case("unusual/one sample.wav", encoded(music()[:1], RATE), seconds=0, warnings=(WarningKind.LEVEL,))

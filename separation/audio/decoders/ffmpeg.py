@@ -143,7 +143,9 @@ class FfmpegDecoder:
                     begin = float(frame.pts * (frame.time_base or stream.time_base))
                     if expected is not None and begin - expected > GAP_S:
                         damage.missing += round((begin - expected) * frame.sample_rate)
-                    expected = begin + frame.samples / frame.sample_rate
+                    expected = begin
+                if expected is not None:  # of several frames in a packet or block, only the first is timed
+                    expected += frame.samples / frame.sample_rate
                 yield frame
 
     def _packets(self, container: "av.container.InputContainer") -> Iterator[Any]:

@@ -6,6 +6,8 @@ import soundfile
 
 from separation.audio.reading import open_audio
 from separation.contract import SAMPLE_RATE
+from separation.errors import TrackError
+from tests.matroska import CLUSTER, laced_alac
 from tests.sounds import URI, encoded, muxed, noise, read, tone
 
 EXACT = [
@@ -100,6 +102,16 @@ def test_a_lossless_file_behind_ffmpeg_gives_its_samples(format: str, codec: str
     data = muxed(source, SAMPLE_RATE, format, codec)
     np.testing.assert_allclose(read(data), source.T, atol=1 / 32_767)
     assert_ranges_have_the_bits_of_the_whole(data)
+
+
+def test_packets_that_share_a_block_and_its_timestamp_are_all_there() -> None:
+    source = tone(SAMPLE_RATE, 3 * SAMPLE_RATE)
+    data = laced_alac(source, SAMPLE_RATE)
+    np.testing.assert_allclose(read(data), source.T, atol=1 / 32_767)
+    second = data.index(CLUSTER, data.index(CLUSTER) + 1)
+    third = data.index(CLUSTER, second + 1)
+    with pytest.raises(TrackError, match=r"0\.74 s are missing"):
+        read(data[:second] + data[third:])
 
 
 @pytest.mark.parametrize("subtype", ["MS_ADPCM", "IMA_ADPCM"])
