@@ -12,7 +12,7 @@ import numpy as np
 
 from separation.audio.headers.drm import ASF_OBJECTS
 from separation.errors import ErrorKind, WarningKind
-from tests import dts
+from tests import dts, ogg
 from tests.matroska import laced_alac
 from tests.sounds import encoded, muxed, tone
 
@@ -37,6 +37,7 @@ def cases() -> list[Case]:
         *unusual(),
         *two_truths(),
         *bitstreams(),
+        *late(),
         *cut(),
         *damaged(),
         *not_audio(),
@@ -210,6 +211,21 @@ def bitstreams() -> Iterator[Case]:
     yield Case("bitstreams/dts late.wav", encoded(late, RATE), seconds=99 * 512 / RATE, warnings=silence)
     floats = dts.samples(200).astype(np.float32) / 32_768
     yield Case("bitstreams/dts.wv", muxed(floats, RATE, "wv", "wavpack"), seconds=seconds, warnings=silence)
+
+
+def late() -> Iterator[Case]:
+    """Timestamps that count more than the samples that a decoder gives: a late begin, an encoder's delay."""
+    opus = encoded(music(48_000, seconds=4), 48_000, "OGG", "OPUS")
+    yield Case("late/first pages cut away.opus", ogg.without_first_pages(opus, 2), seconds=2.02)
+    yield Case("late/from 10 s.opus", ogg.later(opus, 480_000), seconds=4)
+    yield Case("late/a second skipped.opus", ogg.with_pre_skip(opus, 48_000), seconds=3)
+    yield Case("late/from 9 s.mka", laced_alac(music(), RATE, start_s=9))
+    for rate in (8_000, 11_025, 16_000):
+        data = encoded(music(rate), rate, "MP3", "MPEG_LAYER_III")
+        yield Case(f"late/delay at {rate}.mp3", data)
+        yield Case(f"late/delay at {rate} cut.mp3", data[: len(data) * 2 // 3], ErrorKind.TRUNCATED)
+    opus = ogg.later(opus, 480_000)
+    yield Case("late/cut.opus", opus[: len(opus) * 2 // 3], ErrorKind.TRUNCATED)
 
 
 def cut() -> Iterator[Case]:

@@ -21,8 +21,8 @@ def number(code: str, value: int) -> bytes:
     return element(code, value.to_bytes(8, "big"))
 
 
-def laced_alac(samples: np.ndarray, rate: int) -> bytes:
-    """`samples`, (n, 2), as ALAC; only the first packet of a block has a timestamp."""
+def laced_alac(samples: np.ndarray, rate: int, start_s: int = 0) -> bytes:
+    """`samples`, (n, 2), as ALAC from second `start_s` on; of a block, only the first packet is timed."""
     with av.open(io.BytesIO(muxed(samples, rate, "matroska", "alac"))) as container:
         stream = container.streams.audio[0]
         private = bytes(stream.codec_context.extradata or b"")[12:]  # without the head of an MP4 box
@@ -32,11 +32,15 @@ def laced_alac(samples: np.ndarray, rate: int) -> bytes:
     blocks = [packets[at : at + LACED] for at in range(0, len(packets), LACED)]
     clusters = b"".join(
         element(
-            CLUSTER.hex(), number("e7", block[0][0]) + element("a3", laced_block([data for _, data in block]))
+            CLUSTER.hex(),
+            number("e7", 1_000 * start_s + block[0][0])
+            + element("a3", laced_block([data for _, data in block])),
         )
         for block in blocks
     )
-    info = number("2ad7b1", 1_000_000) + element("4489", struct.pack(">d", 1_000 * len(samples) / rate))
+    info = number("2ad7b1", 1_000_000) + element(
+        "4489", struct.pack(">d", 1_000 * (start_s + len(samples) / rate))
+    )
     segment = [
         element("1549a966", info),
         element(

@@ -8,7 +8,8 @@ import numpy as np
 from av.error import FFmpegError
 
 from separation.audio.decoders import OnProgress, ignore_progress
-from separation.audio.decoders.damage import LOSS_ALLOWED, Damage
+from separation.audio.decoders.damage import Damage
+from separation.audio.decoders.declared import declared_length
 from separation.audio.decoders.ffmpeg_container import (
     LOSSLESS,
     format_name,
@@ -16,26 +17,8 @@ from separation.audio.decoders.ffmpeg_container import (
     raise_if_out_of_memory,
 )
 from separation.audio.headers.behind import second_file_warnings
-from separation.audio.headers.mp3 import mp3_frames
-from separation.errors import ErrorKind, TrackError, WarningKind
+from separation.errors import ErrorKind, TrackError
 
-# Formats whose header counts the samples; others guess from the bit rate.
-COUNTING = {
-    "mov",
-    "asf",
-    "wv",
-    "tta",
-    "ape",
-    "flac",
-    "mpc",
-    "mpc8",
-    "tak",
-    "matroska",
-    "aiff",
-    "caf",
-    "wav",
-    "ogg",
-}
 UNTIMED = {"wav", "w64", "aiff", "au"}  # ffmpeg derives their timestamps from sizes, for ADPCM wrongly
 GAP_S = 0.02  # of timestamps: some containers round them to a millisecond; a lost packet is longer
 
@@ -70,17 +53,9 @@ class FfmpegDecoder:
             self.rate: int = first.sample_rate
             self.channels: int = first.layout.nb_channels
             self.channel_names = tuple(channel.name for channel in first.layout.channels)
-            self._end_is_checked = format_name(container) == "ogg"  # headers.ogg has seen its last page
-            self.declared_samples, self.declared_is_exact = self._declared(container)
-
-    def _declared(self, container: "av.container.InputContainer") -> tuple[int | None, bool]:
-        stream, name = container.streams.audio[0], format_name(container)
-        if name == "mp3" and (frames := mp3_frames(self._file)):
-            return frames * (1152 if self.rate >= 32_000 else 576), True
-        seconds = float(stream.duration * stream.time_base) if stream.duration and stream.time_base else None
-        if seconds is None and container.duration and len(container.streams) == 1:
-            seconds = container.duration / av.time_base
-        return None if seconds is None else round(seconds * self.rate), name in COUNTING
+            self._declared = declared_length(container, file, self.rate)
+            self.declared_samples = self._declared.samples
+            self.declared_is_exact = self._declared.is_exact
 
     def samples(self, start: int, stop: int | None) -> Iterator[np.ndarray]:
         position, damage = 0, Damage()
@@ -102,28 +77,10 @@ class FfmpegDecoder:
                     return
         found = [
             *damage.warnings(position, self.rate, self.codec, self.codec in LOSSLESS, self._uri),
-            *self._length_warnings(position),
+            *self._declared.warnings(position, self._uri),
             *second_file_warnings(self._file),
         ]
         self.warnings += [warning for warning in found if warning not in self.warnings]
-
-    def _length_warnings(self, samples: int) -> list[str]:
-        """The warning if a whole pass gave more than declared; raises `TrackError` if it gave less."""
-        declared = self.declared_samples if self.declared_is_exact else None
-        if not declared:
-            return []
-        tolerance = declared * LOSS_ALLOWED + self.rate / 10
-        if samples < declared - tolerance:
-            reason = f"the header declares {declared} samples; {samples} can be decoded"
-            raise TrackError(
-                self._uri, ErrorKind.CORRUPT if self._end_is_checked else ErrorKind.TRUNCATED, reason
-            )
-        if samples > declared + tolerance:
-            sentence = (
-                f"the header declares {declared / self.rate:.1f} s; {samples / self.rate:.1f} s decoded"
-            )
-            return [WarningKind.LENGTH.warning(sentence)]
-        return []
 
     def _frames(self, container: "av.container.InputContainer", damage: Damage) -> Iterator[av.AudioFrame]:
         expected: float | None = None  # seconds at which the next frame begins
