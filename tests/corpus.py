@@ -104,6 +104,17 @@ def id3(size: int) -> bytes:
     return b"ID3\4\0\0" + bytes((size >> shift) & 127 for shift in (21, 14, 7, 0)) + bytes(size)
 
 
+def ape_tag(cover_bytes: int) -> bytes:
+    """An APEv2 tag with a cover picture of noise."""
+    cover = np.random.default_rng(3).bytes(cover_bytes)
+    item = struct.pack("<II", cover_bytes, 2) + b"Cover Art (Front)\0" + cover
+    header, footer = (
+        b"APETAGEX" + struct.pack("<IIII", 2_000, len(item) + 32, 1, flags) + bytes(8)
+        for flags in (0xA000_0000, 0x8000_0000)
+    )
+    return header + item + footer
+
+
 def tags() -> Iterator[Case]:
     yield Case("tags/front of 20 MB.mp3", id3(20_000_000) + mp3())
     yield Case("tags/behind.mp3", mp3() + b"TAG" + bytes(125))
@@ -114,6 +125,16 @@ def tags() -> Iterator[Case]:
     yield Case("tags/alone with its end.mp3", id3(50_000) + b"TAG" + bytes(125), ErrorKind.NO_AUDIO_STREAM)
     yield Case("tags/cut.mp3", id3(50_000)[:30_000], ErrorKind.TRUNCATED)
     wave = encoded(music(), RATE)
+    for form, codec in (
+        ("wv", "wavpack"),
+        ("ogg", "libopus"),
+        ("asf", "wmav2"),
+        ("ac3", "ac3"),
+        ("w64", "pcm_s16le"),
+    ):
+        rate = 48_000 if codec == "libopus" else RATE
+        tagged = muxed(music(rate), rate, form, codec) + ape_tag(100_000) + b"TAG" + b"song".ljust(125, b"\0")
+        yield Case(f"tags/behind {codec}.{form}", tagged)
     yield Case("tags/a chunk behind.wav", wave + b"id3 " + struct.pack("<I", 40_000) + bytes(40_000))
 
 
@@ -177,7 +198,7 @@ def with_audio_size(data: bytes, form: str, size: int) -> bytes:
 
 
 def two_truths() -> Iterator[Case]:
-    """More audio than the header declares."""
+    """Other audio than the header declares."""
     for form in AUDIO_SIZES:
         data = encoded(music(seconds=4), RATE, form)
         yield Case(
@@ -185,6 +206,10 @@ def two_truths() -> Iterator[Case]:
             with_audio_size(data, form, 2 * RATE * 4),
             warnings=(WarningKind.LENGTH,),
         )
+        data = encoded(music(), RATE, form)
+        for more in (8, 36):  # of the header, which the writer counted as audio
+            name = f"two truths/size too large by {more}.{form.lower()}"
+            yield Case(name, with_audio_size(data, form, 2 * RATE * 4 + more))
     for form in ("RF64", "W64", "AIFF", "AU", "CAF", "FLAC"):
         data = encoded(music(), RATE, form)
         yield Case(f"two truths/joined.{form.lower()}", data * 2, warnings=(WarningKind.LENGTH,))
@@ -192,6 +217,9 @@ def two_truths() -> Iterator[Case]:
         yield Case(
             f"two truths/joined.{form}", muxed(music(), RATE, form, codec) * 2, warnings=(WarningKind.LENGTH,)
         )
+    wavpack = muxed(music(), RATE, "wv", "wavpack")
+    yield Case("two truths/zeros behind.wv", wavpack + bytes(9_000), warnings=(WarningKind.LENGTH,))
+    yield Case("two truths/joined.wv", wavpack * 2, warnings=(WarningKind.LENGTH,))
     flac = bytearray(encoded(music(seconds=4), RATE, "FLAC"))
     flac[22:26] = struct.pack(">I", 2 * RATE)
     yield Case("two truths/counts too few.flac", bytes(flac), warnings=(WarningKind.LENGTH,))

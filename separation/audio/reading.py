@@ -88,7 +88,7 @@ class Reader:
                 if position > limit:
                     reason = f"more than the limit of {self._limits.hours:g} h can be decoded"
                     raise TrackError(self._uri, ErrorKind.TOO_LONG, reason)
-                yield block if block.shape[0] == 2 else np.repeat(block, 2, axis=0)
+                yield block
         if position == 0 and stop != 0:
             raise TrackError(self._uri, ErrorKind.EMPTY, "no samples")
 
@@ -99,9 +99,9 @@ class Reader:
         return resample(self._stereo(pieces.input_start, pieces.input_stop), pieces)
 
     def _stereo(self, start: int, stop: int | None) -> Iterator[np.ndarray]:
-        """The decoder's samples, mixed to at most two channels."""
+        """The decoder's samples, mixed to two channels."""
         blocks = self._decoder.samples(start, stop)
         if not self._layout:
-            return blocks
+            return (block if len(block) == 2 else np.repeat(block, 2, axis=0) for block in blocks)
         matrix = gains(self._layout)
         return (downmix(block, matrix) for block in blocks)

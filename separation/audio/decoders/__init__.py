@@ -28,5 +28,8 @@ class Decoder(Protocol):
     warnings: list[str]  # complete once `samples` was read to the end
 
     def samples(self, start: int, stop: int | None) -> Iterator[np.ndarray]:
-        """Samples [start, stop) at the file's rate, in blocks float32 (channels, n)."""
+        """Samples [start, stop) at the file's rate, in blocks float32 (channels, n).
+
+        Of a file with one or two channels, each block has one or two: some MP3s change in between.
+        """
         ...

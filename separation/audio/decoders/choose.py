@@ -19,6 +19,10 @@ from separation.audio.headers import behind, drm, ogg, riff, tags
 from separation.audio.part import part
 from separation.errors import ErrorKind, TrackError
 
+HEADER_BYTES = (
+    128  # Some writers count the header as audio, players read such files, and no upload breaks off there.
+)
+
 
 def open_decoder(file: BinaryIO, uri: str, on_progress: OnProgress = ignore_progress) -> Decoder:
     """The decoder for this file; raises `TrackError` if no library reads it."""
@@ -28,7 +32,7 @@ def open_decoder(file: BinaryIO, uri: str, on_progress: OnProgress = ignore_prog
     tags.refuse_lone_tag(file, uri, size)
     drm.refuse_encrypted(file, uri)
     end = riff.declared_end(file)
-    if end is not None and end > size:
+    if end is not None and end > size + HEADER_BYTES:
         raise TrackError(uri, ErrorKind.TRUNCATED, f"the header declares {end} bytes; the object has {size}")
     ogg.refuse_truncated(file, uri, size)
     warnings = behind.warnings_after_chunks(file, end) if end is not None else []
@@ -40,9 +44,13 @@ def open_decoder(file: BinaryIO, uri: str, on_progress: OnProgress = ignore_prog
 
 
 def _audio_of(file: BinaryIO, end: int | None) -> BinaryIO:
-    """The file; up to byte `end` if it is Wave64, where libsndfile takes the chunks that follow for audio."""
-    is_wave64 = riff.layout_of(file) is riff.WAVE64
-    return part(file, 0, end) if is_wave64 and end is not None else file
+    """The file without what decoders take for audio: tags at its end; of Wave64, what follows byte `end`."""
+    layout = riff.layout_of(file)
+    if layout is None:
+        end = tags.tags_begin(file)
+    elif layout is not riff.WAVE64:
+        return file  # its decoders stop at the declared end, and read chunks that follow
+    return file if end is None or end > file.seek(0, os.SEEK_END) else part(file, 0, end)
 
 
 def _decoder(file: BinaryIO, uri: str, on_progress: OnProgress) -> Decoder:

@@ -17,6 +17,7 @@ class Damage:
     bad_packets: int = 0
     bad_bytes: int = 0
     missing: int = 0  # samples that the timestamps skip
+    stop: str = ""  # why no further packet was found, if not for the end of the file
 
     def share(self, samples: int) -> float:
         """The damaged share of a stream of which `samples` were decoded: by bytes or by time, the larger."""

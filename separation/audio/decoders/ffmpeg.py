@@ -17,7 +17,7 @@ from separation.audio.decoders.ffmpeg_container import (
     raise_if_out_of_memory,
 )
 from separation.audio.headers.behind import second_file_warnings
-from separation.errors import ErrorKind, TrackError
+from separation.errors import ErrorKind, TrackError, WarningKind
 
 UNTIMED = {"wav", "w64", "aiff", "au"}  # ffmpeg derives their timestamps from sizes, for ADPCM wrongly
 GAP_S = 0.02  # of timestamps: some containers round them to a millisecond; a lost packet is longer
@@ -44,6 +44,8 @@ class FfmpegDecoder:
             self.codec: str = stream.codec_context.name
             damage = Damage()
             first = next(self._frames(container, damage), None)
+            if first is None and damage.stop:
+                raise TrackError(uri, ErrorKind.CORRUPT, f"damaged {self.codec} data: {damage.stop}")
             if first is None and damage.bad_packets:
                 raise TrackError(uri, ErrorKind.CORRUPT, f"none of {damage.packets} packets can be decoded")
             if first is None:
@@ -61,7 +63,7 @@ class FfmpegDecoder:
         position, damage = 0, Damage()
         with open_container(self._file, self._uri, self._format) as container:
             for frame in self._frames(container, damage):
-                if (frame.sample_rate, frame.layout.nb_channels) != (self.rate, self.channels):
+                if not self._continues(frame):
                     raise TrackError(
                         self._uri,
                         ErrorKind.UNSUPPORTED,
@@ -76,16 +78,31 @@ class FfmpegDecoder:
                 if stop is not None and position >= stop:
                     return
         found = [
+            *self._stop_warnings(damage, position),
             *damage.warnings(position, self.rate, self.codec, self.codec in LOSSLESS, self._uri),
             *self._declared.warnings(position, self._uri),
             *second_file_warnings(self._file),
         ]
         self.warnings += [warning for warning in found if warning not in self.warnings]
 
+    def _continues(self, frame: av.AudioFrame) -> bool:
+        """Whether a frame has the rate and channels of the first; mono and stereo may alternate."""
+        channels = {self.channels, frame.layout.nb_channels}
+        return frame.sample_rate == self.rate and (len(channels) == 1 or channels == {1, 2})
+
+    def _stop_warnings(self, damage: Damage, samples: int) -> list[str]:
+        """The warning if ffmpeg gave up behind the declared end; raises `TrackError` if before."""
+        if not damage.stop:
+            return []
+        if not self._declared.is_reached_by(samples):
+            raise TrackError(self._uri, ErrorKind.CORRUPT, f"damaged {self.codec} data: {damage.stop}")
+        sentence = f"what follows the audio is no {self.codec} data and is left out: {damage.stop}"
+        return [WarningKind.LENGTH.warning(sentence)]
+
     def _frames(self, container: "av.container.InputContainer", damage: Damage) -> Iterator[av.AudioFrame]:
         expected: float | None = None  # seconds at which the next frame begins
         stream, timed = container.streams.audio[0], format_name(container) not in UNTIMED
-        for packet in self._packets(container):
+        for packet in self._packets(container, damage):
             damage.packets += 1
             damage.bytes += packet.size
             try:
@@ -105,14 +122,12 @@ class FfmpegDecoder:
                     expected += frame.samples / frame.sample_rate
                 yield frame
 
-    def _packets(self, container: "av.container.InputContainer") -> Iterator[Any]:
+    def _packets(self, container: "av.container.InputContainer", damage: Damage) -> Iterator[Any]:
         try:
             yield from container.demux(container.streams.audio[0])
         except FFmpegError as error:
             raise_if_out_of_memory(error)
-            raise TrackError(
-                self._uri, ErrorKind.CORRUPT, f"damaged {self.codec} data: {_message(error)}"
-            ) from error
+            damage.stop = _message(error)
 
 
 def _message(error: FFmpegError) -> str:

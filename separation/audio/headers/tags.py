@@ -6,6 +6,7 @@ from typing import BinaryIO
 
 from separation.errors import ErrorKind, TrackError
 
+MOST_TAGS = 4  # behind one file: one of each kind
 ID3V1_BYTES = 128
 ID3V1_TEXT = slice(3, 93)  # title, artist, album: text, which compressed audio that begins with TAG is not
 APE_FOOTER_BYTES = 32
@@ -31,8 +32,8 @@ def refuse_lone_tag(file: BinaryIO, uri: str, size: int) -> None:
 def tags_begin(file: BinaryIO) -> int:
     """Byte offset at which the tags at the end of the file begin; its size if it has none."""
     begin = file.seek(0, os.SEEK_END)
-    while size := _last_tag_bytes(file, begin):
-        begin -= size
+    for _ in range(MOST_TAGS):
+        begin -= _last_tag_bytes(file, begin)
     return begin
 
 

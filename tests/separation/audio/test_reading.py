@@ -147,6 +147,18 @@ def test_joined_streams_are_read_to_the_end_of_the_last(format: str, subtype: st
     assert read(data + data).shape[1] == pytest.approx(200_000, abs=4_000)
 
 
+def test_an_mp3_that_changes_between_mono_and_stereo() -> None:
+    source = tone(SAMPLE_RATE, 2 * SAMPLE_RATE)
+    mono, stereo = (encoded(audio, SAMPLE_RATE, "MP3", "MPEG_LAYER_III") for audio in (source[:, :1], source))
+    for first, second in ((mono, stereo), (stereo, mono)):
+        mix = read(first + second)
+        inner = slice(SAMPLE_RATE // 2, SAMPLE_RATE)
+        np.testing.assert_array_equal(mix[:, inner], read(first)[:, inner])
+        padding = 551  # samples, that the encoder added behind the second
+        np.testing.assert_array_equal(mix[:, -40_000 - padding : -padding], read(second)[:, -40_000:])
+        assert_ranges_have_the_bits_of_the_whole(first + second)
+
+
 @pytest.mark.parametrize("tail", [b"TAG" + bytes(125), b"APETAGEX" + bytes(9_000), bytes(5_000)])
 def test_a_tag_behind_an_mp3_harms_nothing(tail: bytes) -> None:
     data = encoded(tone(SAMPLE_RATE, 300_000), SAMPLE_RATE, "MP3", "MPEG_LAYER_III")
