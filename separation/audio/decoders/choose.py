@@ -19,9 +19,7 @@ from separation.audio.headers import behind, drm, ogg, riff, tags
 from separation.audio.part import part
 from separation.errors import ErrorKind, TrackError
 
-HEADER_BYTES = (
-    128  # Some writers count the header as audio, players read such files, and no upload breaks off there.
-)
+HEADER_BYTES = 128  # Some writers count the header as audio. Players read it, and no upload breaks off there.
 
 
 def open_decoder(file: BinaryIO, uri: str, on_progress: OnProgress = ignore_progress) -> Decoder:
@@ -34,23 +32,24 @@ def open_decoder(file: BinaryIO, uri: str, on_progress: OnProgress = ignore_prog
     end = riff.declared_end(file)
     if end is not None and end > size + HEADER_BYTES:
         raise TrackError(uri, ErrorKind.TRUNCATED, f"the header declares {end} bytes; the object has {size}")
-    ogg.refuse_truncated(file, uri, size)
     warnings = behind.warnings_after_chunks(file, end) if end is not None else []
-    decoder: Decoder = _decoder(_audio_of(file, end), uri, on_progress)
+    audio = _audio_of(file, size, end)
+    ogg.refuse_truncated(audio, uri)
+    decoder: Decoder = _decoder(audio, uri, on_progress)
     if (format := find_bitstream(decoder)) is not None:
         decoder = FfmpegDecoder(bitstream_file(decoder), uri, on_progress, format)
     decoder.warnings += warnings
     return decoder
 
 
-def _audio_of(file: BinaryIO, end: int | None) -> BinaryIO:
+def _audio_of(file: BinaryIO, size: int, end: int | None) -> BinaryIO:
     """The file without what decoders take for audio: tags at its end; of Wave64, what follows byte `end`."""
     layout = riff.layout_of(file)
     if layout is None:
         end = tags.tags_begin(file)
     elif layout is not riff.WAVE64:
         return file  # its decoders stop at the declared end, and read chunks that follow
-    return file if end is None or end > file.seek(0, os.SEEK_END) else part(file, 0, end)
+    return part(file, 0, end) if end is not None and end < size else file
 
 
 def _decoder(file: BinaryIO, uri: str, on_progress: OnProgress) -> Decoder:

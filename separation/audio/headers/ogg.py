@@ -1,5 +1,6 @@
 """Ogg: whether the last page is complete. No other header of the format shows that an upload broke off."""
 
+import os
 from typing import BinaryIO
 
 from separation.errors import ErrorKind, TrackError
@@ -8,12 +9,12 @@ PAGE_HEADER = 27  # bytes; the last one counts the page's segments, whose sizes 
 PAGE_MOST = 65_307  # bytes of the largest page
 
 
-def refuse_truncated(file: BinaryIO, uri: str, size: int) -> None:
+def refuse_truncated(file: BinaryIO, uri: str) -> None:
     """Raises `TrackError(TRUNCATED)` for an Ogg file that ends within a page."""
     file.seek(0)
     if file.read(4) != b"OggS":
         return
-    file.seek(max(0, size - PAGE_MOST))
+    file.seek(max(0, file.seek(0, os.SEEK_END) - PAGE_MOST))
     tail = file.read(PAGE_MOST)
     page = tail[max(0, tail.rfind(b"OggS\0")) :]
     segments = page[PAGE_HEADER : PAGE_HEADER + page[26]] if len(page) >= PAGE_HEADER else b""
