@@ -43,7 +43,7 @@ class ErrorKind(ExplainedEnum):
     CORRUPT = "corrupt", "More than 1 % of a lossy file, or any part of a lossless one, cannot be decoded."
     UNSUPPORTED = (
         "unsupported",
-        "Audio, but not with a supported codec, channel count (1 to 16) or sample rate (8 to 192 kHz).",
+        "Audio, but not with a supported codec, channel count (1 to 16) or sample rate (8 to 1,536 kHz).",
     )
     BAD_HEADER = "bad_header", "The header contradicts itself or the file."
     TOO_LONG = "too_long", "Longer than `--max-hours`."

@@ -12,7 +12,7 @@ import numpy as np
 
 from separation.audio.headers.drm import ASF_OBJECTS
 from separation.errors import ErrorKind, WarningKind
-from tests import dts, ogg
+from tests import dsd, dts, ogg
 from tests.matroska import laced_alac
 from tests.sounds import encoded, muxed, tone
 
@@ -38,6 +38,7 @@ def cases() -> list[Case]:
         *two_truths(),
         *bitstreams(),
         *late(),
+        *one_bit(),
         *cut(),
         *damaged(),
         *not_audio(),
@@ -77,12 +78,12 @@ def intact() -> Iterator[Case]:
 
 
 def rates_and_channels() -> Iterator[Case]:
-    for rate in (8_000, 11_025, 22_050, 32_000, 44_099, 88_200, 176_400, 192_000):
+    for rate in (8_000, 11_025, 22_050, 32_000, 44_099, 88_200, 176_400, 192_000, 384_000):
         yield Case(f"rates/{rate}.flac", encoded(music(rate), rate, "FLAC"))
     for rate, kind in (
         (1, ErrorKind.BAD_HEADER),
         (4_000, ErrorKind.UNSUPPORTED),
-        (384_000, ErrorKind.UNSUPPORTED),
+        (2_000_000, ErrorKind.UNSUPPORTED),
     ):
         data = encoded(music(), RATE)
         yield Case(f"rates/{rate}.wav", data[:24] + struct.pack("<I", rate) + data[28:], kind)
@@ -256,6 +257,15 @@ def late() -> Iterator[Case]:
     yield Case("late/cut.opus", opus[: len(opus) * 2 // 3], ErrorKind.TRUNCATED)
 
 
+def one_bit() -> Iterator[Case]:
+    for name, write in (("sony.dsf", dsd.dsf), ("philips.dff", dsd.dff)):
+        data = write(music())
+        yield Case(f"dsd/{name}", data)
+        yield Case(f"dsd/cut {name}", data[: len(data) * 2 // 3], ErrorKind.TRUNCATED)
+    tagged = dsd.dsf(music(channels=1)) + id3(5_000)
+    yield Case("dsd/mono with a tag.dsf", tagged)
+
+
 def cut() -> Iterator[Case]:
     """Incomplete uploads."""
     for form in AUDIO_SIZES:
@@ -344,6 +354,14 @@ def not_audio() -> Iterator[Case]:
         ("stream.aac", b"#EXTM3U\n#EXTINF:9\nfile:///etc/passwd\n"),
     ):
         yield Case(f"foreign/{name}", data, ErrorKind.NOT_AUDIO)
+    for name, magic in (
+        ("shorten.shn", b"ajkg\2"),
+        ("real.ra", b".ra\xfd\0\4"),
+        ("frog.ofr", b"OFR "),
+        ("free format.mp3", b"\xff\xfb\2\xe4"),
+        ("free format behind a tag.mp3", id3(500) + b"\xff\xfb\2\xe4"),
+    ):
+        yield Case(f"foreign/{name}", magic + everything, ErrorKind.UNSUPPORTED)
     yield Case("foreign/video.mp4", video("mp4"), ErrorKind.NO_AUDIO_STREAM)
     yield Case("foreign/video.mkv", video("matroska"), ErrorKind.NO_AUDIO_STREAM)
 

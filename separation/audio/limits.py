@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from separation.arguments import positive_float
 from separation.errors import ErrorKind, TrackError, UsageError
 
-RATES = range(8_000, 192_001)  # Hz
-SANE_RATES = range(1_000, 1_000_001)  # Hz; resampled from 1 Hz, a few bytes would become a billion samples
+RATES = range(8_000, 1_536_001)  # Hz; DSD is decoded to an eighth of its rate, 352.8 kHz and more
+SANE_RATES = range(1_000, 10_000_001)  # Hz; resampled from 1 Hz, a few bytes would become a billion samples
 MOST_CHANNELS = 16
 
 

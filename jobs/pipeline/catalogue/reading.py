@@ -24,7 +24,7 @@ from separation.errors import UsageError
 from separation.store.objects import Store
 
 # Extensions that a prefix takes; a glob or a manifest takes whatever it names.
-_AUDIO = """aac ac3 aif aifc aiff alac amr ape au caf dsf flac m4a m4b mka mp2 mp3 mp4 mpc oga ogg opus
+_AUDIO = """aac ac3 aif aifc aiff alac amr ape au caf dff dsf flac m4a m4b mka mp2 mp3 mp4 mpc oga ogg opus
 rf64 snd spx tta w64 wav wave webm wma wv"""
 AUDIO = frozenset(_AUDIO.split())
 LITTER = "of the system (._x, trash, snapshots)"

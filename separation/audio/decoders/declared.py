@@ -11,22 +11,8 @@ from separation.audio.headers.mp3 import mp3_samples
 from separation.errors import ErrorKind, TrackError, WarningKind
 
 # Formats whose header counts the samples; others guess from the bit rate.
-COUNTING = {
-    "mov",
-    "asf",
-    "wv",
-    "tta",
-    "ape",
-    "flac",
-    "mpc",
-    "mpc8",
-    "tak",
-    "matroska",
-    "aiff",
-    "caf",
-    "wav",
-    "ogg",
-}
+_COUNTING = "aiff ape asf caf flac matroska mov mpc mpc8 ogg tak tta wav wv"
+COUNTING = frozenset(_COUNTING.split())
 END_CHECKED = {"ogg"}  # headers.ogg has seen the last page, so what is missing was not cut off
 OPUS_PRE_SKIP = slice(10, 12)  # of OpusHead, which is the extradata in every container
 

@@ -20,19 +20,20 @@ READ_BYTES = 1 << 20
 
 
 def warnings_after_chunks(file: BinaryIO, end: int) -> list[str]:
-    """The warning about what follows the audio of WAV, AIFF, CAF, Wave64 or AU, which ends at byte `end`.
+    """The warning about what follows the audio of a file of `headers.riff`, which ends at byte `end`.
 
     There is none if that is nothing, or only further chunks, tags and zeros.
     """
-    size, layout = file.seek(0, os.SEEK_END), layout_of(file)
+    size, layout, position = file.seek(0, os.SEEK_END), layout_of(file), end
     if layout is not None:
-        end = layout.aligned(end)
-        while (chunk := chunk_at(file, layout, end)) and not _is_file(chunk) and _fits(chunk, layout, size):
-            end = layout.aligned(end_of(chunk, layout, chunk.size) or size)
+        position = layout.aligned(end)
+        while (chunk := chunk_at(file, layout, position)) and _is_further(chunk, layout, size):
+            position = layout.aligned(end_of(chunk, layout, chunk.size) or size)
         if chunk is not None and _is_file(chunk):
-            return [_left_out(end, size)]
-    rest = tags_begin(file) - end
-    if rest < CHUNK_HEADER_BYTES or _is_zero(file, end):
+            return [_left_out(position, size)]
+    position = id3_end(file, position)
+    rest = tags_begin(file) - position
+    if rest < CHUNK_HEADER_BYTES or _is_zero(file, position):
         return []
     sentence = f"the header ends the audio at byte {end} of {size}; {rest} bytes that follow are left out"
     return [WarningKind.LENGTH.warning(sentence)]
@@ -60,11 +61,11 @@ def _is_file(chunk: Chunk) -> bool:
     return chunk.name[:4] in LAYOUTS
 
 
-def _fits(chunk: Chunk, layout: ChunkLayout, size: int) -> bool:
-    """Whether these bytes are a chunk at all: its name is one, and it ends within the file."""
+def _is_further(chunk: Chunk, layout: ChunkLayout, size: int) -> bool:
+    """Whether these bytes are a chunk of the same file: its name is one, and it ends within the file."""
     end = end_of(chunk, layout, chunk.size)
     is_name = chunk.name.endswith(WAVE64_NAME_END) if len(chunk.name) == 16 else _is_printable(chunk.name)
-    return is_name and end is not None and end <= size
+    return is_name and not _is_file(chunk) and end is not None and end <= size
 
 
 def _is_printable(name: bytes) -> bool:

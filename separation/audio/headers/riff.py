@@ -1,4 +1,4 @@
-"""Formats made of named chunks, each with its size: WAV and its relatives, AIFF, CAF, Wave64; and AU."""
+"""Formats made of named chunks, each with its size: WAV and its relatives, AIFF, CAF, Wave64, DSD; and AU."""
 
 import struct
 from dataclasses import dataclass
@@ -40,6 +40,8 @@ LAYOUTS = {
     b"FORM": ChunkLayout(12, 4, ">I", False, 2, b"SSND", STREAMED_32),
     b"riff": WAVE64,
     b"caff": ChunkLayout(8, 4, ">q", False, 1, b"data", (range(-1, 0),)),
+    b"DSD ": ChunkLayout(28, 4, "<Q", True, 1, b"data", ()),  # DSF
+    b"FRM8": ChunkLayout(16, 4, ">Q", False, 2, b"DSD ", ()),  # DSDIFF
 }
 AU_UNKNOWN = 0xFFFF_FFFF
 

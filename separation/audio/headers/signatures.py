@@ -1,11 +1,13 @@
 """Why no decoder opens a file, judged by its first bytes."""
 
+import re
 from typing import BinaryIO
 
 from separation.audio.headers.mp4 import boxes
+from separation.audio.headers.tags import id3_end
 from separation.errors import ErrorKind
 
-# Offset, bytes, name. A file that begins like a supported format is damaged; any other is not audio.
+# Offset, bytes, name. A file that begins like a supported format is damaged.
 SIGNATURES = (
     (0, b"OggS", "Ogg"),
     (0, b"\x1aE\xdf\xa3", "Matroska"),
@@ -21,9 +23,18 @@ SIGNATURES = (
     (0, b".snd", "AU"),
     (0, b"ID3", "an ID3 tag"),
     (0, b"DSD ", "DSF"),
+    (0, b"FRM8", "DSDIFF"),
     (0, b"#!AMR", "AMR"),
     (0, b"tBaK", "TAK"),
 )
+# Audio that no decoder here reads, by its first bytes.
+UNSUPPORTED = {
+    b"ajkg": "Shorten",
+    b"OFR ": "OptimFROG",
+    b".ra\xfd": "RealAudio",
+    b".RMF": "RealMedia",
+}
+FREE_FORMAT = re.compile(rb"\xff[\xe2\xe3\xf2\xf3\xfa\xfb][\x00-\x0b]")  # an MP3 frame without a bit rate
 
 
 def why_unreadable(file: BinaryIO) -> tuple[ErrorKind, str]:
@@ -31,6 +42,11 @@ def why_unreadable(file: BinaryIO) -> tuple[ErrorKind, str]:
     size = file.seek(0, 2)
     file.seek(0)
     magic = file.read(16)
+    if magic[:4] in UNSUPPORTED:
+        return ErrorKind.UNSUPPORTED, f"{UNSUPPORTED[magic[:4]]}, which no decoder here reads"
+    file.seek(id3_end(file))
+    if FREE_FORMAT.match(file.read(3)):
+        return ErrorKind.UNSUPPORTED, "a free-format MP3, which no decoder here reads"
     if magic[4:8] == b"ftyp":
         names = set()
         for name, _, end in boxes(file, 0, size):

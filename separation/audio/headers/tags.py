@@ -13,11 +13,11 @@ APE_FOOTER_BYTES = 32
 LYRICS_FOOTER_BYTES = 15  # six digits and LYRICS200
 
 
-def id3_end(file: BinaryIO) -> int:
-    """Byte offset at which the ID3v2 tag at the start of the file ends; 0 if there is none."""
-    file.seek(0)
+def id3_end(file: BinaryIO, begin: int = 0) -> int:
+    """Byte offset at which the ID3v2 tag that starts at `begin` ends; `begin` if there is none."""
+    file.seek(begin)
     tag = file.read(10)
-    return _id3_bytes(tag) if tag[:3] == b"ID3" and len(tag) == 10 else 0
+    return begin + _id3_bytes(tag) if tag[:3] == b"ID3" and len(tag) == 10 else begin
 
 
 def refuse_lone_tag(file: BinaryIO, uri: str, size: int) -> None:

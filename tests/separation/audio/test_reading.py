@@ -1,4 +1,5 @@
 import io
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -7,6 +8,7 @@ import soundfile
 from separation.audio.reading import open_audio
 from separation.contract import SAMPLE_RATE
 from separation.errors import TrackError
+from tests import dsd
 from tests.matroska import CLUSTER, laced_alac
 from tests.sounds import URI, encoded, muxed, noise, read, tone
 
@@ -172,6 +174,19 @@ def test_ac3_in_the_samples_of_a_file_is_decoded(form: str, rate: int) -> None:
     stream = muxed(tone(rate, rate), rate, form, "ac3")
     samples = np.frombuffer(stream + bytes(-len(stream) % 4), "<i2").reshape(-1, 2)
     np.testing.assert_array_equal(read(encoded(samples, rate)), read(stream))
+
+
+@pytest.mark.parametrize("write", [dsd.dsf, dsd.dff])
+def test_dsd_is_decoded(write: Callable[[np.ndarray], bytes]) -> None:
+    source = tone(SAMPLE_RATE, 20_000)
+    data = write(source)
+    reader = open_audio(io.BytesIO(data), URI)
+    assert (reader.sample_rate_hz, reader.duration_s) == (352_800, pytest.approx(20_000 / 44_100, abs=0.02))
+    mix = read(data)
+    assert mix.shape == (2, 20_000)
+    filtered = mix[:, 1_001:19_001]  # a sample late: the decoder's filter, and each sample held for 64 bits
+    assert np.abs(filtered - source[1_000:19_000].T).max() < 0.02
+    assert_ranges_have_the_bits_of_the_whole(data)
 
 
 def test_a_reader_tells_what_the_source_is() -> None:

@@ -56,6 +56,15 @@ def test_other_files_are_not_audio(data: bytes) -> None:
     assert failure(data).kind == ErrorKind.NOT_AUDIO
 
 
+@pytest.mark.parametrize(
+    ("magic", "name"), [(b"ajkg\2", "Shorten"), (b"\xff\xfb\2\xe4", "a free-format MP3")]
+)
+def test_audio_that_no_decoder_reads_is_named(magic: bytes, name: str) -> None:
+    error = failure(magic + bytes(range(256)) * 40)
+    assert error.kind == ErrorKind.UNSUPPORTED
+    assert error.reason == f"{name}, which no decoder here reads"
+
+
 def test_a_playlist_opens_no_other_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "secret.wav").write_bytes(encoded(noise(SAMPLE_RATE, 1_000), SAMPLE_RATE))
     monkeypatch.chdir(tmp_path)
@@ -109,7 +118,8 @@ def test_samples_that_are_no_numbers_are_named_with_their_place(value: float, ra
         (0, ErrorKind.BAD_HEADER),
         (1, ErrorKind.BAD_HEADER),
         (4_000, ErrorKind.UNSUPPORTED),
-        (384_000, ErrorKind.UNSUPPORTED),
+        (2_000_000, ErrorKind.UNSUPPORTED),
+        (20_000_000, ErrorKind.BAD_HEADER),
     ],
 )
 def test_a_rate_that_no_music_has(rate: int, kind: ErrorKind) -> None:

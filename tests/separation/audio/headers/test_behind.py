@@ -14,6 +14,7 @@ WAVE = encoded(noise(RATE, 1_000), RATE)
 LIST = b"LIST" + struct.pack("<I", 5) + b"INFOx\0"
 WAVE64_MARKER = bytes.fromhex("5662f7ab2d39d21186c700c04f8edb8a") + struct.pack("<Q", 32) + b"12345678"
 TAG = b"TAG" + b"a song".ljust(125, b"\0")
+ID3V2 = b"ID3\4\0\0\0\0\1\0" + b"x" * 128
 
 
 def found(data: bytes) -> list[str]:
@@ -35,8 +36,8 @@ def test_samples_that_the_header_does_not_count(form: str) -> None:
 
 @pytest.mark.parametrize(
     "tail",
-    [b"", b"\0", bytes(5_000), LIST, LIST + TAG, TAG, LIST * 3 + bytes(99)],
-    ids=["none", "padding", "zeros", "chunk", "chunk, tag", "tag", "chunks, zeros"],
+    [b"", b"\0", bytes(5_000), LIST, LIST + TAG, TAG, LIST * 3 + bytes(99), ID3V2],
+    ids=["none", "padding", "zeros", "chunk", "chunk, tag", "tag", "chunks, zeros", "ID3v2"],
 )
 def test_what_follows_the_audio_of_good_files(tail: bytes) -> None:
     assert found(WAVE + tail) == []
