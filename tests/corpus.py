@@ -259,11 +259,14 @@ def late() -> Iterator[Case]:
 
 def one_bit() -> Iterator[Case]:
     for name, write in (("sony.dsf", dsd.dsf), ("philips.dff", dsd.dff)):
-        data = write(music())
-        yield Case(f"dsd/{name}", data)
+        data = write(music(seconds=0.5))
+        yield Case(f"dsd/{name}", data, seconds=0.5)
         yield Case(f"dsd/cut {name}", data[: len(data) * 2 // 3], ErrorKind.TRUNCATED)
-    tagged = dsd.dsf(music(channels=1)) + id3(5_000)
-    yield Case("dsd/mono with a tag.dsf", tagged)
+    tagged = dsd.dsf(music(channels=1, seconds=0.5)) + id3(5_000)
+    yield Case("dsd/mono with a tag.dsf", tagged, seconds=0.5)
+    for form in ("WAV", "FLAC"):
+        data = encoded(dsd.over_pcm(music(seconds=0.5)), 176_400, form, "PCM_24")
+        yield Case(f"dsd/over pcm.{form.lower()}", data, ErrorKind.UNSUPPORTED)
 
 
 def cut() -> Iterator[Case]:

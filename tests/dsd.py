@@ -39,5 +39,15 @@ def dff(samples: np.ndarray) -> bytes:
     return chunk(b"FRM8", b"DSD " + version + sound + chunk(b"DSD ", octets.tobytes()))
 
 
+def over_pcm(samples: np.ndarray) -> np.ndarray:
+    """DoP: int32 samples of 24 bits at 176.4 kHz, each a mark and 16 bits of DSD."""
+    pairs = np.packbits(bits(samples), axis=0).reshape(-1, 2, samples.shape[1])
+    marks = np.where(np.arange(len(pairs)) % 2, 0xFA, 0x05)[:, np.newaxis]
+    octets = np.stack(
+        [np.zeros_like(pairs[:, 0]), pairs[:, 1], pairs[:, 0], marks.repeat(pairs.shape[2], 1)], 2
+    )
+    return np.ascontiguousarray(octets.astype(np.uint8)).view("<i4")[:, :, 0]
+
+
 def chunk(name: bytes, content: bytes) -> bytes:
     return name + struct.pack(">Q", len(content)) + content

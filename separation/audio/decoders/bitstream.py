@@ -15,6 +15,7 @@ import numpy as np
 
 from separation.audio.decoders import Decoder
 from separation.audio.decoders.ffmpeg_container import LOSSLESS
+from separation.errors import ErrorKind, TrackError
 
 SEARCHED = 1 << 18  # bytes that are searched, from the first sample that is not zero
 LEADING_SILENCE_S = 30
@@ -30,12 +31,16 @@ SYNC = {
     ),
     "ac3": re.compile(rb"\x0b\x77..([\x00-\x25\x40-\x65\x80-\xa5])[\x00-\x47]", re.DOTALL),
 }
+DOP_MARKS = b"\x05\xfa" * 500  # in turn, above 16 bits of DSD
 AC3_KBITS = (32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384, 448, 512, 576, 640)
 AC3_RATES = (48_000, 44_100, 32_000)
 
 
-def find_bitstream(decoder: Decoder) -> str | None:
-    """ffmpeg's name of the compressed stream in the samples of `decoder`; None for music."""
+def find_bitstream(decoder: Decoder, uri: str) -> str | None:
+    """ffmpeg's name of the compressed stream in the samples of `decoder`; None for music.
+
+    Raises `TrackError(UNSUPPORTED)` for one that ffmpeg cannot take from samples.
+    """
     if not _is_exact(decoder.codec):
         return None
     data = b""
@@ -44,6 +49,8 @@ def find_bitstream(decoder: Decoder) -> str | None:
             data += _to_bytes(block)
         if len(data) >= SEARCHED:
             break
+    if _is_dsd(data[1 :: 2 * decoder.channels]):
+        raise TrackError(uri, ErrorKind.UNSUPPORTED, "DSD in the samples of a PCM file (DoP)")
     return next((name for name, sync in SYNC.items() if _has_frames(name, [*sync.finditer(data)])), None)
 
 
@@ -57,8 +64,13 @@ def _is_exact(codec: str) -> bool:
 
 
 def _to_bytes(block: np.ndarray) -> bytes:
-    """float32 (channels, n) -> bytes of 16-bit samples; exact if they were samples of 16 bits."""
-    return (block.T * np.float32(32_768)).astype("<i2").tobytes()
+    """float32 (channels, n) -> bytes of 16-bit samples; of wider ones, their highest 16 bits."""
+    return np.floor(block.T * np.float32(32_768)).astype("<i2").tobytes()
+
+
+def _is_dsd(highest: bytes) -> bool:
+    """Whether the highest bytes of a channel's samples are the marks of DSD over PCM."""
+    return len(highest) >= len(DOP_MARKS) and highest[: len(DOP_MARKS)] in (DOP_MARKS, DOP_MARKS[::-1])
 
 
 def _has_frames(name: str, syncs: list[re.Match[bytes]]) -> bool:

@@ -36,7 +36,7 @@ def open_decoder(file: BinaryIO, uri: str, on_progress: OnProgress = ignore_prog
     audio = _audio_of(file, size, end)
     ogg.refuse_truncated(audio, uri)
     decoder: Decoder = _decoder(audio, uri, on_progress)
-    if (format := find_bitstream(decoder)) is not None:
+    if (format := find_bitstream(decoder, uri)) is not None:
         decoder = FfmpegDecoder(bitstream_file(decoder), uri, on_progress, format)
     decoder.warnings += warnings
     return decoder
