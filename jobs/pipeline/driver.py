@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from typing import Protocol
 
 import pyarrow as pa
@@ -10,6 +11,7 @@ from rich.console import Console
 from jobs.pipeline.dataset import RayPipeline
 from jobs.pipeline.job import Job
 from jobs.pipeline.metrics import TrackMetrics
+from jobs.pipeline.output.paths import parts
 from jobs.pipeline.output.settings import Settings
 from jobs.pipeline.output.tables import TableWriter
 from jobs.pipeline.progress import Counts, Progress
@@ -63,7 +65,7 @@ def run(
         Progress(tracks.num_rows, console) as progress,
         ThreadPoolExecutor(FINISHING) as pool,
     ):
-        finisher = Finisher(pool, pipeline.finish)
+        finisher = Finisher(pool, partial(finish, pipeline, job))
         metrics = TrackMetrics(job.run_id)
 
         def commit(finished: FinishedTrack) -> None:
@@ -85,6 +87,13 @@ def run(
     if missing:
         raise TracksMissing(len(missing), min(missing))
     return progress.counts
+
+
+def finish(pipeline: Pipeline, job: Job, sections: Sequence[FinishedSection]) -> FinishedTrack:
+    """A track from all of its sections, whose parts are removed once it is here; for several threads."""
+    finished = pipeline.finish(sections)
+    job.store.remove(parts(job, finished.track.track_id, finished.sections))
+    return finished
 
 
 class Finisher:

@@ -15,6 +15,11 @@ def part(job: Job, track_id: str, stem: str, section: int) -> str:
     return join(job.output, f"parts/{part_folder(track_id)}/{stem}/{section}.npy")
 
 
+def parts(job: Job, track_id: str, sections: int) -> list[str]:
+    """The files of all sums of a track of that many sections."""
+    return [part(job, track_id, stem, section) for stem in job.stems for section in range(sections)]
+
+
 def part_folder(track_id: str) -> str:
     """The name of the folder of a track's parts: a digest, since ids may be paths of each other's parts."""
     return hashlib.sha256(track_id.encode()).hexdigest()[:32]

@@ -98,7 +98,10 @@ def _result(table: pa.Table, stem: str, rows: list[tuple[int, TrackChunk]]) -> S
 
 
 def finish(sections: Sequence[FinishedSection], job: Job, worker: Worker) -> FinishedTrack:
-    """A track from all of its sections: joins their parts into stems, then removes the parts."""
+    """A track from all of its sections: joins their parts into stems.
+
+    The parts stay: where this task's result is lost with its node, it is done once more.
+    """
     merged = merge(sections)
     track = merged.track
 
@@ -110,9 +113,6 @@ def finish(sections: Sequence[FinishedSection], job: Job, worker: Worker) -> Fin
     if track.failure is None:
         failure, work = write_track(track, merged.work, load, job, worker)
         merged = replace(merged, track=replace(track, failure=failure), work=work)
-    job.store.remove(
-        [part(job, track.track_id, stem, index) for stem in job.stems for index in range(merged.sections)]
-    )
     return merged
 
 

@@ -39,7 +39,7 @@ TRACKS = {"short.wav": 0.4, "long.wav": 1.5 * STRIDE / SAMPLE_RATE}  # seconds; 
 WRITES = {  # who writes, by which verb, below which folders: how often in this job
     ("separation.audio.stem_files", "put_file", ("stems",)): 2 * len(STEMS),
     ("jobs.pipeline.stages.stitch", "put_bytes", ("parts",)): 2 * len(STEMS),  # of the long track
-    ("jobs.pipeline.stages.stitch", "remove", ("parts",)): 1,  # when they are joined
+    ("jobs.pipeline.driver", "remove", ("parts",)): 1,  # when they are joined
     ("jobs.pipeline.output.tables", "put_bytes", ("timings", "tracks")): 4,  # after each track
 }
 POINTS = [

@@ -8,6 +8,7 @@ import pytest
 import soundfile
 
 from jobs.pipeline.arrow import to_table
+from jobs.pipeline.driver import finish
 from jobs.pipeline.job import Job
 from jobs.pipeline.records import ListedTrack, Track
 from jobs.pipeline.sizing import JobPlan
@@ -61,9 +62,24 @@ def test_long_tracks_whose_ids_are_paths_of_each_others_parts(job: Job, tmp_path
     sections = list(pipeline.sections(listed))
     assert len(sections) == 6
     for track_id in ids:
-        finished = pipeline.finish([each for each in sections if each.track.track_id == track_id])
+        mine = [each for each in sections if each.track.track_id == track_id]
+        finished = finish(pipeline, one_chunk, mine)
         assert finished.track.status == "ok"
         assert (tmp_path / "out/stems" / track_id / "drums.wav").exists()
+    assert not [path for path in (tmp_path / "out/parts").rglob("*") if path.is_file()]
+
+
+def test_a_finish_whose_result_is_lost_is_done_again(job: Job, tmp_path: Path) -> None:
+    """As Ray repeats it where the node dies after the work and before the driver has its result."""
+    one_chunk, source = replace(job, plan=replace(job.plan, chunks_per_section=1)), tmp_path / "song.wav"
+    soundfile.write(source, np.random.default_rng(0).uniform(-0.5, 0.5, (STRIDE + 1, 2)), 44_100)
+    pipeline = InProcess(one_chunk)
+    sections = list(pipeline.sections(to_table([ListedTrack("a", str(source))], ListedTrack)))
+    lost, stem = pipeline.finish(sections), tmp_path / "out/stems/a/drums.wav"
+    before = stem.read_bytes()
+    again = finish(pipeline, one_chunk, sections)
+    assert again.track.status == lost.track.status == "ok"
+    assert stem.read_bytes() == before
     assert not [path for path in (tmp_path / "out/parts").rglob("*") if path.is_file()]
 
 
