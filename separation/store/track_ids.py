@@ -8,6 +8,7 @@ from collections.abc import Iterable
 
 from separation.errors import ErrorKind, TrackError
 from separation.store.atomic_write import TEMPORARY_NAME_BYTES
+from separation.store.redact import with_lower_scheme
 
 S3_KEY_BYTES = 1_024
 LOCAL_NAME_BYTES = 255
@@ -56,7 +57,7 @@ def check_s3(uri: str, key: str) -> None:
 def check_output_uris(uri: str, outputs: Iterable[str]) -> None:
     """Raises `TrackError(BAD_KEY)` if one of these URIs is too long to be written."""
     for output in outputs:
-        protocol, found, path = output.partition("://")
+        protocol, found, path = with_lower_scheme(output).partition("://")
         if not found or protocol in ("file", "local"):
             check_local(uri, path if found else output)
         elif protocol in ("s3", "s3a"):

@@ -1,6 +1,6 @@
 import pytest
 
-from separation.store.redact import plain, shown, without_credentials
+from separation.store.redact import host_of, plain, shown, without_credentials
 
 HOSTILE = "a\nb\r\x1b[31m\u202egpj\u2028\x07.wav"
 
@@ -31,3 +31,18 @@ def test_what_is_shown_is_one_harmless_line() -> None:
     assert shown(HOSTILE).isprintable()
     assert plain("夜の歌/café 👨\u200d👩.mp3") == "夜の歌/café 👨\u200d👩.mp3"
     assert plain("lone \udcff surrogate") == "lone \\udcff surrogate"
+
+
+@pytest.mark.parametrize(
+    ("uri", "host"),
+    [
+        ("https://me:hush@Host:8080/a/b.wav?sig=hush", "https://Host:8080"),
+        ("http://host?sig=hush", "http://host"),
+        ("S3://bucket/a/b.wav", "s3://bucket"),
+        ("s3://a\x1b/b", "s3://a\\x1b"),
+        ("/music/a.wav", "file://"),
+        ("file:///music/a.wav", "file://"),
+    ],
+)
+def test_the_host_of_a_uri(uri: str, host: str) -> None:
+    assert host_of(uri) == host
