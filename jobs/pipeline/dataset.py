@@ -169,4 +169,5 @@ def run_finish(
 
 
 def this_worker(job: Job) -> Worker:
-    return worker_of(job.cache, job.cache_bytes, ray.get_runtime_context().get_node_id(), job.store)
+    node = ray.get_runtime_context().get_node_id()
+    return worker_of(job.cache, job.cache_bytes, node, job.store, job.limits)

@@ -9,7 +9,7 @@ from jobs.pipeline.arrow import from_table, pack, to_table
 from jobs.pipeline.job import Job
 from jobs.pipeline.records import TrackChunk, TrackSection
 from jobs.pipeline.stages.worker import Worker
-from separation.errors import TrackError
+from separation.errors import SourceUnreachable, TrackError
 from separation.grid import context, cut
 from separation.level import normalize
 
@@ -30,7 +30,7 @@ def cut_section(section: TrackSection, job: Job, worker: Worker) -> pa.Table:
     if section.track.failure is None:
         try:
             segments = segments_of(section, job, worker)
-        except TrackError as error:
+        except (TrackError, SourceUnreachable) as error:
             section = section.failed(error)
     decode_s = (time.perf_counter() - clock) / max(1, len(segments))
     chunks = [TrackChunk(section, decode_s, index) for index in range(max(1, len(segments)))]
