@@ -74,15 +74,17 @@ class SourceCache:
 
     @contextmanager
     def _open_local(self, uri: str, etag: str) -> Iterator[BinaryIO]:
-        """Whatever was read from a file that was overwritten meanwhile, and failed or not, is of no use."""
+        """What was read from a file that was overwritten meanwhile is of no use, nor is the error it gave."""
         with self._source_errors(uri), object_errors(uri):
             file = local_path(uri).open("rb")
         with file:
             _check_unchanged(file, uri, etag)
             try:
                 yield file
-            finally:
+            except TrackError:
                 _check_unchanged(file, uri, etag)
+                raise
+            _check_unchanged(file, uri, etag)
 
     def _fetch_newest(self, uri: str) -> Stat:
         part = self._folder / f"{uuid4().hex}.part"

@@ -1,3 +1,4 @@
+import errno
 import fcntl
 import hashlib
 import os
@@ -7,12 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from separation.errors import ErrorKind, StorageError, TrackError
+from separation.errors import ErrorKind, SourceUnreachable, StorageError, TrackError
+from separation.store.errors import object_errors
+from separation.store.objects import Store
 from separation.store.retry import RetryPolicy
 from separation.store.source_cache import SourceCache
 from tests.faulty_store import cut, flipped, flipped_unchecked, refused
 from tests.stores import STORE
 
+TICK_S = 0.02  # more than the kernel's clock for the times of files
 FETCH = """
 import hashlib, sys
 from separation.store.source_cache import SourceCache
@@ -89,6 +93,60 @@ def test_an_object_replaced_since_the_probe_has_changed(store: str, bucket: str,
     assert (error.uri, error.kind) == (uri, ErrorKind.CHANGED)
     assert etag in error.reason
     assert store == "local" or names(tmp_path / "cache") == []
+
+
+@pytest.mark.parametrize("in_place", [False, True])
+def test_a_local_file_replaced_with_its_size_and_time_kept_has_changed(
+    in_place: bool, tmp_path: Path
+) -> None:
+    song, other = tmp_path / "song", tmp_path / "other"
+    etag = put(str(song), b"old")
+    before = song.stat()
+    time.sleep(TICK_S)
+    (song if in_place else other).write_bytes(b"new")
+    os.utime(song if in_place else other, ns=(before.st_atime_ns, before.st_mtime_ns))
+    if not in_place:
+        other.rename(song)
+    assert (song.stat().st_size, song.stat().st_mtime_ns) == (before.st_size, before.st_mtime_ns)
+    with pytest.raises(TrackError, match="changed"):
+        opened(SourceCache(tmp_path / "cache", 10**6, STORE), str(song), etag)
+
+
+@pytest.mark.parametrize("ends_well", [False, True])
+def test_a_local_file_overwritten_while_it_is_read_has_changed(ends_well: bool, tmp_path: Path) -> None:
+    """And is not corrupt, as the mixture of both that was decoded may be."""
+    song = tmp_path / "song"
+    etag = put(str(song), b"old")
+    cache = SourceCache(tmp_path / "cache", 10**6, STORE)
+    with pytest.raises(TrackError, match="changed"), cache.open(str(song), etag):
+        time.sleep(TICK_S)
+        song.write_bytes(b"new")
+        if not ends_well:
+            raise TrackError(str(song), ErrorKind.CORRUPT, "half of each")
+
+
+@pytest.mark.parametrize("damage", [b"audiO", b"aud", b""])
+def test_a_file_damaged_in_the_cache_is_fetched_again(damage: bytes, bucket: str, tmp_path: Path) -> None:
+    cache = SourceCache(tmp_path, 10**6, STORE)
+    etag = put(f"{bucket}/song", b"audio")
+    opened(cache, f"{bucket}/song", etag)
+    (whole,) = tmp_path.iterdir()
+    whole.write_bytes(damage)
+    assert opened(cache, f"{bucket}/song", etag) == b"audio"
+    assert (names(tmp_path), whole.read_bytes()) == ([whole.name], b"audio")
+
+
+def test_a_full_disk_is_this_nodes_and_no_fault_of_the_source(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def download(store: Store, uri: str, *arguments: object) -> None:
+        with object_errors(uri):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Store, "download", download)
+    with pytest.raises(StorageError, match=f"^{tmp_path}: .*No space left") as caught:
+        opened(SourceCache(tmp_path, 10**6, STORE), "s3://bucket/song", "0" * 32)
+    assert not isinstance(caught.value, SourceUnreachable)
 
 
 def test_an_object_replaced_during_the_read_has_changed(proxy, bucket: str, tmp_path: Path) -> None:
