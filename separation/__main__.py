@@ -23,7 +23,8 @@ def parser(prog: str = PROG) -> argparse.ArgumentParser:
     parser = program.Parser(
         prog=prog,
         description="Separates tracks into stems on this machine, without Ray.",
-        epilog="Exit codes: 0 all tracks separated; 1 some tracks are errors; 2 refused or stopped.",
+        epilog="Exit codes: 0 all tracks separated; 1 some tracks are errors; 2 refused, stopped or "
+        "sources not reached.",
     )
     parser.add_argument(
         "tracks", nargs="+", type=uri, metavar="TRACK", help="audio files: paths or fsspec URIs"

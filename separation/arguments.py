@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 from separation.errors import UsageError
-from separation.store.redact import without_credentials
+from separation.store.redact import with_lower_scheme, without_credentials
 
 
 def uri(text: str) -> str:
@@ -21,7 +21,7 @@ def uri(text: str) -> str:
             "carries a user, a password or a signed query, and a command line can be read by others; "
             "credentials belong into the environment or a role"
         )
-    return text
+    return with_lower_scheme(text)
 
 
 def share(text: str) -> float:

@@ -5,6 +5,7 @@ SeparationError
 ├── LocatedError
 │   ├── ModelError    a model folder, file or graph is wrong; the run stops
 │   └── StorageError  a store does not answer, or refuses; the run stops
+│       └── SourceUnreachable  so does a source's: its track stays pending, the others go on
 ├── WrongProvider     a session runs on another device than was asked for
 ├── PlanError         the job does not fit the cluster
 └── UsageError        the options contradict each other or the models
@@ -50,6 +51,7 @@ class ErrorKind(ExplainedEnum):
     TOO_LARGE = "too_large", "More bytes than `--max-source-gb`, or decoding takes more than `--decoder-gb`."
     NONFINITE = "nonfinite", "Samples that are NaN, infinite or too large to compute with."
     BAD_KEY = "bad_key", "The track id is empty, used twice, or cannot be a path below the output."
+    BAD_URI = "bad_uri", "No address of a file: a scheme that is not offered, or one that is malformed."
     DRM = "drm", "Encrypted (DRM)."
     CHANGED = "changed", "The source was replaced while it was read."
     MISSING = "missing", "Listed in the catalogue, but gone when it was read."
@@ -112,6 +114,10 @@ class ModelError(LocatedError):
 
 class StorageError(LocatedError):
     """A store that does not answer, or refuses."""
+
+
+class SourceUnreachable(StorageError):
+    """A source whose store does not answer or refuses, which says nothing about the track."""
 
 
 class WrongProvider(SeparationError):

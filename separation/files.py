@@ -13,7 +13,7 @@ from separation.audio.limits import Limits
 from separation.audio.mixes import read_mix
 from separation.audio.stem_files import write_stems
 from separation.console import LineConsole
-from separation.errors import TrackError, UsageError
+from separation.errors import SourceUnreachable, TrackError, UsageError
 from separation.local import LocalSeparator
 from separation.options import Options
 from separation.program import ExitCode, print_error
@@ -33,13 +33,18 @@ def separate_files(args: Namespace, console: LineConsole, store: Store) -> int:
         raise UsageError(f"tracks of one name would overwrite each other: {', '.join(sorted(double))}")
     check_folder(args.out)
     separator = LocalSeparator(args.models, wanted, args.provider, args.threads, default_cache(), store)
-    failed, pool = 0, DecoderPool()
+    failed, unreachable, pool = 0, 0, DecoderPool()
     for uri, name in zip(args.tracks, names, strict=True):
         try:
             separate_file(uri, name, separator, wanted, most, pool, args.out, console, store)
         except (TrackError, DiskFull) as error:
             failed += 1
             print_error(str(error))
+        except SourceUnreachable as error:
+            unreachable += 1
+            print_error(str(error))
+    if unreachable:
+        return ExitCode.REFUSED
     return ExitCode.SOME_ERRORS if failed else ExitCode.DONE
 
 

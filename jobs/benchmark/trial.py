@@ -4,7 +4,7 @@ import os
 import socket
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
@@ -18,7 +18,7 @@ from jobs.benchmark import accounting
 from jobs.benchmark.process_usage import Usage, Watcher, session_of
 from jobs.pipeline.cost.summary import AccountRow
 from jobs.pipeline.dataset import cluster_nodes
-from jobs.pipeline.driver import run
+from jobs.pipeline.driver import SourcesUnreachable, run
 from jobs.pipeline.job import Job
 from jobs.pipeline.output import run_record, tables
 from jobs.pipeline.stages.separation import separation_stages
@@ -108,7 +108,9 @@ def trial(tracks: pa.Table, job: Job, arguments: dict[str, Any], console: Consol
     usages = ray.get([watch.end.remote() for watch in watches])
     for watch in watches:
         ray.kill(watch)
-    run_record.write(job, arguments, nodes, tracks.num_rows, asdict(counts))
+    run_record.write(job, arguments, nodes, tracks.num_rows, counts.totals())
+    if counts.unreachable:
+        raise SourcesUnreachable(counts.unreachable)
     done, timings = (tables.read_table(job.output, table, job.store) for table in ("tracks", "timings"))
     if not counts.done:
         raise NothingToMeasure(job.output, done["error"][0].as_py())

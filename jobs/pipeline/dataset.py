@@ -15,7 +15,7 @@ from jobs.pipeline.attempts import AttemptLog
 from jobs.pipeline.job import Job
 from jobs.pipeline.metrics import InferenceMetrics
 from jobs.pipeline.records import FinishedSection, FinishedTrack
-from jobs.pipeline.sizing import Node
+from jobs.pipeline.sizing import PROBE_CPUS, Node
 from jobs.pipeline.stages.separation import separation_stages
 from jobs.pipeline.stages.stage import FinishStage, PoolStage, Stages, TaskStage
 from jobs.pipeline.stages.worker import Worker, worker_of
@@ -81,14 +81,10 @@ def sections(tracks: pa.Table, job: Job, stages: Stages, log: AttemptLog) -> Dat
 
     Tasks and actors restart without end, which is Ray Data's default: `attempts` decides when to give up.
     """
-    dataset = (
-        ray.data.from_arrow(_blocks(tracks))
-        .repartition(target_num_rows_per_block=1)  # a track per task
-        .map_batches(**_task(stages.probe, job, log))
-        .map_batches(**_task(stages.split, job, log))
-        .repartition(target_num_rows_per_block=1)  # a section per task
-        .map_batches(**_task(stages.cut, job, log))
-    )
+    listed = _row_per_block(ray.data.from_arrow(_blocks(tracks)))  # a track per task
+    probed = listed.map_batches(**_task(stages.probe, job, log))
+    split = _row_per_block(probed.map_batches(**_task(stages.split, job, log)))  # a section per task
+    dataset = split.map_batches(**_task(stages.cut, job, log))
     for infer in stages.infer:
         dataset = dataset.map_batches(**_pool(infer, job, log))
     return dataset.map_batches(**_task(stages.stitch, job, log))
@@ -96,6 +92,17 @@ def sections(tracks: pa.Table, job: Job, stages: Stages, log: AttemptLog) -> Dat
 
 def _blocks(tracks: pa.Table) -> list[pa.Table]:
     return [tracks.slice(first, TRACKS_PER_BLOCK) for first in range(0, tracks.num_rows, TRACKS_PER_BLOCK)]
+
+
+def _row_per_block(dataset: Dataset) -> Dataset:
+    """Each row as a block of its own.
+
+    Ray Data takes a whole CPU for that, and has no setting: beside pools that fill a node and a probe whose
+    source does not answer, none would be free, and nothing would come after the probes.
+    """
+    rows: Any = dataset.repartition(target_num_rows_per_block=1)
+    rows._logical_plan.dag.ray_remote_args["num_cpus"] = PROBE_CPUS
+    return rows  # type: ignore[no-any-return]
 
 
 def _task(stage: TaskStage, job: Job, log: AttemptLog) -> dict[str, Any]:
@@ -169,4 +176,5 @@ def run_finish(
 
 
 def this_worker(job: Job) -> Worker:
-    return worker_of(job.cache, job.cache_bytes, ray.get_runtime_context().get_node_id(), job.store)
+    node = ray.get_runtime_context().get_node_id()
+    return worker_of(job.cache, job.cache_bytes, node, job.store, job.limits)

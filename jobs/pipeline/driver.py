@@ -1,6 +1,6 @@
 """The driver's loop: takes finished sections, has long tracks finished, and keeps the tables."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from typing import Protocol
@@ -16,10 +16,12 @@ from jobs.pipeline.output.settings import Settings
 from jobs.pipeline.output.tables import TableWriter
 from jobs.pipeline.progress import Counts, Progress
 from jobs.pipeline.records import FinishedSection, FinishedTrack, merge
+from separation.console import counted
 from separation.contract import SAMPLE_RATE
 from separation.errors import SeparationError
-from separation.store.redact import shown
+from separation.store.redact import host_of, shown
 
+HOSTS_NAMED = 10  # in the sentence about sources that could not be reached
 FINISHING = 8  # long tracks joined at once; each is a task on a worker
 
 
@@ -46,6 +48,21 @@ class TracksMissing(SeparationError):
         )
 
 
+class SourcesUnreachable(SeparationError):
+    """Tracks that are still pending, as their sources' stores did not answer or refused."""
+
+    def __init__(self, tracks_of_host: Mapping[str, int]):
+        super().__init__(tracks_of_host)
+        self.tracks_of_host = tracks_of_host
+
+    def __str__(self) -> str:
+        most = sorted(self.tracks_of_host.items(), key=lambda item: (-item[1], item[0]))
+        named = ", ".join(f"{count} at {host}" for host, count in most[:HOSTS_NAMED])
+        more = f" and {len(most) - HOSTS_NAMED} other hosts" if len(most) > HOSTS_NAMED else ""
+        count = sum(self.tracks_of_host.values())
+        return f"{counted(count, 'source')} could not be reached: {named}{more}; run again"
+
+
 def run(
     tracks: pa.Table,
     job: Job,
@@ -53,7 +70,8 @@ def run(
     pipeline: Pipeline | None = None,
     check: Callable[[], None] = lambda: None,
 ) -> Counts:
-    """Separates `tracks`, a table of `ListedTrack`; each is in the output's tables when this returns.
+    """Separates `tracks`, a table of `ListedTrack`; each is in the output's tables when this returns, but
+    for those that it counts as unreachable.
 
     Works on Ray unless another `pipeline` is given. `check` raises if this run may no longer write to the
     tables.
@@ -70,10 +88,14 @@ def run(
 
         def commit(finished: FinishedTrack) -> None:
             track = finished.track
+            missing.discard(track.track_id)
+            if track.failure and track.failure.is_pending:
+                check()
+                progress.add_unreachable(host_of(track.uri), track.failure.error)
+                return
             tables.add(finished)
             progress.add(None if track.failure else track.length / SAMPLE_RATE)
             metrics.add(finished, progress.counts.left)
-            missing.discard(track.track_id)
 
         for section in pipeline.sections(tracks):
             if section.section.sections == 1:

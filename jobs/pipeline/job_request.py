@@ -133,7 +133,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     plan.add_argument("--batch", type=positive_int, metavar="N", help="chunks per inference")
     plan.add_argument("--chunks-per-section", type=positive_int, metavar="N", help="chunks per block of Ray")
     plan.add_argument(
-        "--task-cpus", type=positive_float, metavar="N", help="CPUs of a task that probes, cuts or stitches"
+        "--task-cpus", type=positive_float, metavar="N", help="CPUs of a task that cuts or stitches"
     )
     plan.add_argument(
         "--nodes", type=positive_int, metavar="N", help="plan for N nodes, and wait for those to come"

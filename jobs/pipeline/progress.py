@@ -2,11 +2,13 @@
 
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
+
+from separation.store.redact import shown
 
 LINE_S = 10.0
 
@@ -17,10 +19,25 @@ class Counts:
     done: int = 0
     failed: int = 0
     audio_s: float = 0.0  # of the tracks done
+    unreachable: dict[str, int] = field(default_factory=dict)  # by host: tracks whose sources stay pending
+
+    @property
+    def pending(self) -> int:
+        return sum(self.unreachable.values())
 
     @property
     def left(self) -> int:
-        return self.total - self.done - self.failed
+        return self.total - self.done - self.failed - self.pending
+
+    def totals(self) -> dict[str, float]:
+        """For the run record."""
+        return {
+            "total": self.total,
+            "done": self.done,
+            "failed": self.failed,
+            "pending": self.pending,
+            "audio_s": self.audio_s,
+        }
 
 
 class Progress:
@@ -57,14 +74,22 @@ class Progress:
             self.counts.done += 1
             self.counts.audio_s += audio_s
 
+    def add_unreachable(self, host: str, reason: str) -> None:
+        """Counts a track that stays pending, and says so for the first one of a host."""
+        if host not in self.counts.unreachable:
+            sentence = f"{host} cannot be read: {shown(reason)}; its tracks stay pending"
+            self._console.print(sentence, markup=False, highlight=False, soft_wrap=True)
+        self.counts.unreachable[host] = self.counts.unreachable.get(host, 0) + 1
+
     def fields(self) -> dict[str, str]:
         counts, elapsed = self.counts, time.monotonic() - self._started
-        finished = counts.done + counts.failed
+        finished = counts.total - counts.left
         eta = elapsed / finished * counts.left if finished else None
         return {
             "tracks done": f"{counts.done} of {counts.total}",
             "left": str(counts.left),
             "failed": str(counts.failed),
+            **({"unreachable": str(counts.pending)} if counts.pending else {}),
             "audio": f"{counts.audio_s / 3600:.2f} h",
             "x realtime": f"{counts.audio_s / elapsed:.2f}" if counts.audio_s else "-",
             "elapsed": _clock(elapsed),

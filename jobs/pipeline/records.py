@@ -16,23 +16,32 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TypeVar
 
-from separation.errors import TrackError
+from separation.errors import SourceUnreachable, TrackError
 from separation.level import Level
 from separation.store.redact import shown
 
 T = TypeVar("T")
 
 
+UNREACHABLE = "unreachable"  # in place of an ErrorKind, which stands in tables: such a track has no row
+
+
 @dataclass(frozen=True, slots=True)
 class Failure:
     """Why a track could not be done; `error` is one sentence without credentials."""
 
-    error_kind: str  # of `errors.ErrorKind`
+    error_kind: str  # of `errors.ErrorKind`, or UNREACHABLE
     error: str
 
     @classmethod
-    def of(cls, error: TrackError) -> "Failure":
-        return cls(str(error.kind), shown(error.reason))
+    def of(cls, error: TrackError | SourceUnreachable) -> "Failure":
+        kind = str(error.kind) if isinstance(error, TrackError) else UNREACHABLE
+        return cls(kind, shown(error.reason))
+
+    @property
+    def is_pending(self) -> bool:
+        """Whether the track itself may be good: the next run tries it again."""
+        return self.error_kind == UNREACHABLE
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +57,7 @@ class ListedTrack:
 class Source:
     """The track's object at the store."""
 
-    source_bytes: int
+    source_bytes: int | None
     source_etag: str
 
 
@@ -119,7 +128,7 @@ class TrackSection:
     sections: int
     chunks: int
 
-    def failed(self, error: TrackError) -> "TrackSection":
+    def failed(self, error: TrackError | SourceUnreachable) -> "TrackSection":
         return replace(self, track=replace(self.track, failure=Failure.of(error)))
 
 

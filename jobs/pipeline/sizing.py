@@ -17,8 +17,12 @@ from separation.models.specialist import ON_GPU
 CHUNK_BYTES = CHANNELS * SEGMENT * 4  # float32: 2.75 MB
 STORE_PER_MIX = 32  # bytes of object store for each byte of a section's mix, or it spills (measured)
 MOST_CHUNKS = 64  # of a section, 6.2 minutes: most tracks are one section and need no parts
-TASK_CPUS = 0.3  # of a probe, split, cut or stitch task; at 0.4 or more, four pools on 2 CPUs hang (measured)
-RAY_TASK_CPUS = 1.0  # of Ray Data's own tasks, which has no setting: left free on every node
+TASK_CPUS = 0.3  # of a cut or stitch task; at 0.4 or more, four pools on 2 CPUs hang (measured)
+# Of a probe, and of Ray's task that gives each row its block. Ray Data reserves half of the CPUs for its
+# operators, in equal parts, and the pools have the rest: at 0.3 a cluster of 4 CPUs ran one probe at a time,
+# at 0.05 about one per CPU (measured).
+PROBE_CPUS = 0.05
+RAY_TASK_CPUS = 1.0  # left free on every node for all of its tasks
 GPU_ACTOR_CPUS = 0.25  # an actor on a GPU only feeds it
 GPU_BATCH = 2  # chunks: about 1 GB each at fp32, for four sessions in an L4's 24 GB (estimated, not measured)
 MOST_THREADS = 8  # of a session: beyond that, a second actor gains more

@@ -72,7 +72,7 @@ def listen(track: SampleTrack, store: Store) -> SampleSounds:
         for number, (stem, uri) in enumerate(track.stems.items()):
             target = folder / str(number)
             try:
-                if (size := store.stat(uri).bytes) > most_bytes(track):
+                if (size := store.stat(uri).bytes or 0) > most_bytes(track):
                     raise StorageError(uri, f"{size} bytes, too many for its length or to be shown")
                 store.download(uri, target)
                 file = stack.enter_context(target.open("rb"))

@@ -20,7 +20,8 @@ def parser(prog: str = PROG) -> argparse.ArgumentParser:
     parser = program.Parser(
         prog=prog,
         description="Separates a catalogue of tracks into stems on a Ray cluster.",
-        epilog="Exit codes: 0 all tracks done; 1 some tracks are errors; 2 refused or stopped, run again.",
+        epilog="Exit codes: 0 all tracks done; 1 some tracks are errors; 2 refused, stopped or sources "
+        "not reached, run again.",
     )
     parser.add_argument(
         "--input",

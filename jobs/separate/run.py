@@ -1,14 +1,13 @@
 """The job from its arguments to its exit code: checks, the cluster, the work, what is printed."""
 
 import argparse
-from dataclasses import asdict
 
 import pyarrow.compute as pc
 
 from jobs.pipeline import dataset, job_request, ray_session
 from jobs.pipeline.catalogue.reading import Catalogue, read_catalogue
 from jobs.pipeline.cost import estimate
-from jobs.pipeline.driver import run
+from jobs.pipeline.driver import SourcesUnreachable, run
 from jobs.pipeline.job import Job
 from jobs.pipeline.output import run_record, tables
 from jobs.pipeline.output.lease import Lease
@@ -49,15 +48,17 @@ def work_through(
     tables.forget(job.output, work.again, job.store)
     tables.drop_uncommitted(job.output, job.store)
     run_record.write(job, vars(args), dataset.cluster_nodes(), work.total)
-    failed = work.failed
+    failed, unreachable = work.failed, dict[str, int]()
     if work.pending.num_rows:
         counts = run(work.pending, job, console, check=lease.check)
-        failed += counts.failed
+        failed, unreachable = failed + counts.failed, counts.unreachable
         # The nodes again: those of a cluster that grows have come meanwhile.
-        run_record.write(job, vars(args), dataset.cluster_nodes(), work.total, asdict(counts))
+        run_record.write(job, vars(args), dataset.cluster_nodes(), work.total, counts.totals())
     if failed:
         show_errors(job, console)
     console.result(f"stems and tables: {job.output}")
+    if unreachable:
+        raise SourcesUnreachable(unreachable)
     return ExitCode.SOME_ERRORS if failed else ExitCode.DONE
 
 

@@ -26,10 +26,11 @@ EXPECTED = f"(samples,) or (samples, channels) with 1 to {MOST_CHANNELS} channel
 def read_mix(uri: str, limits: Limits, pool: DecoderPool, store: Store) -> tuple[np.ndarray, list[str]]:
     """The track at `uri` as float32 (2, samples) at 44.1 kHz, and the warnings about it.
 
-    Raises `TrackError` if the file is missing, unreadable or beyond the limits.
+    Raises `TrackError` if the file is missing, unreadable or beyond the limits, and `SourceUnreachable` if
+    its store does not answer.
     """
     with temporary_folder() as folder:
-        sources = SourceCache(folder, max_bytes=0, store=store)
+        sources = SourceCache(folder, max_bytes=0, store=store, limits=limits)
         found = sources.stat(uri)
         limits.check_size(uri, found.bytes)
         with sources.open(uri, found.etag) as file, open_decoding(file, uri, pool, limits) as decoding:

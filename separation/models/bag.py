@@ -80,7 +80,7 @@ def read_bag(uri: str | Path, store: Store) -> Bag:
     folder = str(DEMO_FOLDER if uri == DEMO else uri).rstrip("/")
     where = f"{folder}/{BAG_FILE}"
     try:
-        if (size := store.stat(where).bytes) > MOST_BAG_BYTES:
+        if (size := store.stat(where).bytes or 0) > MOST_BAG_BYTES:
             raise ModelError(where, f"{size} bytes, expected at most {MOST_BAG_BYTES}")
         content = json.loads(store.read_bytes(where))
     except FileNotFoundError:
@@ -174,7 +174,7 @@ def fetch(bag: Bag, stem: str, cache_dir: Path, store: Store) -> Path:
 def _download(where: str, cached: Path, entry: SpecialistFile, store: Store) -> Path:
     """Puts the file at `cached`; raises WrongFile if it is not what the bag states."""
     try:
-        if (size := store.stat(where).bytes) != entry.bytes:  # before it fills the disk
+        if (size := store.stat(where).bytes) not in (None, entry.bytes):  # before it fills the disk
             raise WrongFile(where, f"{size} bytes, expected {entry.bytes}")
         with atomic_write(cached) as temporary:
             open_private(temporary, "xb").close()

@@ -4,15 +4,18 @@ SeparationError
 ├── StorageError          the store refuses or is gone; belongs to no single track, so it stops the job
 │   ├── DiskFull          of this machine; separation/store/disk.py
 │   ├── NotOffered        the server has no such operation
+│   ├── BadAddress        no store has such an address, whoever asks and whenever
 │   └── Interrupted       it was busy, or the connection broke; `retry.call` waits and tries again
 │       └── DamagedRead   the bytes that arrived are not the object's; `retry.call` tries again at once
-└── Replaced              the object is another version than the one asked for
+├── Replaced              the object is another version than the one asked for
+└── TooLarge              the object has more bytes than the caller takes
 
 The first two stand in separation/errors.py, the others here.
 
     what the store said                     object_errors              store_errors
-    no such object                          FileNotFoundError          StorageError
-    access to this object denied            PermissionError            StorageError
+    no such object (HTTP: 404, 410)         FileNotFoundError          StorageError
+    access to it denied (HTTP: 401, 403)    PermissionError            StorageError
+    an address that cannot be               BadAddress                 BadAddress
     busy, broken connection, no answer      Interrupted                Interrupted
     bytes that fail the store's checksum    DamagedRead                DamagedRead
     no such operation                       NotOffered                 NotOffered
@@ -26,13 +29,14 @@ import contextlib
 import errno
 import os
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NoReturn
 
 import aiohttp
 from botocore import exceptions as botocore
 from botocore.parsers import ResponseParserError
+from fsspec.exceptions import FSTimeoutError
 
-from separation.errors import SeparationError, StorageError
+from separation.errors import LocatedError, SeparationError, StorageError
 from separation.store.redact import shown, without_credentials
 
 # A 4xx that says nothing about the request: the same one may succeed.
@@ -63,10 +67,26 @@ CONNECTION_ERRORS = (
     ResponseParserError,  # a proxy's page of HTML
     TimeoutError,
 )
+ADDRESS_ERRORS = (
+    aiohttp.InvalidURL,
+    botocore.ParamValidationError,  # such as the name of a bucket
+    UnicodeError,  # a host name that IDNA does not take
+)
+# A web server's answers that speak of one object.
+OBJECT_STATUS: dict[int, type[OSError]] = {
+    401: PermissionError,
+    403: PermissionError,
+    404: FileNotFoundError,
+    410: FileNotFoundError,
+}
 
 
 class NotOffered(StorageError):
     """S3 in name, but not with this operation: some compatible servers implement only the common ones."""
+
+
+class BadAddress(StorageError):
+    """A scheme that is not offered, or a URI that does not name an object in it."""
 
 
 class Interrupted(StorageError):
@@ -88,6 +108,10 @@ class Replaced(SeparationError):
         return f"{self.uri}: its etag is {self.found} now; it was {self.asked} when it was probed"
 
 
+class TooLarge(LocatedError):
+    """The object has more bytes than the caller takes."""
+
+
 @contextlib.contextmanager
 def object_errors(uri: str) -> Iterator[None]:
     """Turns whatever a store raises while the object `uri` is read into the errors of the table above."""
@@ -97,15 +121,24 @@ def object_errors(uri: str) -> Iterator[None]:
         raise
     except botocore.FlexibleChecksumError as error:
         raise DamagedRead(shown(uri), _reason(error)) from harmless(error)
-    except Exception as error:  # stores raise what their client libraries raise
-        if _is_transient(error):
-            raise Interrupted(shown(uri), _reason(error)) from harmless(error)
-        said = error_code(error)
-        if not isinstance(error, FileNotFoundError | PermissionError) or said not in OBJECT_CODES:
-            kind = NotOffered if said == "NotImplemented" else StorageError
-            raise kind(shown(uri), _reason(error)) from harmless(error)
-        number = errno.ENOENT if isinstance(error, FileNotFoundError) else errno.EACCES
-        raise type(error)(number, os.strerror(number), shown(uri)) from harmless(error)
+    except Exception as raised:  # stores raise what their client libraries raise
+        _raise_as_ours(uri, _origin(raised))
+
+
+def _raise_as_ours(uri: str, error: Exception) -> NoReturn:
+    if isinstance(error, ADDRESS_ERRORS):
+        raise BadAddress(shown(uri), _reason(error)) from harmless(error)
+    if _is_transient(error):
+        raise Interrupted(shown(uri), _reason(error)) from harmless(error)
+    said = error_code(error)
+    kind = OBJECT_STATUS.get(_status(error)) if isinstance(error, aiohttp.ClientResponseError) else None
+    if isinstance(error, FileNotFoundError | PermissionError) and said in OBJECT_CODES:
+        kind = type(error)
+    if kind is None:
+        refused = NotOffered if said == "NotImplemented" else StorageError
+        raise refused(shown(uri), _reason(error)) from harmless(error)
+    number = errno.ENOENT if issubclass(kind, FileNotFoundError) else errno.EACCES
+    raise kind(number, os.strerror(number), shown(uri)) from harmless(error)
 
 
 @contextlib.contextmanager
@@ -133,10 +166,25 @@ def refuses_name(error: StorageError) -> bool:
     return isinstance(cause, UnicodeEncodeError) or getattr(cause, "errno", None) in NAME_ERRORS
 
 
+def _origin(error: Exception) -> Exception:
+    """What fsspec hides in an error of its own: its HTTP does so with every failure."""
+    cause = error.__cause__
+    is_hidden = isinstance(error, FileNotFoundError | FSTimeoutError)
+    is_known = isinstance(cause, (*CONNECTION_ERRORS, *ADDRESS_ERRORS))
+    return cause if is_hidden and is_known and isinstance(cause, Exception) else error
+
+
+def _status(error: BaseException) -> int:
+    """The HTTP status of the answer; 0 without one."""
+    if isinstance(error, aiohttp.ClientResponseError):
+        return error.status
+    return int(_response(error).get("ResponseMetadata", {}).get("HTTPStatusCode") or 0)
+
+
 def _is_transient(error: BaseException) -> bool:
-    status = int(_response(error).get("ResponseMetadata", {}).get("HTTPStatusCode") or 0)
+    status = _status(error)
     return (
-        isinstance(error, CONNECTION_ERRORS)
+        (isinstance(error, CONNECTION_ERRORS) and not isinstance(error, aiohttp.ClientResponseError))
         or error_code(error) in TRANSIENT_CODES
         or status in (408, 429)
         or (status >= 500 and status != 501)  # not implemented

@@ -1,16 +1,16 @@
-"""The fsspec filesystem of a URI, with S3's settings."""
+"""The fsspec filesystem of a URI, with the settings of S3 and of web servers."""
 
 import functools
 import os
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
-from separation.errors import StorageError
-from separation.store.errors import harmless
-from separation.store.redact import shown, without_credentials
+from separation.store.errors import BadAddress, harmless
+from separation.store.redact import shown, with_lower_scheme, without_credentials
 
 S3_SETTINGS: dict[str, Any] = {
     "use_listings_cache": False,  # a cached listing misses what others wrote
@@ -22,20 +22,33 @@ S3_SETTINGS: dict[str, Any] = {
 }
 
 
+HTTP_SETTINGS: dict[str, Any] = {
+    # By default, aiohttp ends every download after five minutes.
+    "client_kwargs": {"timeout": aiohttp.ClientTimeout(total=None, connect=20, sock_connect=10, sock_read=20)}
+}
+SETTINGS = {"s3": S3_SETTINGS, "s3a": S3_SETTINGS, "http": HTTP_SETTINGS, "https": HTTP_SETTINGS}
+
+
 def open_store(uri: str) -> tuple[Any, str]:
-    """The filesystem of a URI or plain path, and the path in it."""
+    """The filesystem of a URI or plain path, and the path in it.
+
+    Raises `BadAddress` for a scheme without a filesystem here, or whose filesystem needs more than the URI.
+    """
+    uri = with_lower_scheme(uri)
     protocol = uri.partition("://")[0]
     try:
         fs = _filesystem("file" if protocol == uri else protocol, os.getpid())
         return fs, fs._strip_protocol(uri)
-    except (ValueError, ImportError) as error:  # no such protocol, or its library is not installed
-        raise StorageError(shown(uri), without_credentials(str(error))) from harmless(error)
+    except Exception as error:  # each filesystem has its own way to say what it lacks
+        missing = f": {error}" if isinstance(error, ImportError) else ""
+        reason = without_credentials(f"{protocol}:// is not offered{missing}")
+        raise BadAddress(shown(uri), reason) from harmless(error)
 
 
 @functools.cache
 def _filesystem(protocol: str, pid: int) -> Any:
     """One per process: s3fs's event loop does not survive a fork."""
-    fs = fsspec.filesystem(protocol, **(S3_SETTINGS if protocol in ("s3", "s3a") else {}))
+    fs = fsspec.filesystem(protocol, **SETTINGS.get(protocol, {}))
     if is_s3(fs):
         fs.retries = 1  # botocore's tries and `retry.call`'s are enough; s3fs's five would multiply them
     return fs

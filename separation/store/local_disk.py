@@ -19,8 +19,8 @@ log = logging.getLogger(__name__)
 
 
 def stat_of(found: os.stat_result) -> Stat:
-    """A local file's `Stat`."""
-    return Stat(found.st_size, f"{found.st_size}-{found.st_mtime_ns}")
+    """A local file's `Stat`. Whoever replaces a file can keep its size and its time, but not its ctime."""
+    return Stat(found.st_size, f"{found.st_size}-{found.st_mtime_ns}-{found.st_ctime_ns}")
 
 
 class LocalLocation(Location):

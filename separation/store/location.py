@@ -1,7 +1,7 @@
 """What can be done at one URI of a store, with nothing but fsspec.
 
-Each public method is one operation of `Store`, errors translated and tried again. local_disk.py and s3.py
-override those that their stores can do better.
+Each public method is one operation of `Store`, errors translated and tried again. local_disk.py, s3.py and
+http.py override those that their stores can do better.
 """
 
 import hashlib
@@ -16,7 +16,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from fsspec.utils import glob_translate
 
-from separation.store.errors import DamagedRead, error_code, object_errors, store_errors
+from separation.store.errors import DamagedRead, TooLarge, error_code, object_errors, store_errors
 from separation.store.etags import SeekableBytes
 from separation.store.metadata import Listed, Stat, Upload
 from separation.store.redact import shown
@@ -65,22 +65,34 @@ class Location:
         data: bytes = self.on_object(self.fs.cat_file, self.path)
         return data
 
-    def download(self, target: Path, etag: str | None) -> str:
+    def download(self, target: Path, etag: str | None = None, most: int | None = None) -> str:
         """Copies the object to `target`, verified, and returns its ETag.
 
-        If that is not `etag`, the bytes at `target` need not be the object's.
+        If that is not `etag`, the bytes at `target` need not be the object's. Raises `TooLarge` for an object
+        of more than `most` bytes, once those have come.
         """
-        return self.on_object(self._download, target)
+        return self.on_object(self._download, target, etag, most)
 
-    def _download(self, target: Path) -> str:
-        self.fs.get_file(self.path, str(target))
+    def _download(self, target: Path, etag: str | None, most: int | None) -> str:
+        arrived = 0
+        with self.fs.open(self.path, "rb", block_size=PIECE) as source, target.open("wb") as file:
+            while piece := source.read(PIECE):
+                arrived += len(piece)
+                self.check_size(arrived, most)
+                file.write(piece)
         now = self.stat()
-        if (size := target.stat().st_size) != now.bytes:
-            raise DamagedRead(shown(self.uri), f"{size} bytes arrived of {now.bytes}")
+        if arrived != now.bytes:
+            raise DamagedRead(shown(self.uri), f"{arrived} bytes arrived of {now.bytes}")
         return now.etag
 
+    def check_size(self, found: int | None, most: int | None) -> None:
+        """Raises `TooLarge` if `found` bytes, if that is known, are more than `most`, if there is a limit."""
+        if found is not None and most is not None and found > most:
+            reason = f"an object of {found / 1e9:.2f} GB or more; the limit is {most / 1e9:g} GB"
+            raise TooLarge(self.uri, reason)
+
     def digest(self) -> tuple[int, str]:
-        size, sha256, read = self.stat().bytes, hashlib.sha256(), 0
+        size, sha256, read = self.stat().bytes or 0, hashlib.sha256(), 0
         while read < size:
             end = min(read + PIECE, size)
             piece: bytes = self.on_object(self.fs.cat_file, self.path, start=read, end=end)

@@ -6,9 +6,12 @@ from datetime import datetime
 
 @dataclass(frozen=True, slots=True)
 class Stat:
-    """An object's size, and a mark that changes when the object does (S3's ETag, without quotes)."""
+    """An object's size, and a mark that changes when the object does (S3's ETag, without quotes).
 
-    bytes: int
+    Of a web server that does not say them, `bytes` is None and `etag` empty.
+    """
+
+    bytes: int | None
     etag: str
 
 

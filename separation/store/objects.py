@@ -9,11 +9,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from fsspec.implementations.http import HTTPFileSystem
 from fsspec.implementations.local import LocalFileSystem
 
 from separation.store.disk import room_in
 from separation.store.errors import Replaced, store_errors
 from separation.store.filesystems import is_s3, open_store
+from separation.store.http import HttpLocation
 from separation.store.local_disk import LocalLocation
 from separation.store.location import Location
 from separation.store.metadata import Listed, Stat, Upload
@@ -33,7 +35,7 @@ class Store:
     policy: RetryPolicy
 
     def stat(self, uri: str) -> Stat:
-        """The object's size and ETag."""
+        """The object's size and ETag, as far as the store says them."""
         return self._at(uri).stat()
 
     def read_bytes(self, uri: str) -> bytes:
@@ -44,13 +46,14 @@ class Store:
         """Size and sha256 of the bytes that a reader gets now, read piece by piece."""
         return self._at(uri).digest()
 
-    def download(self, uri: str, target: Path, etag: str | None = None) -> None:
+    def download(self, uri: str, target: Path, etag: str | None = None, most: int | None = None) -> None:
         """Copies the object to `target`, verified by length and by the store's checksum or ETag of the bytes.
 
-        Raises `Replaced` if `etag` is given, and the object has another one; `DiskFull` if it finds no room.
+        Raises `Replaced` if `etag` is given, and the object has another one; `TooLarge` if it has more than
+        `most` bytes, whatever the store said of its size; `DiskFull` if it finds no room.
         """
         with room_in(target.parent):
-            found = self._at(uri).download(target, etag)
+            found = self._at(uri).download(target, etag, most)
         if etag is not None and found != etag:
             raise Replaced(shown(uri), etag, found)
 
@@ -110,6 +113,8 @@ class Store:
         fs, path = open_store(uri)
         if is_s3(fs):
             return S3Location(uri, fs, path, self.policy)
+        if isinstance(fs, HTTPFileSystem):
+            return HttpLocation(uri, fs, path, self.policy)
         if isinstance(fs, LocalFileSystem):
             return LocalLocation(uri, fs, path, self.policy)
         return Location(uri, fs, path, self.policy)

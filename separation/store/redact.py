@@ -41,3 +41,17 @@ def plain(text: str) -> str:
         else character
         for character in text
     )
+
+
+def with_lower_scheme(uri: str) -> str:
+    """`S3://Bucket/Key` as `s3://Bucket/Key`: a scheme has no case, what follows it does."""
+    scheme, found, rest = uri.partition("://")
+    return f"{scheme.lower()}://{rest}" if found else uri
+
+
+def host_of(uri: str) -> str:
+    """What answers for a URI, as it may be shown: `https://host:port`, `s3://bucket`, or `file://`."""
+    scheme, found, rest = with_lower_scheme(uri).partition("://")
+    if not found or scheme in ("file", "local"):
+        return "file://"
+    return shown(f"{scheme}://{re.split('[/?#]', rest)[0]}")

@@ -10,7 +10,7 @@ import random
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from separation.errors import StorageError
@@ -49,6 +49,29 @@ class RetryPolicy:
         """
         bound = min(self.longest_pause_s, self.first_pause_s * 2 ** (failures - 1))
         return min(random.uniform(0, bound), max(0.1, self.patience_s - waited_s))
+
+
+class HostPatience:
+    """How long this process tries each source again, by its host.
+
+    A host that could not give a source is tried for half as long for the next one, and so on, down to one
+    try; an answer restores its patience. So the many tracks of a dead server do not hold up the others, and
+    a disturbance that passes costs few.
+    """
+
+    def __init__(self, policy: RetryPolicy):
+        self._policy = policy
+        self._left_s: dict[str, float] = {}
+
+    def policy(self, host: str) -> RetryPolicy:
+        left_s = self._left_s.get(host)
+        return self._policy if left_s is None else replace(self._policy, patience_s=left_s, fewest_tries=1)
+
+    def failed(self, host: str) -> None:
+        self._left_s[host] = self._left_s.get(host, self._policy.patience_s) / 2
+
+    def answered(self, host: str) -> None:
+        self._left_s.pop(host, None)
 
 
 def call(

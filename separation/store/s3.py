@@ -37,26 +37,26 @@ class S3Location(Location):
         self._get(data, None)
         return data.getvalue()
 
-    def download(self, target: Path, etag: str | None) -> str:
+    def download(self, target: Path, etag: str | None = None, most: int | None = None) -> str:
         with target.open("w+b") as file:
-            return self._get(file, etag)
+            return self._get(file, etag, most)
 
-    def _get(self, sink: SeekableBytes, etag: str | None) -> str:
-        return self.on_object(self._get_once, sink, etag)
+    def _get(self, sink: SeekableBytes, etag: str | None, most: int | None = None) -> str:
+        return self.on_object(self._get_once, sink, etag, most)
 
-    def _get_once(self, sink: SeekableBytes, etag: str | None) -> str:
+    def _get_once(self, sink: SeekableBytes, etag: str | None, most: int | None) -> str:
         """Writes the object into `sink`, whole and verified, and returns its ETag.
 
         With `etag`, an object that has another one is not read. A body that breaks off is asked for from
         its beginning: botocore checks the store's checksum over whole bodies only, and the bytes of one
         answer are those of one version of the object.
         """
-        answer = sync(self.fs.loop, self._receive, sink, etag)
+        answer = sync(self.fs.loop, self._receive, sink, etag, most)
         if etag in (None, answer.etag) and (wrong := difference(sink, answer, self._part_size)):
             raise DamagedRead(shown(self.uri), wrong)
         return str(answer.etag)
 
-    async def _receive(self, sink: SeekableBytes, wanted: str | None) -> S3Answer:
+    async def _receive(self, sink: SeekableBytes, wanted: str | None, most: int | None) -> S3Answer:
         target = self._target
         reply = await self.fs._call_s3("get_object", **target)
         body, answer = reply["Body"], answer_of(target["Bucket"], reply, reply["ContentLength"])
@@ -64,6 +64,7 @@ class S3Location(Location):
         sink.truncate()
         try:
             if wanted is None or answer.etag == wanted:
+                self.check_size(answer.bytes, most)
                 while piece := await body.read(PIECE):
                     sink.write(piece)
         finally:

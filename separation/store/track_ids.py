@@ -11,6 +11,7 @@ from pathlib import Path
 
 from separation.errors import ErrorKind, TrackError
 from separation.store.atomic_write import TEMPORARY_NAME_BYTES
+from separation.store.redact import with_lower_scheme
 
 S3_KEY_BYTES = 1_024
 LOCAL_NAME_BYTES = 255
@@ -72,7 +73,7 @@ def _bytes(name: str) -> int:
 def check_output_uris(uri: str, outputs: Iterable[str]) -> None:
     """Raises `TrackError(BAD_KEY)` if one of these URIs cannot be written, as far as is known beforehand."""
     for output in outputs:
-        protocol, found, path = output.partition("://")
+        protocol, found, path = with_lower_scheme(output).partition("://")
         if not found or protocol in ("file", "local"):
             check_local(uri, path if found else output)
         elif protocol in ("s3", "s3a"):

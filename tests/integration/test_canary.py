@@ -71,13 +71,17 @@ def test_a_canary_is_found_nowhere(
         def separate(manifest: str, *uris: str) -> int:
             path = tmp_path / manifest
             path.write_text("\n".join(["uri", *uris]))
-            return run("separate", "--input", str(path), *bag)
+            return run("separate", "--input", str(path), "--source-patience", "0", *bag)
 
         good = [f"{web}/{name}{signed}" for name in ("good.wav", "text.mp3", "missing.wav", "broken.wav")]
-        assert separate("good.csv", *good) == 1, texts[-1]
+        assert separate("good.csv", *good) == 2, texts[-1]
+        host = f"http://127.0.0.1:{server.server_port}"
+        assert f"error: 1 source could not be reached: 1 at {host}; run again" in texts[-1]
+        assert "left 0  failed 2  unreachable 1" in texts[-1]
         assert run("report") == 0
         assert run("report", "--format", "md") == 0
-        assert run("verify") == 0, texts[-1]
+        assert run("verify") == 1, texts[-1]
+        assert "pending" in texts[-1]
         short = ("--tracks", "1", "--seconds", "1", "--codecs", "wav", "--repeats", "1", "--stems", "bass")
         assert run("benchmark", *bag, *short, to=f"{output}/benchmark") == 0, texts[-1]
         session = next(

@@ -41,7 +41,7 @@ from tests.stores import STORE
 
 TRACKS, BROKEN = 200, 5
 HALF, FEW = TRACKS // 2, TRACKS // 5  # tracks of `half` and `few`, all broken ones among them
-HELD = "190.mp3"  # a track of the catalogue, one of the last
+HELD = "100.wav"  # a track of the catalogue, and the first of `few`
 FORMATS = ("wav", "flac", "mp3", "ogg")
 
 
@@ -367,18 +367,21 @@ def test_the_run_record_tells_what_ran(separate: Run, models: str, tmp_path: Pat
     assert len(record["shifts_samples"]) == 1
     assert record["cluster"][0]["cpus"] == 2
     assert record["price"] == {"usd_per_node_hour": 0.8}
-    assert record["totals"] == {"total": 1, "done": 1, "failed": 0, "audio_s": 1.0}
+    assert record["totals"] == {"total": 1, "done": 1, "failed": 0, "pending": 0, "audio_s": 1.0}
     assert record["catalogue"] == {"tracks": 1}
     assert os.environ.get("AWS_SECRET_ACCESS_KEY", "-") not in (output / "run.json").read_text()
 
 
-def test_a_second_run_at_once_says_what_it_found(
+def test_a_second_run_at_once_says_what_it_found_while_one_source_holds_up_no_other(
     ray_cluster: dict[str, str], separate: Run, catalogue: str, models: str, bucket: str, tmp_path: Path
 ) -> None:
+    def done() -> int:
+        return read_table(output, "tracks", STORE, ["track_id"]).num_rows
+
     output, log = f"{bucket}/out", tmp_path / "log"
     with held_back(few(catalogue), tmp_path / "held") as (manifest, released), log.open("w") as written:
         arguments = ("--input", manifest, "--output", output, "--models", models)
-        command = job_command(tmp_path, *arguments)
+        command = job_command(tmp_path, *arguments, "--source-patience", str(HANG_S))
         first = subprocess.Popen(command, env=ray_cluster, stdout=written, stderr=written)
         wait_until(lambda: list(STORE.list_files(f"{output}/locks")), log.read_text, alive=first)
         (lock,) = STORE.list_files(f"{output}/locks")
@@ -387,6 +390,7 @@ def test_a_second_run_at_once_says_what_it_found(
         assert first.poll() is None
         holder = json.loads(STORE.read_bytes(lock.uri))
         assert f"in use by run {holder['run_id']} on {holder['host']} (process {first.pid})" in second.stderr
+        wait_until(lambda: done() == FEW - 1, log.read_text, HANG_S, alive=first)
         released.set()
         first.wait(HANG_S)
     assert first.returncode == 1, log.read_text()

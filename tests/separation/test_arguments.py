@@ -8,6 +8,10 @@ from separation.arguments import absolute, check_folder, share_or_count, uri
 from separation.errors import UsageError
 
 
+def test_a_scheme_becomes_lower_case_and_nothing_else_does() -> None:
+    assert [uri(text) for text in ("S3://Bucket/A", "A/B", "/A")] == ["s3://Bucket/A", "A/B", "/A"]
+
+
 def test_a_folder_may_be_missing_and_a_file_is_none(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     (tmp_path / "broken").symlink_to("nowhere")

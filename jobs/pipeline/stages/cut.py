@@ -9,7 +9,7 @@ from jobs.pipeline.arrow import from_table, pack, to_table
 from jobs.pipeline.job import Job
 from jobs.pipeline.records import TrackChunk, TrackSection
 from jobs.pipeline.stages.worker import Worker
-from separation.errors import TrackError
+from separation.errors import SourceUnreachable, TrackError
 from separation.grid import context, cut, is_silent
 from separation.level import normalize
 
@@ -31,7 +31,7 @@ def cut_section(section: TrackSection, job: Job, worker: Worker) -> pa.Table:
     if section.track.failure is None and not section.track.is_silent:
         try:
             segments, skipped = segments_of(section, job, worker)
-        except TrackError as error:
+        except (TrackError, SourceUnreachable) as error:
             section = section.failed(error)
     decode_s = (time.perf_counter() - clock) / max(1, len(segments))
     chunks = [TrackChunk(section, decode_s, index, skip) for index, skip in enumerate(skipped or [False])]

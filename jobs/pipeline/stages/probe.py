@@ -10,7 +10,7 @@ from jobs.pipeline.job import Job
 from jobs.pipeline.output.paths import check_key
 from jobs.pipeline.records import Decoded, Encoded, Failure, ListedTrack, Source, Track
 from jobs.pipeline.stages.worker import Worker
-from separation.errors import TrackError
+from separation.errors import SourceUnreachable, TrackError
 from separation.level import LevelMeter, warnings
 
 
@@ -36,7 +36,7 @@ def probe_track(listed: ListedTrack, job: Job, worker: Worker) -> Track:
                     meter.add(block)
             decoded = Decoded(meter.samples, meter.level())
             noticed = [*reader.warnings, *warnings(decoded.level)]
-        except TrackError as error:
+        except (TrackError, SourceUnreachable) as error:
             failure = Failure.of(error)
     return Track(
         track_id=listed.track_id,

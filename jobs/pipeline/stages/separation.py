@@ -1,6 +1,7 @@
 """The stages of a separation: the list that `dataset` runs, and where each one's work stands."""
 
 from jobs.pipeline.job import Job
+from jobs.pipeline.sizing import PROBE_CPUS
 from jobs.pipeline.stages.cut import cut_sections
 from jobs.pipeline.stages.infer import load_infer
 from jobs.pipeline.stages.probe import probe
@@ -26,8 +27,8 @@ def separation_stages(job: Job) -> Stages:
         for stem in job.stems
     )
     return Stages(
-        probe=TaskStage(name="probe", verb="probe", cpus=plan.task_cpus, work=probe),
-        split=TaskStage(name="split", verb="", cpus=plan.task_cpus, work=split),
+        probe=TaskStage(name="probe", verb="probe", cpus=PROBE_CPUS, work=probe),
+        split=TaskStage(name="split", verb="", cpus=PROBE_CPUS, work=split),
         cut=TaskStage(name="cut", verb="cut", cpus=plan.task_cpus, work=cut_sections),
         infer=tuple(infer),
         stitch=TaskStage(name="stitch", verb="stitch", cpus=plan.task_cpus, work=stitch),

@@ -30,7 +30,7 @@ from jobs.pipeline.records import (
 from jobs.pipeline.stages.infer import audio_column, run_column
 from jobs.pipeline.stages.worker import SourceMix, Worker
 from separation.audio.stem_files import Blocks, MixMinus, write_stems
-from separation.errors import TrackError
+from separation.errors import SourceUnreachable, TrackError
 from separation.overlap_add import StitchedStem, overlap_add, silence
 from separation.store.filesystems import join
 
@@ -135,7 +135,7 @@ def write_track(
         files, factor = write_stems(
             blocks, track.track_id, track.length, job.options, stems, job.store, job.verify_writes
         )
-    except TrackError as error:
+    except (TrackError, SourceUnreachable) as error:
         return Failure.of(error), work
     inferred = {result.stem: result for result in work.stems}
     written = [

@@ -10,7 +10,7 @@ import numpy as np
 
 from separation.audio.decoder_process.decoding import Decoding, open_decoding
 from separation.audio.decoder_process.pool import DecoderPool
-from separation.audio.limits import Limits
+from separation.audio.limits import DEFAULTS, Limits
 from separation.blocks import reblock
 from separation.store.objects import Store
 from separation.store.source_cache import SourceCache
@@ -35,9 +35,12 @@ class Worker:
 
 
 @cache
-def worker_of(cache_folder: str, cache_bytes: int, node: str, store: Store) -> Worker:
+def worker_of(
+    cache_folder: str, cache_bytes: int, node: str, store: Store, limits: Limits = DEFAULTS
+) -> Worker:
     """This process's worker for jobs with that cache; the only state that outlives a call."""
-    return Worker(node, SourceCache(Path(cache_folder) / "sources", cache_bytes, store), DecoderPool())
+    sources = SourceCache(Path(cache_folder) / "sources", cache_bytes, store, limits)
+    return Worker(node, sources, DecoderPool())
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,7 +36,8 @@ class InProcess:
         return separation_stages(self.job).finish.work(sections, self.job, self.worker())
 
     def worker(self) -> Worker:
-        sources = SourceCache(f"{self.job.cache}/sources", self.job.cache_bytes, self.job.store)
+        job = self.job
+        sources = SourceCache(f"{job.cache}/sources", job.cache_bytes, job.store, job.limits)
         return Worker("here", sources, DecoderPool())
 
 

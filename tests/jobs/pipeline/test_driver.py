@@ -1,34 +1,53 @@
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
+from types import SimpleNamespace
 
+import pyarrow as pa
 import pytest
 from rich.console import Console
 
-from jobs.pipeline.driver import Finisher
+from jobs.pipeline.arrow import to_table
+from jobs.pipeline.catalogue import Catalogue
+from jobs.pipeline.driver import Finisher, SourcesUnreachable, run
+from jobs.pipeline.job import Job
+from jobs.pipeline.output.lease import Lease
+from jobs.pipeline.output.run_record import read as read_record
+from jobs.pipeline.output.tables import read_table
 from jobs.pipeline.progress import Progress
 from jobs.pipeline.records import (
+    UNREACHABLE,
     Failure,
     FinishedSection,
     FinishedTrack,
     InferenceRun,
+    ListedTrack,
     StemResult,
     Track,
     TrackSection,
     Work,
     merge,
 )
+from jobs.pipeline.sizing import JobPlan
+from jobs.separate.run import work_through
+from separation.console import LineConsole
 from separation.errors import ErrorKind
+from separation.models.bag import read_bag
+from separation.options import Options
+from tests.bags import write_gain_bag
+from tests.stores import STORE
 
 
 def section(track_id: str, index: int, count: int, failure: Failure | None = None) -> FinishedSection:
     track = Track(track_id, track_id, failure, (), None, None, None, None, datetime.now(UTC))
-    work = Work(1.0, 0.5, 0.25, 0.125, stems=(StemResult("bass", chunks=2, run=run(1.5)),))
+    work = Work(1.0, 0.5, 0.25, 0.125, stems=(StemResult("bass", chunks=2, run=inference(1.5)),))
     return FinishedSection(TrackSection(track, index, count, 2), Work() if failure else work)
 
 
-def run(infer_s: float) -> InferenceRun:
+def inference(infer_s: float) -> InferenceRun:
     return InferenceRun(infer_s, 0.0, infer_s, None, None, "CPU", None, None)
 
 
@@ -43,7 +62,7 @@ def test_a_track_is_finished_once_it_has_all_its_sections() -> None:
     work = finished.work
     assert (finished.track.track_id, finished.sections) == ("a", 2)
     assert (finished.chunks, work.decode_s, work.write_s, work.upload_s) == (4, 2.0, 0.5, 0.25)
-    assert work.stems == (StemResult("bass", chunks=4, run=run(3.0)),)
+    assert work.stems == (StemResult("bass", chunks=4, run=inference(3.0)),)
 
 
 def test_one_section_in_error_is_the_tracks_error() -> None:
@@ -61,6 +80,63 @@ def test_what_stops_a_finish_stops_the_run() -> None:
         finisher.add(section("a", 0, 1))
         with pytest.raises(OSError, match="no store"):
             finisher.rest()
+
+
+@dataclass
+class Finished:
+    """A pipeline that has these sections."""
+
+    left: list[FinishedSection]
+
+    def sections(self, tracks: pa.Table) -> Iterator[FinishedSection]:
+        return iter(self.left)
+
+    def finish(self, sections: Sequence[FinishedSection]) -> FinishedTrack:
+        return merge(sections)
+
+
+def test_a_track_whose_source_cannot_be_reached_gets_no_row_and_its_host_is_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    far, near = Failure(UNREACHABLE, "503, busy"), Failure(ErrorKind.CORRUPT, "why")
+    uris = ["http://far/a", "http://far/b", "http://far/b", "s3://near/c", "s3://other/d"]
+    whole = [
+        section(uris[0], 0, 1, far),
+        section(uris[1], 0, 2),
+        section(uris[2], 1, 2, far),
+        section(uris[3], 0, 1, near),
+        section(uris[4], 0, 1, far),
+    ]
+    job = job_at(tmp_path)
+    tracks = to_table([ListedTrack(uri, uri) for uri in dict.fromkeys(uris)], ListedTrack)
+    log, checked = io.StringIO(), list[int]()
+    counts = run(tracks, job, Console(file=log, width=200), Finished(whole), lambda: checked.append(1))
+    assert (counts.left, counts.failed, counts.unreachable) == (0, 1, {"http://far": 2, "s3://other": 1})
+    assert counts.totals() == {"total": 4, "done": 0, "failed": 1, "pending": 3, "audio_s": 0}
+    assert read_table(job.output, "tracks", STORE)["track_id"].to_pylist() == ["s3://near/c"]
+    assert log.getvalue().count("http://far cannot be read: 503, busy; its tracks stay pending") == 1
+    assert len(checked) >= 3  # a run that lost its lease goes no further, even if there is nothing to write
+
+    monkeypatch.setattr("jobs.separate.run.run", lambda *arguments, **more: counts)
+    monkeypatch.setattr("jobs.pipeline.dataset.cluster_nodes", list)
+    again = SimpleNamespace(force=False, retry_errors=False)
+    words = r"3 sources could not be reached: 2 at http://far, 1 at s3://other; run again"
+    with Lease(job.output, job.run_id, STORE) as lease, pytest.raises(SourcesUnreachable, match=words):
+        work_through(Catalogue(tracks), again, job, lease, LineConsole(file=log))  # type: ignore[arg-type]
+    record = read_record(job.output, STORE)
+    assert record and record.totals == counts.totals()
+
+
+def test_the_hosts_with_the_most_tracks_are_named() -> None:
+    error = SourcesUnreachable({f"http://{number:02}": number for number in range(1, 13)})
+    named = ", ".join(f"{number} at http://{number:02}" for number in range(12, 2, -1))
+    assert str(error) == f"78 sources could not be reached: {named} and 2 other hosts; run again"
+
+
+def job_at(folder: Path) -> Job:
+    plan = JobPlan("cpu", 1, 1, 1.0, 0.0, 1, 1, 2, 2, 2)
+    bag = read_bag(str(write_gain_bag(folder / "models")), STORE)
+    return Job("run", str(folder / "out"), bag, Options(), plan, str(folder / "cache"), 10**9, 0.0, STORE)
 
 
 def test_the_log_counts_what_is_done_and_failed() -> None:

@@ -5,6 +5,7 @@ import pytest
 from jobs.pipeline.sizing import (
     CHUNK_BYTES,
     MOST_CHUNKS,
+    PROBE_CPUS,
     RAY_TASK_CPUS,
     STORE_PER_MIX,
     JobPlan,
@@ -55,6 +56,14 @@ def test_cpu_nodes_are_filled_and_not_overfilled(cpus: int, specialists: int, no
     a_node = filled.actors / nodes
     assert specialists * a_node >= filled.turns  # or cores stay idle
     assert specialists * a_node * filled.cpus_per_actor + RAY_TASK_CPUS <= cpus
+
+
+@pytest.mark.parametrize("cpus", [2, 4, 64])
+def test_probes_run_side_by_side_where_ray_data_reserves_no_more_than_an_equal_part(cpus: int) -> None:
+    """A source that does not answer must not hold up the others."""
+    operators = 9  # two repartitions, probe, cut, four pools, stitch
+    reserved = 0.5 * cpus / operators
+    assert int(reserved / PROBE_CPUS) >= max(2, cpus)
 
 
 def test_many_gpu_nodes_beside_an_idle_head() -> None:

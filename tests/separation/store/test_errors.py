@@ -2,8 +2,12 @@ import errno
 import os
 import traceback
 
+import aiohttp
 import pytest
+from aiohttp import RequestInfo
 from botocore.exceptions import ClientError
+from multidict import CIMultiDict, CIMultiDictProxy
+from yarl import URL
 
 from separation.errors import ErrorKind, StorageError, TrackError
 from separation.store.errors import Interrupted, NotOffered, object_errors, refuses_name, store_errors
@@ -19,6 +23,15 @@ def test_messages_and_their_causes_carry_no_credentials(error: OSError) -> None:
     text = "".join(traceback.format_exception(caught.value))
     assert "https://host/song.wav" in text
     assert "hush" not in text + repr(caught.value)  # whose arguments are sent to other processes
+
+
+def test_what_a_filesystem_hides_in_a_missing_file_is_looked_up() -> None:
+    request = RequestInfo(URL("http://host/song"), "GET", CIMultiDictProxy(CIMultiDict()))
+    for hidden in (aiohttp.ServerDisconnectedError(), aiohttp.ClientResponseError(request, (), status=503)):
+        with pytest.raises(Interrupted), object_errors("http://host/song"):
+            raise FileNotFoundError("http://host/song") from hidden
+    with pytest.raises(FileNotFoundError), object_errors("http://host/song"):
+        raise FileNotFoundError("http://host/song") from KeyError("nobody knows")
 
 
 def test_a_cause_without_credentials_is_kept() -> None:

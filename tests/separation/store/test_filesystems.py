@@ -3,12 +3,30 @@ import os
 import pytest
 
 from separation.errors import StorageError
+from separation.store.errors import BadAddress
 from separation.store.filesystems import open_store
 
 
 def test_a_store_without_its_library_or_name_is_a_storage_error() -> None:
     with pytest.raises(StorageError, match="nonsense://a/b"):
         open_store("nonsense://a/b")
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # of fsspec's FTP
+@pytest.mark.parametrize(
+    "uri",
+    ["ftp://host/a.wav", "sftp://me@host/a.wav", "zip://a.wav", "simplecache::http://host/a.wav", "x y://a"],
+)
+def test_a_scheme_that_is_not_offered_is_a_bad_address(uri: str) -> None:
+    with pytest.raises(BadAddress, match=f"{uri.partition('://')[0]}:// is not offered"):
+        open_store(uri)
+
+
+def test_a_scheme_has_no_case_and_what_follows_has() -> None:
+    assert open_store("S3://Bucket/Key")[0] is open_store("s3://b/k")[0]
+    assert open_store("S3://Bucket/Key")[1] == "Bucket/Key"
+    assert open_store("File:///A")[1] == "/A"
+    assert open_store("HTTP://Host/A")[1] == "http://Host/A"
 
 
 def test_one_filesystem_a_process() -> None:

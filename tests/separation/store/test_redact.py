@@ -8,7 +8,7 @@ import pytest
 
 from separation.errors import SeparationError
 from separation.store.objects import Store
-from separation.store.redact import plain, shown, without_credentials
+from separation.store.redact import host_of, plain, shown, without_credentials
 from separation.store.retry import RetryPolicy
 
 HOSTILE = "a\nb\r\x1b[31m\u202egpj\u2028\x07.wav"
@@ -82,3 +82,18 @@ def test_no_signature_is_logged_or_raised(
         error = error.__cause__
     assert busy_server in "".join(said)
     assert "hush" not in "".join(said)
+
+
+@pytest.mark.parametrize(
+    ("uri", "host"),
+    [
+        ("https://me:hush@Host:8080/a/b.wav?sig=hush", "https://Host:8080"),
+        ("http://host?sig=hush", "http://host"),
+        ("S3://bucket/a/b.wav", "s3://bucket"),
+        ("s3://a\x1b/b", "s3://a\\x1b"),
+        ("/music/a.wav", "file://"),
+        ("file:///music/a.wav", "file://"),
+    ],
+)
+def test_the_host_of_a_uri(uri: str, host: str) -> None:
+    assert host_of(uri) == host

@@ -9,7 +9,7 @@ import pytest
 from separation.errors import StorageError
 from separation.store.errors import DamagedRead, Interrupted, object_errors, store_errors
 from separation.store.objects import Store
-from separation.store.retry import PATIENCE_VARIABLE, RetryPolicy, call
+from separation.store.retry import PATIENCE_VARIABLE, HostPatience, RetryPolicy, call
 
 URI = "s3://bucket/song"
 AT_ONCE = RetryPolicy(patience_s=0, first_pause_s=0)
@@ -97,3 +97,16 @@ def test_a_process_reads_the_environment_once_and_a_store_travels(monkeypatch: p
     store = Store(RetryPolicy.from_environment())
     monkeypatch.setenv(PATIENCE_VARIABLE, "7")
     assert pickle.loads(pickle.dumps(store)) == store == Store(RetryPolicy(patience_s=2.5))
+
+
+def test_a_host_has_less_patience_with_each_source_that_it_could_not_give_until_it_answers() -> None:
+    hosts = HostPatience(RetryPolicy(patience_s=60))
+    found = []
+    for _ in range(4):
+        policy = hosts.policy("http://dead")
+        found.append((policy.patience_s, policy.fewest_tries))
+        hosts.failed("http://dead")
+    assert found == [(60, 3), (30, 1), (15, 1), (7.5, 1)]
+    assert hosts.policy("http://other") == RetryPolicy(patience_s=60)
+    hosts.answered("http://dead")
+    assert hosts.policy("http://dead") == RetryPolicy(patience_s=60)

@@ -93,7 +93,7 @@ def test_a_put_that_gets_no_answer_is_tried_again_and_given_up_in_the_end(
     put(at, f"{bucket}/stem", tmp_path / "stem")
     assert STORE.read_bytes(f"{bucket}/stem") == b"stem"
     proxy.always = {"PUT": silent}
-    with pytest.raises(StorageError, match=r"stem: FSTimeoutError \(3 tries"):
+    with pytest.raises(StorageError, match=r"stem: TimeoutError \(3 tries"):
         put(at, f"{bucket}/stem", tmp_path / "stem")
 
 

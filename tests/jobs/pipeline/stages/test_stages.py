@@ -19,11 +19,15 @@ from jobs.pipeline.stages.separation import separation_stages
 from jobs.pipeline.stages.slots import Slots
 from jobs.pipeline.stages.split import split
 from jobs.pipeline.stages.worker import Worker, worker_of
+from separation.audio.limits import Limits
 from separation.contract import SAMPLE_RATE, STRIDE
 from separation.errors import ErrorKind
 from separation.models.bag import Bag, SpecialistFile
 from separation.options import Options
+from separation.store.objects import Store
+from separation.store.retry import RetryPolicy
 from tests.stores import STORE
+from tests.web import says, web_server
 
 LENGTH = int(2.5 * STRIDE)  # three chunks: two sections
 
@@ -94,6 +98,30 @@ def test_probe_finds_lengths_or_failures(listed: pa.Table, job: Job, worker: Wor
     assert missing.failure and missing.failure.error_kind == ErrorKind.MISSING
     assert refused.failure == Failure(ErrorKind.BAD_KEY, "the manifest says so")
     assert (refused.source, refused.decoded, refused.probe_s) == (None, None, None)
+
+
+def test_a_source_that_cannot_be_reached_is_pending_in_every_stage_that_reads_it(
+    listed: pa.Table, job: Job, tmp_path: Path
+) -> None:
+    answers = {"/song.wav": says(200, (tmp_path / "song.wav").read_bytes(), ETag='"1"')}
+    impatient = Limits(source_patience_s=0)
+    job = replace(job, store=Store(RetryPolicy(first_pause_s=0.01)), limits=impatient)
+    with web_server(answers) as web:
+        there = to_table([ListedTrack("song.wav", f"{web}/song.wav")], ListedTrack)
+        worker = worker_of(str(tmp_path / "first"), 10**9, "first", job.store, impatient)
+        sections = split(probe(there, job, worker), job, worker)
+        answers["/song.wav"] = says(503)
+        elsewhere = worker_of(str(tmp_path / "second"), 10**9, "second", job.store, impatient)
+        (track,) = from_table(Track, probe(there, job, elsewhere))
+        chunks = from_table(TrackChunk, cut_sections(sections, job, elsewhere))
+    failures = [track.failure, *(chunk.section.track.failure for chunk in chunks)]
+    assert len(failures) == 3
+    for failure in failures:
+        assert failure and failure.is_pending
+        assert failure.error.startswith("503")
+    (good, missing, refused) = from_table(Track, probe(listed, job, elsewhere))
+    assert good.failure is None
+    assert not any(each.failure and each.failure.is_pending for each in (missing, refused))
 
 
 def test_split_gives_the_sections_of_a_track_and_one_of_an_error(
