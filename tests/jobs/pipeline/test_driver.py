@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 
 from jobs.pipeline.arrow import to_table
-from jobs.pipeline.catalogue import Catalogue
+from jobs.pipeline.catalogue.reading import Catalogue
 from jobs.pipeline.driver import Finisher, SourcesUnreachable, run
 from jobs.pipeline.job import Job
 from jobs.pipeline.output.lease import Lease

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from jobs.pipeline import schema
-from jobs.pipeline.catalogue import Catalogue
+from jobs.pipeline.catalogue.reading import Catalogue
 from jobs.pipeline.job import Job
 from jobs.pipeline.output import run_record
 from jobs.pipeline.sizing import JobPlan

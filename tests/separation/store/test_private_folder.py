@@ -33,7 +33,8 @@ def mode(path: Path) -> int:
 
 
 def fetch_source(folder: Path) -> None:
-    SourceCache(folder, 10**6, STORE).open(URI, STORE.stat(URI).etag).close()
+    with SourceCache(folder, 10**6, STORE).open(URI, STORE.stat(URI).etag):
+        pass
 
 
 def fetch_model(folder: Path) -> None:
@@ -126,8 +127,9 @@ def test_a_source_is_not_fetched_through_a_link(tmp_path: Path) -> None:
     private_folder(folder)
     name = hashlib.sha256(f"{URI}\n{etag}".encode()).hexdigest()
     (folder / f"{name}.part").symlink_to(victim)
-    with pytest.raises(StorageError, match="a link"):
-        SourceCache(folder, 10**6, STORE).open(URI, etag)
+    sources = SourceCache(folder, 10**6, STORE)
+    with pytest.raises(StorageError, match="a link"), sources.open(URI, etag):
+        pass
     assert not victim.exists()
 
 
