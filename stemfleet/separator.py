@@ -37,6 +37,7 @@ class Separator:
     shifts      average over this many random shifts of up to half a second, drawn from `seed`
     stems       only these; all that the models have by default
     two_stems   only this stem and no_<stem>, the mix minus it
+    skip_silence  run no model on digital silence inside a track, which changes the samples around it
     cache       folder for downloaded and optimized models; by default one per user in the temporary folder
 
     The models are loaded once, here, and stay loaded as long as the object lives; there is nothing to close.
@@ -60,6 +61,7 @@ class Separator:
         seed: int = 0,
         stems: Sequence[str] = (),
         two_stems: str | None = None,
+        skip_silence: bool = False,
         cache: str | os.PathLike[str] | None = None,
     ):
         if isinstance(stems, str):
@@ -67,7 +69,13 @@ class Separator:
         if threads is not None and threads < 1:
             raise UsageError(f"threads is {threads}; expected 1 or more")
         options = Options(
-            stems=tuple(stems), two_stems=two_stems, overlap=overlap, shifts=shifts, seed=seed, bits="float"
+            stems=tuple(stems),
+            two_stems=two_stems,
+            overlap=overlap,
+            shifts=shifts,
+            seed=seed,
+            bits="float",
+            skip_silence=skip_silence,
         )
         self._store = Store(RetryPolicy.from_environment())
         self._separator = LocalSeparator(

@@ -91,6 +91,7 @@ def test_a_file_and_its_array_give_what_the_program_writes(
             {"overlap": 0.5, "shifts": 2, "seed": 3, "threads": 1},
         ),
         (("--provider", "openvino"), {"provider": "openvino"}),
+        (("--skip-silence",), {"skip_silence": True}),
     ],
 )
 def test_the_options_are_the_program_s(
