@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from ray._private.runtime_env.packaging import get_excludes_from_ignore_files
 from ray.dashboard.modules.job.cli import submit
 
 import jobs.separate.__main__
@@ -51,6 +52,25 @@ def test_digests_take_the_place_of_the_tags(tmp_path: Path) -> None:
     files = [tmp_path / "cluster/launcher/aws.yaml", *(tmp_path / "cluster/kuberay").glob("*.yaml")]
     images = {name for file in files for name in re.findall(r"/stemfleet\S+", file.read_text())}
     assert images == {f"/stemfleet@sha256:{extra[0] * 64}" for extra in ("cpu", "gpu")}
+
+
+@pytest.mark.parametrize(
+    ("path", "is_sent"),
+    [
+        ("jobs/separate/run.py", True),
+        ("jobs/report/page.css", True),
+        ("band/bag/drums.onnx", True),
+        ("models/drums.onnx", False),
+        ("models-int8/bag.json", False),
+        ("band/checkpoints/drums.safetensors", False),
+        ("demo/out/run.json", False),
+        (".venv/bin/python", False),
+    ],
+)
+def test_a_clone_is_sent_without_what_is_large(path: str, is_sent: bool) -> None:
+    """As `ray job submit --working-dir .` reads the files that tell it what to leave out."""
+    excludes = get_excludes_from_ignore_files(ROOT, include_gitignore=True)
+    assert is_sent != any(exclude(ROOT / path) for exclude in excludes)
 
 
 def test_it_shows_every_road() -> None:
