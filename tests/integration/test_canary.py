@@ -58,7 +58,7 @@ def test_a_canary_is_found_nowhere(
     web = f"http://me:{CANARY}@127.0.0.1:{server.server_port}"
     signed = f"?X-Amz-Signature={CANARY}"
     models = str(write_gain_bag(tmp_path / "models"))
-    bag = ("--models", models, "--cache", str(tmp_path / "cache"))
+    bag = ("--models", models, "--cache", str(tmp_path / "cache"), "--stems", "bass,vocals")
     output, texts = f"{bucket}/out", []
     with start_cluster(STORE_BYTES) as cluster:
 

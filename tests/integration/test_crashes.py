@@ -29,7 +29,7 @@ def test_it_is_an_error_after_three_deaths_and_its_neighbours_are_done(
     models = write_gain_bag(tmp_path / "models")
     command = [sys.executable, "-m", "tests.integration.poison", str(tmp_path / "deaths")]
     command += ["--input", str(tmp_path / "in"), "--output", str(tmp_path / "out"), "--models", str(models)]
-    command += ["--cache", str(tmp_path / "cache"), "--chunks-per-section", "1"]
+    command += ["--cache", str(tmp_path / "cache"), "--chunks-per-section", "1", "--stems", "bass,vocals"]
     done = subprocess.run(command, env=ray_cluster, capture_output=True, text=True, timeout=HANG_S)
     assert done.returncode == 1, done.stdout + done.stderr
 
