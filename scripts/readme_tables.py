@@ -22,7 +22,7 @@ import jobs.verify.__main__
 from jobs.pipeline import schema
 from jobs.verify.problems import Kind as Problem
 from separation.errors import ErrorKind, WarningKind
-from separation.store.private_folder import default_cache
+from separation.store.disk.private_folder import default_cache
 
 README = Path(__file__).resolve().parents[1] / "README.md"
 PLACE = re.compile(r"(<!-- table: (.+?) -->\n).*?(<!-- end -->\n)", re.DOTALL)

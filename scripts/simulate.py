@@ -1,6 +1,6 @@
 """How far the pipeline scales, without the hardware: the real pipeline, with inferences that sleep.
 
-    python scripts/simulate.py scale [--nodes 1,4,16,64] [--x-realtime 40] [--minutes 4]
+    python scripts/simulate.py scale [--nodes 1 4 16 64] [--x-realtime 40] [--minutes 4]
     python scripts/simulate.py driver [--tracks 1000000]
 
 `scale` runs `jobs.pipeline.dataset.RayPipeline` as a job does, on one Ray head: the same operators, pools,
@@ -18,7 +18,6 @@ import logging
 import os
 import random
 import resource
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -36,6 +35,7 @@ from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
+from jobs.pipeline import records
 from jobs.pipeline.arrow import from_table, pack, to_table
 from jobs.pipeline.catalogue.manifest import listed_table
 from jobs.pipeline.dataset import RayPipeline
@@ -48,10 +48,8 @@ from jobs.pipeline.records import (
     Encoded,
     FinishedSection,
     FinishedTrack,
-    InferenceRun,
     ListedTrack,
     Source,
-    StemResult,
     Track,
     TrackChunk,
     TrackSection,
@@ -110,7 +108,7 @@ def cut(sections: pa.Table, job: Job, worker: Worker) -> pa.Table:
 
 def load_sleep(load: Load, stem: str, job: Job, worker: Worker, observe: Observe) -> Step:
     """Sleeps as long as an actor needs that shares its node's device with those of the other stems."""
-    run = InferenceRun(load.chunk_s, 0.0, 1.0, None, None, None, None, NODE)
+    run = records.InferenceRun(load.chunk_s, 0.0, 1.0, None, None, None, None, NODE)
 
     def step(chunks: pa.Table) -> pa.Table:
         time.sleep(len(chunks) * load.chunk_s)
@@ -136,11 +134,11 @@ def finished_work(job: Job, track_id: str) -> Work:
     )
 
 
-def stem_result(stem: str, uri: str) -> StemResult:
+def stem_result(stem: str, uri: str) -> records.StemResult:
     seconds = (random.random(), random.random(), 41.0)
-    run = InferenceRun(*seconds, stem[0] * 64, "fp32", "CUDAExecutionProvider", "NVIDIA L4", NODE)
+    run = records.InferenceRun(*seconds, stem[0] * 64, "fp32", "CUDAExecutionProvider", "NVIDIA L4", NODE)
     file = (random.randrange(40_000_000, 50_000_000), random.randbytes(32).hex(), random.random())
-    return StemResult(stem, uri, *file, chunks=41, run=run)
+    return records.StemResult(stem, uri, *file, chunks=41, run=run)
 
 
 def sleeping_stages(job: Job, load: Load, calls: int) -> Stages:
@@ -281,13 +279,11 @@ def rss() -> float:
     return float(psutil.Process().memory_info().rss / 2**20)
 
 
-def main() -> int:
+def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     commands = parser.add_subparsers(required=True, dest="command")
     scaling = commands.add_parser("scale")
-    scaling.add_argument(
-        "--nodes", type=lambda text: [int(n) for n in text.split(",")], default=[1, 4, 16, 64]
-    )
+    scaling.add_argument("--nodes", type=int, nargs="+", default=[1, 4, 16, 64])
     scaling.add_argument("--x-realtime", type=float, default=40.0, help="of a node (%(default)g)")
     scaling.add_argument("--minutes", type=float, default=4.0, help="of a track (%(default)g)")
     scaling.add_argument("--seconds", type=float, default=60.0, help="to measure, once filled (%(default)g)")
@@ -297,8 +293,7 @@ def main() -> int:
     args = parser.parse_args()
     console, store = Console(highlight=False, markup=False), Store(RetryPolicy.from_environment())
     {"scale": scale, "driver": driver}[args.command](args, console, store)
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

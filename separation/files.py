@@ -17,10 +17,10 @@ from separation.errors import SourceUnreachable, TrackError, UsageError
 from separation.local import LocalSeparator
 from separation.options import Options
 from separation.program import ExitCode, print_error
-from separation.store.disk import DiskFull
+from separation.store.disk.full_disk import DiskFull
+from separation.store.disk.private_folder import default_cache
 from separation.store.filesystems import join
 from separation.store.objects import Store
-from separation.store.private_folder import default_cache
 from separation.store.redact import shown
 from separation.store.track_ids import check_output_uris
 

@@ -17,8 +17,8 @@ from separation.contract import CHANNELS, OVERLAP, SAMPLE_RATE
 from separation.errors import UsageError
 from separation.local import LocalSeparator
 from separation.options import Options
+from separation.store.disk.private_folder import default_cache
 from separation.store.objects import Store
-from separation.store.private_folder import default_cache
 from separation.store.redact import shown
 from separation.store.retry import RetryPolicy
 

@@ -18,7 +18,7 @@ from export.training.loss import error_db
 from export.training.optimizer import Optimizer
 from export.training.songs import draw_batch
 from separation.contract import SAMPLE_RATE, SEGMENT
-from separation.store.atomic_write import atomic_write
+from separation.store.disk.atomic_write import atomic_write
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ import numpy as np
 
 from band.song import song, split
 from separation.contract import STEMS
-from separation.store.atomic_write import atomic_write
+from separation.store.disk.atomic_write import atomic_write
 
 SECONDS = 24.0  # per song: short ones begin anywhere in the form, so timbres change more often
 

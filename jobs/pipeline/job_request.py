@@ -29,8 +29,8 @@ from separation.audio.limits import Limits
 from separation.models.bag import Bag, fetch, read_bag
 from separation.models.specialist import PROVIDERS
 from separation.options import Options
+from separation.store.disk.private_folder import default_cache
 from separation.store.objects import Store
-from separation.store.private_folder import default_cache
 
 # Fields of JobPlan that an option of the same name sets.
 OVERRIDES = (

@@ -8,7 +8,7 @@ from jobs.pipeline.output.folder import OutputFolder, path_of
 from jobs.pipeline.output.paths import part_folder
 from jobs.verify.problems import Kind, Problem, Problems
 from jobs.verify.reconcile import read_pairs
-from separation.store.atomic_write import UNFINISHED
+from separation.store.disk.atomic_write import UNFINISHED
 from separation.store.filesystems import join
 
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from separation.errors import ExplainedEnum
-from separation.store.disk import room_in
+from separation.store.disk.full_disk import room_in
 from separation.store.filesystems import join
 from separation.store.objects import Store
 

@@ -17,7 +17,7 @@ from jobs.pipeline.output.folder import OutputFolder
 from jobs.verify.name_hashes import HASHES, contains, draw, hash_names
 from jobs.verify.problems import Kind, Problem, Problems
 from jobs.verify.reconcile import Reconciled, keys_of, owned_timings
-from separation.store.atomic_write import UNFINISHED
+from separation.store.disk.atomic_write import UNFINISHED
 from separation.store.filesystems import join
 
 LISTED_AT_ONCE = 100_000

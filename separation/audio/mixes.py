@@ -16,7 +16,7 @@ from separation.audio.reading import Reader
 from separation.blocks import BLOCK
 from separation.errors import TrackError, UsageError
 from separation.level import measure, warnings
-from separation.store.disk import temporary_folder
+from separation.store.disk.full_disk import temporary_folder
 from separation.store.objects import Store
 from separation.store.source_cache import SourceCache
 

@@ -12,7 +12,7 @@ from separation.audio.encoding import Encoding, clip, clip_divisor, write_audio
 from separation.errors import ErrorKind, StorageError, TrackError
 from separation.level import peak
 from separation.options import Options
-from separation.store.disk import room_in, temporary_folder
+from separation.store.disk.full_disk import room_in, temporary_folder
 from separation.store.errors import refuses_name
 from separation.store.filesystems import join
 from separation.store.objects import Store

@@ -11,10 +11,10 @@ from typing import Any
 
 from separation.contract import SAMPLE_RATE, SEGMENT, STRIDE
 from separation.errors import ModelError
-from separation.store.atomic_write import atomic_write
+from separation.store.disk.atomic_write import atomic_write
+from separation.store.disk.private_folder import open_private, private_folder
 from separation.store.filesystems import is_local, local_path
 from separation.store.objects import Store
-from separation.store.private_folder import open_private, private_folder
 from separation.store.redact import plain
 
 BAG_FILE = "bag.json"

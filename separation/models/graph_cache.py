@@ -14,8 +14,8 @@ import platform
 from contextlib import suppress
 from pathlib import Path
 
-from separation.store.atomic_write import atomic_write
-from separation.store.private_folder import open_private, private_folder
+from separation.store.disk.atomic_write import atomic_write
+from separation.store.disk.private_folder import open_private, private_folder
 
 DIGEST_BYTES = 32  # bytes of a sha256
 WRITABLE_BY_OTHERS = 0o022  # in a file's mode

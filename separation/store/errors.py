@@ -2,7 +2,7 @@
 
 SeparationError
 ├── StorageError          the store refuses or is gone; belongs to no single track, so it stops the job
-│   ├── DiskFull          of this machine; separation/store/disk.py
+│   ├── DiskFull          of this machine; separation/store/disk/full_disk.py
 │   ├── NotOffered        the server has no such operation
 │   ├── BadAddress        no store has such an address, whoever asks and whenever
 │   └── Interrupted       it was busy, or the connection broke; `retry.call` waits and tries again

@@ -12,11 +12,11 @@ from pathlib import Path
 from fsspec.implementations.http import HTTPFileSystem
 from fsspec.implementations.local import LocalFileSystem
 
-from separation.store.disk import room_in
+from separation.store.disk.full_disk import room_in
+from separation.store.disk.local_disk import LocalLocation
 from separation.store.errors import Replaced, store_errors
 from separation.store.filesystems import is_s3, open_store
 from separation.store.http import HttpLocation
-from separation.store.local_disk import LocalLocation
 from separation.store.location import Location
 from separation.store.metadata import Listed, Stat, Upload
 from separation.store.redact import shown

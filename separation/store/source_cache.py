@@ -14,14 +14,14 @@ from uuid import uuid4
 
 from separation.audio.limits import DEFAULTS, Limits
 from separation.errors import ErrorKind, SourceUnreachable, StorageError, TrackError
-from separation.store.atomic_write import publish
-from separation.store.disk import DiskFull
+from separation.store.disk.atomic_write import publish
+from separation.store.disk.full_disk import DiskFull
+from separation.store.disk.local_disk import stat_of
+from separation.store.disk.private_folder import open_private, private_folder
 from separation.store.errors import BadAddress, Replaced, TooLarge, object_errors, store_errors
 from separation.store.filesystems import is_local, local_path
-from separation.store.local_disk import stat_of
 from separation.store.metadata import Stat
 from separation.store.objects import Store
-from separation.store.private_folder import open_private, private_folder
 from separation.store.redact import host_of, shown
 from separation.store.retry import HostPatience
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from separation.errors import ErrorKind, TrackError
-from separation.store.atomic_write import TEMPORARY_NAME_BYTES
+from separation.store.disk.atomic_write import TEMPORARY_NAME_BYTES
 from separation.store.redact import with_lower_scheme
 
 S3_KEY_BYTES = 1_024

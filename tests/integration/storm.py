@@ -25,7 +25,7 @@ from aiohttp import web
 
 from jobs.pipeline.output.tables import read_table
 from separation.contract import SAMPLE_RATE, STRIDE
-from separation.store.atomic_write import UNFINISHED
+from separation.store.disk.atomic_write import UNFINISHED
 from tests.faulty_store import Exchange, honest
 from tests.integration.conftest import ANY_PORTS, LIMIT_S, Cluster, job_command, wait_until
 from tests.stores import STORE

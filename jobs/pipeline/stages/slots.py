@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from separation.store.private_folder import open_private, private_folder
+from separation.store.disk.private_folder import open_private, private_folder
 
 POLL_S = 0.005  # an inference takes 0.5 to 3 s
 

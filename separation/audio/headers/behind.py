@@ -7,7 +7,7 @@ import os
 from typing import BinaryIO
 
 from separation.audio.headers.mp4 import boxes
-from separation.audio.headers.riff import LAYOUTS, Chunk, ChunkLayout, chunk_at, end_of, layout_of
+from separation.audio.headers.riff import LAYOUTS, ChunkLayout, FileChunk, chunk_at, end_of, layout_of
 from separation.audio.headers.tags import id3_end, tags_begin
 from separation.errors import WarningKind
 
@@ -57,11 +57,11 @@ def _left_out(begin: int, size: int) -> str:
     return WarningKind.LENGTH.warning(f"a second file begins at byte {begin} of {size} and is left out")
 
 
-def _is_file(chunk: Chunk) -> bool:
+def _is_file(chunk: FileChunk) -> bool:
     return chunk.name[:4] in LAYOUTS
 
 
-def _is_further(chunk: Chunk, layout: ChunkLayout, size: int) -> bool:
+def _is_further(chunk: FileChunk, layout: ChunkLayout, size: int) -> bool:
     """Whether these bytes are a chunk of the same file: its name is one, and it ends within the file."""
     end = end_of(chunk, layout, chunk.size)
     is_name = chunk.name.endswith(WAVE64_NAME_END) if len(chunk.name) == 16 else _is_printable(chunk.name)

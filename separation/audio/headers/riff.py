@@ -22,7 +22,7 @@ class ChunkLayout:
 
 
 @dataclass(frozen=True, slots=True)
-class Chunk:
+class FileChunk:
     name: bytes
     begin: int  # offset in bytes
     content: int  # offset of its first byte after name and size
@@ -51,7 +51,7 @@ def layout_of(file: BinaryIO) -> ChunkLayout | None:
     return LAYOUTS.get(file.read(4))
 
 
-def chunk_at(file: BinaryIO, layout: ChunkLayout, begin: int) -> Chunk | None:
+def chunk_at(file: BinaryIO, layout: ChunkLayout, begin: int) -> FileChunk | None:
     """The chunk whose header is at byte `begin`; None if the file ends within that header."""
     file.seek(begin)
     header_bytes = layout.name_bytes + struct.calcsize(layout.size_format)
@@ -59,10 +59,10 @@ def chunk_at(file: BinaryIO, layout: ChunkLayout, begin: int) -> Chunk | None:
     if len(header) < header_bytes:
         return None
     (size,) = struct.unpack(layout.size_format, header[layout.name_bytes :])
-    return Chunk(header[: layout.name_bytes], begin, begin + header_bytes, size)
+    return FileChunk(header[: layout.name_bytes], begin, begin + header_bytes, size)
 
 
-def end_of(chunk: Chunk, layout: ChunkLayout, size: int) -> int | None:
+def end_of(chunk: FileChunk, layout: ChunkLayout, size: int) -> int | None:
     """The byte offset at which a chunk of declared `size` ends; None if that is before its content."""
     end = (chunk.begin if layout.size_includes_header else chunk.content) + size
     return end if end >= chunk.content else None

@@ -8,7 +8,7 @@ from unittest.mock import Mock
 
 import pytest
 
-from separation.store.atomic_write import TEMPORARY_NAME_BYTES, UNFINISHED, atomic_create, atomic_write
+from separation.store.disk.atomic_write import TEMPORARY_NAME_BYTES, UNFINISHED, atomic_create, atomic_write
 
 
 def test_a_file_is_the_old_one_until_it_is_the_whole_new_one(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from jobs.pipeline.stages.slots import Slots
 from separation.errors import StorageError
 from separation.models import graph_cache
 from separation.models.bag import fetch, read_bag
-from separation.store.private_folder import open_private, private_folder
+from separation.store.disk.private_folder import open_private, private_folder
 from separation.store.source_cache import SourceCache
 from tests.bags import write_gain_bag
 from tests.stores import STORE

@@ -17,7 +17,7 @@ from separation.audio import stem_files
 from separation.errors import StorageError
 from separation.models.engines import onnx_runtime
 from separation.models.specialist import Specialist
-from separation.store.disk import DiskFull, room_in
+from separation.store.disk.full_disk import DiskFull, room_in
 from tests.bags import write_gain_bag
 from tests.stores import STORE
 
@@ -45,7 +45,7 @@ def test_another_error_on_a_disk_with_room_stays(tmp_path: Path, error: Exceptio
 def test_a_library_that_does_not_say_why_is_asked_about_the_disk(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("separation.store.disk.LITTLE", 2**62)
+    monkeypatch.setattr("separation.store.disk.full_disk.LITTLE", 2**62)
     with pytest.raises(DiskFull), room_in(tmp_path):
         raise RuntimeError("System error.")
 

@@ -9,7 +9,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
-from separation.store.atomic_write import UNFINISHED, atomic_create, atomic_write
+from separation.store.disk.atomic_write import UNFINISHED, atomic_create, atomic_write
 from separation.store.etags import SeekableBytes
 from separation.store.location import Found, Location
 from separation.store.metadata import Stat, Upload
