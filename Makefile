@@ -2,6 +2,7 @@ PYTHON ?= python3
 BIN = .venv/bin
 READY = .venv/.ready
 BROWSER := $(or $(CHROMIUM),$(shell command -v chromium || command -v chromium-browser || command -v google-chrome))
+STRACE := $(shell strace -o /dev/null true 2>/dev/null && echo works)
 
 # Processes that share the tests: one computes while jobs of the other wait. See tests/schedule.py.
 WORKERS ?= 2
@@ -21,12 +22,9 @@ demo: $(READY)
 	$(BIN)/python scripts/demo.py
 
 test: $(READY)
-ifeq ($(BROWSER),)
-	@echo "no Chromium at CHROMIUM or on the PATH: the tests marked browser are left out"
-	$(PYTEST) -m 'not long and not chaos and not browser'
-else
-	CHROMIUM='$(BROWSER)' $(PYTEST)
-endif
+	$(if $(BROWSER),,@echo "no Chromium at CHROMIUM or on the PATH: the tests marked browser are left out")
+	$(if $(STRACE),,@echo "no strace that works here: the test marked strace is left out")
+	CHROMIUM='$(BROWSER)' $(PYTEST) -m 'not long and not chaos$(if $(BROWSER),, and not browser)$(if $(STRACE),, and not strace)'
 
 test-long: $(READY)
 	$(BIN)/python -m pytest -m long -s

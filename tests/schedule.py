@@ -16,6 +16,7 @@ from xdist.workermanage import WorkerController
 # The longest first, so that short ones are left to fill the end.
 WAITING = (
     "tests/integration/test_job.py",
+    "tests/integration/test_small_jobs.py",
     "tests/integration/test_storm.py",
     "tests/integration/test_benchmark.py",
     "tests/integration/test_canary.py",

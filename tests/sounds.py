@@ -10,6 +10,7 @@ import numpy as np
 import soundfile
 
 from separation.audio.reading import open_audio
+from separation.contract import SAMPLE_RATE
 
 URI = "s3://catalogue/song"
 
@@ -61,3 +62,11 @@ def read(data: bytes, start: int = 0, stop: int | None = None) -> np.ndarray:
     for block in blocks:
         assert block.dtype == np.float32
     return np.concatenate([np.zeros((2, 0), np.float32), *blocks], axis=1)
+
+
+def write_track(
+    path: Path, seconds: float, rate: int = SAMPLE_RATE, channels: int = 2, seed: int = 0
+) -> None:
+    """A file of noise, by the format that its name says."""
+    samples = np.random.default_rng(seed).standard_normal((int(seconds * rate), channels))
+    soundfile.write(path, np.float32(0.1) * samples.astype(np.float32), rate)

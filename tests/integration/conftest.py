@@ -30,6 +30,7 @@ SMALL = "random --seed 5 --hot --channels 8 --bottom-channels 16 --layers 1 --he
 LIMIT_S = 300.0  # of what takes seconds: a machine may have other things to do
 HANG_S = 1800.0  # after which a program is thought to hang, however slow the machine is
 POLL_S = 0.1
+TWO = ("--stems", "bass,vocals")  # where more stems would show no more
 # Ports of the system's choice; Ray's own defaults are the same for every cluster of a machine.
 ANY_PORTS = ("--dashboard-agent-listen-port=0", "--min-worker-port=0", "--max-worker-port=0")
 

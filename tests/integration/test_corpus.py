@@ -7,7 +7,8 @@ import soundfile
 
 from jobs.pipeline.output.tables import read_table
 from tests.bags import write_gain_bag
-from tests.corpus import RATE, cases, music
+from tests.corpus.case import RATE, music
+from tests.corpus.cases import cases
 from tests.integration.conftest import Run
 from tests.stores import STORE
 

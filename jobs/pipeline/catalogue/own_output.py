@@ -5,6 +5,7 @@ import os
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from separation.store.disk.local_disk import identity
 from separation.store.filesystems import is_local, local_path
 
 
@@ -31,7 +32,7 @@ class LocalFolder:
     """A folder of this machine by its identity, which links and the spelling of a path do not change."""
 
     def __init__(self, path: str):
-        self._identity = _identity(path)
+        self._identity = identity(path)
         self._known: dict[str, bool] = {}  # folder -> whether it is this one or lies below it
 
     def holds(self, path: str) -> bool:
@@ -49,16 +50,8 @@ class LocalFolder:
 def _identities_up_from(folder: str) -> set[tuple[int, int] | None]:
     """Those of a folder and of all that it lies in."""
     path = os.path.realpath(folder)
-    found = {_identity(path)}
+    found = {identity(path)}
     while (parent := os.path.dirname(path)) != path:
         path = parent
-        found.add(_identity(path))
+        found.add(identity(path))
     return found
-
-
-def _identity(path: str) -> tuple[int, int] | None:
-    try:
-        found = os.stat(path)
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino

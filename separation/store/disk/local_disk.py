@@ -58,7 +58,7 @@ class LocalLocation(Location):
         A folder that has several paths is listed once: by its path without a link, or else by the first.
         """
         inside = f"{os.path.realpath(root).rstrip('/')}/"
-        seen = {_identity(root)}
+        seen = {identity(root)}
         waiting = self.on_store(_entries, root, follow_links)
         while waiting:
             entry = waiting.pop()
@@ -67,8 +67,8 @@ class LocalLocation(Location):
                 continue
             if entry.is_symlink() and f"{os.path.realpath(entry.path)}/".startswith(inside):
                 continue
-            if (identity := _identity(entry.path)) not in seen:
-                seen.add(identity)
+            if (found := identity(entry.path)) not in seen:
+                seen.add(found)
                 waiting += self.on_store(_entries, entry.path, follow_links)
 
     def list_uploads(self) -> Iterator[Upload]:
@@ -99,10 +99,10 @@ def _is_folder(entry: "os.DirEntry[str]", follow_links: bool) -> bool:
     return entry.is_dir(follow_symlinks=False)
 
 
-def _identity(folder: str) -> tuple[int, int] | None:
-    """None if the folder is gone."""
+def identity(path: str) -> tuple[int, int] | None:
+    """What two paths of one file or folder have in common: device and inode; None if it is gone."""
     try:
-        found = os.stat(folder)
+        found = os.stat(path)
     except OSError:
         return None
     return found.st_dev, found.st_ino

@@ -11,7 +11,8 @@ from separation.audio.decoder_process.pool import DecoderPool
 from separation.contract import SAMPLE_RATE
 from separation.errors import TrackError
 from separation.level import LevelMeter, warnings
-from tests.corpus import Case, cases
+from tests.corpus.case import Case
+from tests.corpus.cases import cases
 
 CASES = cases()
 

@@ -9,7 +9,7 @@ from separation.audio.reading import open_audio
 from separation.contract import SAMPLE_RATE
 from separation.errors import TrackError
 from tests import dsd
-from tests.matroska import CLUSTER, laced_alac
+from tests.corpus.matroska import CLUSTER, laced_alac
 from tests.sounds import URI, encoded, muxed, noise, read, tone
 
 EXACT = [

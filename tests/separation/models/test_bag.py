@@ -70,24 +70,25 @@ def test_a_wrong_bag_says_what_is_wrong(tmp_path: Path, change: dict[str, object
     assert str(path) in str(pickle.loads(pickle.dumps(caught.value)))
 
 
-@pytest.mark.parametrize("name", ["../drums.onnx", "/etc/passwd", "a/b.onnx", "..", "", "a\\b.onnx"])
-def test_no_file_outside_the_folder(tmp_path: Path, name: str) -> None:
-    bag_of(tmp_path)
-    path = tmp_path / "bag.json"
+def name_drums(folder: Path, name: str) -> None:
+    """A bag whose drums are in a file called so."""
+    bag_of(folder)
+    path = folder / "bag.json"
     content = json.loads(path.read_text())
     content["specialists"]["drums"]["file"] = name
     path.write_text(json.dumps(content))
+
+
+@pytest.mark.parametrize("name", ["../drums.onnx", "/etc/passwd", "a/b.onnx", "..", "", "a\\b.onnx"])
+def test_no_file_outside_the_folder(tmp_path: Path, name: str) -> None:
+    name_drums(tmp_path, name)
     with pytest.raises(ModelError, match="leaves the folder"):
         read_bag(tmp_path, STORE)
 
 
 @pytest.mark.parametrize("name", ["d" * 300, "é" * 128, "drums\0.onnx", "drums\n.onnx", "\ud800.onnx"])
 def test_no_file_name_that_no_disk_takes(tmp_path: Path, name: str) -> None:
-    bag_of(tmp_path)
-    path = tmp_path / "bag.json"
-    content = json.loads(path.read_text())
-    content["specialists"]["drums"]["file"] = name
-    path.write_text(json.dumps(content))
+    name_drums(tmp_path, name)
     with pytest.raises(ModelError, match="expected a name of at most 255 bytes"):
         read_bag(tmp_path, STORE)
 

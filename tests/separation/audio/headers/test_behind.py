@@ -6,7 +6,7 @@ import pytest
 
 from separation.audio.headers.behind import second_file_warnings, warnings_after_chunks
 from separation.audio.headers.riff import declared_end
-from tests.corpus import AUDIO_SIZES, with_audio_size
+from tests.corpus.case import AUDIO_SIZES, with_audio_size
 from tests.sounds import encoded, muxed, noise
 
 RATE = 44_100

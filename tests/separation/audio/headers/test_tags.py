@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from separation.audio.headers.tags import tags_begin
-from tests.corpus import ape_tag
+from tests.corpus.case import ape_tag
 
 AUDIO = np.random.default_rng(1).bytes(5_000)
 ID3V1 = b"TAG" + "Caf\xe9".encode("latin-1").ljust(125, b"\0")

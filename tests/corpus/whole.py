@@ -1,60 +1,15 @@
-"""Over a hundred files like those of music catalogues, intact and damaged, each with its expected outcome.
-
-Generated here from seeds: encoded by libsndfile and ffmpeg, then damaged. An outcome is a kind of error, or
-the duration of the decoded track and the kinds of its warnings.
-"""
+"""Files that are decoded, with or without a warning, and near relatives of theirs that are not."""
 
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 
-from separation.audio.headers.drm import ASF_OBJECTS
 from separation.errors import ErrorKind, WarningKind
-from tests import dsd, dts, ogg
-from tests.matroska import laced_alac
-from tests.sounds import encoded, muxed, tone
-
-SECONDS = 2.0
-RATE = 44_100
-
-
-@dataclass(frozen=True)
-class Case:
-    name: str
-    data: bytes
-    kind: ErrorKind | None = None  # of the error; None if the track is decoded
-    seconds: float = SECONDS
-    warnings: tuple[WarningKind, ...] = ()
-
-
-def cases() -> list[Case]:
-    found = [
-        *intact(),
-        *rates_and_channels(),
-        *tags(),
-        *unusual(),
-        *two_truths(),
-        *bitstreams(),
-        *late(),
-        *one_bit(),
-        *cut(),
-        *damaged(),
-        *not_audio(),
-        *encrypted(),
-        *bombs(),
-    ]
-    assert len({case.name for case in found}) == len(found)
-    return found
-
-
-def music(rate: int = RATE, channels: int = 2, seconds: float = SECONDS) -> np.ndarray:
-    """float32 (samples, channels): one tone per channel."""
-    t = np.arange(int(seconds * rate)) / rate
-    voices = [np.sin(2 * np.pi * (300 + 70 * channel) * t) for channel in range(channels)]
-    return np.stack(voices, axis=1).astype(np.float32) / 3
-
+from tests.corpus import dsd, dts, ogg
+from tests.corpus.case import AUDIO_SIZES, RATE, Case, ape_tag, id3, mp3, music, with_audio_size
+from tests.corpus.matroska import laced_alac
+from tests.sounds import encoded, muxed
 
 SOUND = """wav:PCM_16 wav:PCM_U8 wav:PCM_24 wav:PCM_32 wav:FLOAT wav:DOUBLE wav:ULAW wav:ALAW wav:IMA_ADPCM
 wav:MS_ADPCM wav:GSM610 wavex:PCM_24 rf64:PCM_16 w64:PCM_32 aiff:PCM_S8 aiff:PCM_16 aiff:FLOAT
@@ -95,25 +50,6 @@ def rates_and_channels() -> Iterator[Case]:
                 f"channels/{channels}.flac", encoded(music(RATE, channels), RATE, "FLAC"), warnings=mixed
             )
     yield Case("channels/17.wav", encoded(music(RATE, 17), RATE), ErrorKind.UNSUPPORTED)
-
-
-def mp3(samples: np.ndarray | None = None, **more: object) -> bytes:
-    return encoded(music() if samples is None else samples, RATE, "MP3", "MPEG_LAYER_III", **more)
-
-
-def id3(size: int) -> bytes:
-    return b"ID3\4\0\0" + bytes((size >> shift) & 127 for shift in (21, 14, 7, 0)) + bytes(size)
-
-
-def ape_tag(cover_bytes: int) -> bytes:
-    """An APEv2 tag with a cover picture of noise."""
-    cover = np.random.default_rng(3).bytes(cover_bytes)
-    item = struct.pack("<II", cover_bytes, 2) + b"Cover Art (Front)\0" + cover
-    header, footer = (
-        b"APETAGEX" + struct.pack("<IIII", 2_000, len(item) + 32, 1, flags) + bytes(8)
-        for flags in (0xA000_0000, 0x8000_0000)
-    )
-    return header + item + footer
 
 
 def tags() -> Iterator[Case]:
@@ -176,26 +112,6 @@ def unusual() -> Iterator[Case]:
     yield Case("unusual/a wav called.mp3", encoded(music(), RATE))
     yield Case("unusual/an mp3 called.wav", mp3())
     yield Case("unusual/one sample.wav", encoded(music()[:1], RATE), seconds=0, warnings=(WarningKind.LEVEL,))
-
-
-# Format -> where its header has the size of the audio: bytes to find, offset from them, layout, bytes
-# counted besides.
-AUDIO_SIZES = {
-    "WAV": (b"data", 4, "<I", 0),
-    "RF64": (b"ds64", 16, "<Q", 0),
-    "W64": (b"data\xf3\xac", 16, "<Q", 24),
-    "AIFF": (b"SSND", 4, ">I", 8),
-    "AU": (b".snd", 8, ">I", 0),
-    "CAF": (b"data", 4, ">q", 4),
-}
-
-
-def with_audio_size(data: bytes, form: str, size: int) -> bytes:
-    """`data`, whose header declares `size` bytes of samples."""
-    name, offset, layout, besides = AUDIO_SIZES[form]
-    at = data.index(name) + offset
-    field = struct.pack(layout, size + besides)
-    return data[:at] + field + data[at + len(field) :]
 
 
 def two_truths() -> Iterator[Case]:
@@ -267,149 +183,3 @@ def one_bit() -> Iterator[Case]:
     for form in ("WAV", "FLAC"):
         data = encoded(dsd.over_pcm(music(seconds=0.5)), 176_400, form, "PCM_24")
         yield Case(f"dsd/over pcm.{form.lower()}", data, ErrorKind.UNSUPPORTED)
-
-
-def cut() -> Iterator[Case]:
-    """Incomplete uploads."""
-    for form in AUDIO_SIZES:
-        data = encoded(music(), RATE, form)
-        yield Case(f"cut/{form}.{form.lower()}", data[: len(data) * 2 // 3], ErrorKind.TRUNCATED)
-    flac = encoded(music(), RATE, "FLAC")
-    yield Case("cut/flac.flac", flac[: len(flac) * 2 // 3], ErrorKind.CORRUPT)
-    yield Case("cut/mp3.mp3", mp3()[: len(mp3()) * 2 // 3], ErrorKind.TRUNCATED)
-    for form, codec, kind in (
-        ("mp4", "aac", ErrorKind.TRUNCATED),
-        ("mp4", "alac", ErrorKind.TRUNCATED),
-        ("wv", "wavpack", ErrorKind.CORRUPT),
-        ("tta", "tta", ErrorKind.CORRUPT),
-        ("asf", "wmav2", ErrorKind.TRUNCATED),
-        ("ogg", "libopus", ErrorKind.TRUNCATED),
-        ("matroska", "flac", ErrorKind.TRUNCATED),
-    ):
-        rate = 48_000 if codec == "libopus" else RATE
-        data = muxed(music(rate), rate, form, codec)
-        yield Case(f"cut/{form} {codec}.{form}", data[: len(data) * 2 // 3], kind)
-    faststart = muxed(music(), RATE, "mp4", "aac", movflags="faststart")
-    yield Case("cut/index first.m4a", faststart[: len(faststart) * 2 // 3], ErrorKind.TRUNCATED)
-    for name, data in (
-        ("wav", encoded(music(), RATE)),
-        ("flac", flac),
-        ("ogg", encoded(music(), RATE, "OGG", "VORBIS")),
-    ):
-        yield Case(
-            f"cut/header alone.{name}",
-            data[:20],
-            ErrorKind.TRUNCATED if name == "ogg" else ErrorKind.BAD_HEADER,
-        )
-    yield Case("cut/nothing.flac", b"", ErrorKind.EMPTY)
-    yield Case("cut/no sample.wav", encoded(music()[:0], RATE), ErrorKind.EMPTY)
-    yield Case("cut/no sample.aiff", encoded(music()[:0], RATE, "AIFF"), ErrorKind.EMPTY)
-
-
-def overwrite(data: bytes, times: int, size: int) -> bytes:
-    """`data` with `size` bytes of noise at each of `times` evenly spaced offsets."""
-    rng, damaged = np.random.default_rng(7), bytearray(data)
-    for index in range(times):
-        at = len(data) * (index + 1) // (times + 1)
-        damaged[at : at + size] = rng.bytes(size)
-    return bytes(damaged)
-
-
-def damaged() -> Iterator[Case]:
-    yield Case("damaged/flac.flac", overwrite(encoded(music(), RATE, "FLAC"), 1, 100), ErrorKind.CORRUPT)
-    for form, codec in (
-        ("mp4", "alac"),
-        ("wv", "wavpack"),
-        ("tta", "tta"),
-        ("matroska", "flac"),
-        ("flac", "flac"),
-        ("mp4", "aac"),
-        ("adts", "aac"),
-        ("ogg", "libopus"),
-        ("webm", "libopus"),
-    ):
-        rate = 48_000 if codec == "libopus" else RATE
-        data = overwrite(muxed(music(rate), rate, form, codec), 3, 3_000)
-        kind = ErrorKind.TRUNCATED if form == "webm" else ErrorKind.CORRUPT  # ffmpeg cannot resume in WebM
-        yield Case(f"damaged/{form} {codec}.{form}", data, kind)
-    long = tone(RATE, 20 * RATE)
-    yield Case("damaged/mp3.mp3", overwrite(mp3(long), 5, 5_000), ErrorKind.CORRUPT)
-    little = muxed(long, RATE, "mp3", "libmp3lame")
-    yield Case(
-        "damaged/a little.mp3", overwrite(little, 1, 600), seconds=20, warnings=(WarningKind.RECOVERED,)
-    )
-    wave = bytearray(encoded(music(), RATE))
-    wave[12:16] = b"xxxx"
-    yield Case("damaged/header.wav", bytes(wave), ErrorKind.BAD_HEADER)
-
-
-def not_audio() -> Iterator[Case]:
-    everything = bytes(range(256)) * 40
-    for name, data in (
-        ("text.mp3", b"hello " * 1_000),
-        ("page.mp3", b"<!DOCTYPE html><title>404</title>" * 50),
-        ("zeros.wav", bytes(10_000)),
-        ("cover.jpg.mp3", b"\xff\xd8\xff\xe0" + everything),
-        ("picture.webp.wav", b"RIFF\0\0\1\0WEBPVP8 " + everything),
-        ("paper.flac", b"%PDF-1.7\n" + everything),
-        ("archive.m4a", b"PK\3\4" + everything),
-        ("playlist.mp3", b"ffconcat version 1.0\nfile '/etc/passwd'\n"),
-        ("stream.aac", b"#EXTM3U\n#EXTINF:9\nfile:///etc/passwd\n"),
-    ):
-        yield Case(f"foreign/{name}", data, ErrorKind.NOT_AUDIO)
-    for name, magic in (
-        ("shorten.shn", b"ajkg\2"),
-        ("real.ra", b".ra\xfd\0\4"),
-        ("frog.ofr", b"OFR "),
-        ("free format.mp3", b"\xff\xfb\2\xe4"),
-        ("free format behind a tag.mp3", id3(500) + b"\xff\xfb\2\xe4"),
-    ):
-        yield Case(f"foreign/{name}", magic + everything, ErrorKind.UNSUPPORTED)
-    yield Case("foreign/video.mp4", video("mp4"), ErrorKind.NO_AUDIO_STREAM)
-    yield Case("foreign/video.mkv", video("matroska"), ErrorKind.NO_AUDIO_STREAM)
-
-
-def video(form: str) -> bytes:
-    import io
-
-    import av
-
-    file = io.BytesIO()
-    with av.open(file, "w", format=form) as container:
-        stream = container.add_stream("mpeg4", rate=25)
-        stream.width = stream.height = 64
-        stream.pix_fmt = "yuv420p"
-        for _ in range(5):
-            frame = av.VideoFrame.from_ndarray(np.zeros((64, 64, 3), np.uint8), format="rgb24")
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode(None))
-    return file.getvalue()
-
-
-def encrypted() -> Iterator[Case]:
-    m4a = muxed(music(), RATE, "mp4", "aac")
-    for entry in (b"drms", b"enca"):
-        yield Case(f"encrypted/{entry.decode()}.m4p", m4a.replace(b"mp4a", entry), ErrorKind.DRM)
-    yield Case("encrypted/book.aax", m4a.replace(b"ftypisom", b"ftypaax "), ErrorKind.DRM)
-    wma = muxed(music(), RATE, "asf", "wmav2")
-    size, objects = struct.unpack("<QI", wma[16:28])
-    lock = next(iter(ASF_OBJECTS)) + struct.pack("<Q", 24)
-    header = wma[:16] + struct.pack("<QI", size + 24, objects + 1) + wma[28:30]
-    yield Case("encrypted/licensed.wma", header + lock + wma[30:], ErrorKind.DRM)
-
-
-def bombs() -> Iterator[Case]:
-    """Small files that claim to be huge: each is refused before memory is taken, or is harmless."""
-    wave = encoded(music(), RATE)
-    yield Case("bombs/65535 channels.wav", wave[:22] + b"\xff\xff" + wave[24:], ErrorKind.BAD_HEADER)
-    yield Case("bombs/no channels.wav", wave[:22] + bytes(2) + wave[24:], ErrorKind.BAD_HEADER)
-    at = wave.index(b"data") + 4
-    yield Case(
-        "bombs/2 GB declared.wav",
-        wave[:at] + struct.pack("<I", 2**31 - 9_000) + wave[at + 4 :],
-        ErrorKind.TRUNCATED,
-    )
-    flac = bytearray(encoded(music(), RATE, "FLAC"))
-    flac[21] = flac[21] & 0xF0 | 0x0F
-    flac[22:26] = b"\xff" * 4  # 2**36 - 1 samples: eighteen days
-    yield Case("bombs/days declared.flac", bytes(flac), ErrorKind.TOO_LONG)
