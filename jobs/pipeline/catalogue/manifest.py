@@ -120,7 +120,7 @@ def _without_steps(uri: str) -> str:
 
 def _without_credentials(uris: pa.ChunkedArray) -> pa.ChunkedArray:
     """Keeps users, passwords and signed queries out of the names of folders and the rows of tables."""
-    uris = pc.replace_substring_regex(uris, r"((?:^|::)[A-Za-z][A-Za-z0-9+.-]*://)[^\s/?#]*@", r"\1")
+    uris = pc.replace_substring_regex(uris, rf"((?:^|::){SCHEME})[^\s/?#]*@", r"\1")
     return pc.replace_substring_regex(uris, r"(?is)^((?:[^?]*::)?https?://[^?]*)\?.*$", r"\1")
 
 

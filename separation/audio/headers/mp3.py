@@ -8,9 +8,7 @@ from separation.audio.headers.tags import id3_end
 FRAMES_COUNTED = rb"(?:Xing|Info)...([\x01\x03\x05\x07\x09\x0b\x0d\x0f])(....)|VBRI.{10}(....)"
 OPTIONAL_FIELDS = ((1, 4), (2, 4), (4, 100), (8, 4))  # of Xing: flag, bytes
 ENCODERS = (b"LAME", b"Lavf", b"Lavc")  # whose gaps ffmpeg removes
-GAPS = slice(
-    21, 24
-)  # behind the fields: samples that the encoder added at the start and the end, 12 bits each
+GAPS = slice(21, 24)  # behind the fields: samples that the encoder added before and after, 12 bits each
 
 
 def mp3_samples(file: BinaryIO, rate: int) -> int | None:
