@@ -8,7 +8,7 @@ import soundfile
 from separation.audio.reading import open_audio
 from separation.contract import SAMPLE_RATE
 from separation.errors import TrackError
-from tests import dsd
+from tests.corpus import dsd
 from tests.corpus.matroska import CLUSTER, laced_alac
 from tests.sounds import URI, encoded, muxed, noise, read, tone
 
