@@ -1,9 +1,64 @@
-"""The constants that graphs, grid and export share: those of htdemucs."""
+"""What a graph expects, and how its output becomes a track again."""
 
-SAMPLE_RATE = 44_100  # Hz
-CHANNELS = 2
-STEMS = ("drums", "bass", "other", "vocals")  # the order of htdemucs_ft: row k of model k is stem k
-SEGMENT = 343_980  # samples: 7.8 s at 44.1 kHz, fixed by the graph (Fraction(39, 5) s in demucs)
-OVERLAP = 0.25  # demucs's default
-STRIDE = 257_985  # samples: int((1 - OVERLAP) * SEGMENT), as demucs/apply.py computes it
-MAX_SHIFT = 22_050  # samples: int(0.5 * SAMPLE_RATE), the longest shift of demucs's shift trick
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Literal, get_args
+
+from separation.errors import UsageError
+
+Window = Literal["triangle"]
+Edges = Literal["context"]
+LevelRule = Literal["track", "none"]
+WINDOWS, EDGES, LEVEL_RULES = map(get_args, (Window, Edges, LevelRule))
+CHANNELS = 2  # of every mix and stem: mono is doubled, more channels are mixed down
+
+
+@dataclass(frozen=True, slots=True)
+class Contract:
+    """How a graph's segments are cut from a track's mix, and stitched again.
+
+    sample_rate  Hz, of the mix and of the stems
+    channels     of a segment
+    segment      samples that the graph takes
+    stride       samples from one chunk's start to the next, unless `--overlap` is given
+    max_shift    samples: the longest shift of the shift trick
+    window       the weights of a chunk in the overlap-add: `triangle`, as in demucs
+    edges        what surrounds a short chunk: its `context` in the track, zeros beyond the track's ends
+    level        `track`: the track's mean and deviation are taken off before and restored after; or `none`
+    """
+
+    sample_rate: int
+    channels: int
+    segment: int
+    stride: int
+    max_shift: int
+    window: Window = "triangle"
+    edges: Edges = "context"
+    level: LevelRule = "track"
+
+    def stride_for(self, overlap: float | None) -> int:
+        """Samples from one chunk's start to the next: the contract's own stride for None.
+
+        An overlap in [0, 1) is rounded as demucs does. Raises `UsageError` for any other.
+        """
+        check_overlap(overlap)
+        if overlap is None:
+            return self.stride
+        if (stride := int((1 - overlap) * self.segment)) < 1:
+            raise UsageError(f"an overlap of {overlap} leaves no sample of a segment of {self.segment}")
+        return stride
+
+
+def check_overlap(overlap: float | None) -> None:
+    """Raises `UsageError` unless `overlap` is None or in [0, 1)."""
+    if overlap is not None and not 0 <= overlap < 1:
+        raise UsageError(f"overlap must be at least 0 and under 1, not {overlap}")
+
+
+def htdemucs_contract(segment_s: Fraction = Fraction(39, 5), sample_rate: int = 44_100) -> Contract:
+    """Of an HTDemucs, rounded as in demucs/apply.py (4.1.0): an overlap of 0.25, shifts of half a second."""
+    segment = int(segment_s * sample_rate)
+    return Contract(sample_rate, CHANNELS, segment, int(0.75 * segment), int(0.5 * sample_rate))
+
+
+HTDEMUCS = htdemucs_contract()  # segment 343,980, stride 257,985, max_shift 22,050

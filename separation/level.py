@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from separation.blocks import BLOCK, BlockBuffer
+from separation.contract import LevelRule
 from separation.errors import WarningKind
 
 EPSILON = 1e-8  # as in demucs; keeps the division finite where the two channels cancel
@@ -91,19 +92,26 @@ def peak(block: np.ndarray) -> float:
     return float(max(block.max(), -block.min())) if block.size else 0.0
 
 
-def normalize(mix: np.ndarray, level: Level) -> np.ndarray:
-    """The mix as the models expect it: float32 (..., samples), its mono mix with mean 0 and deviation 1."""
+def normalize(mix: np.ndarray, level: Level, rule: LevelRule = "track") -> np.ndarray:
+    """The mix as a graph expects it, float32 (..., samples), by its contract's `rule`.
+
+    `track`: the mono mix has mean 0 and deviation 1. `none`: the mix as it is.
+    """
+    if rule == "none":
+        return mix
     normalized: np.ndarray = (mix - np.float32(level.mean)) / level.scale
     return normalized
 
 
-def restore(stem: np.ndarray, level: Level) -> np.ndarray:
+def restore(stem: np.ndarray, level: Level, rule: LevelRule = "track") -> np.ndarray:
     """The inverse of `normalize` for a stem: float32, at the track's level.
 
     The stems of a silent track are exactly silent, whatever the model gave.
     """
     if level.is_silent:
         return np.zeros_like(stem)
+    if rule == "none":
+        return stem
     restored: np.ndarray = stem * level.scale + np.float32(level.mean)
     return restored
 

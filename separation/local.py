@@ -8,32 +8,33 @@ from pathlib import Path
 
 import numpy as np
 
-from separation.audio.stem_files import Blocks, MixMinus
+from separation.audio.stem_files import Blocks
 from separation.blocks import reblock
-from separation.grid import plan_chunks, stride_of
-from separation.models.bag import Bag, fetch, read_bag
-from separation.models.specialist import Specialist
+from separation.models.bag import Bag
+from separation.models.bag_json import read_bag
+from separation.models.graph import Graph, open_graph
+from separation.models.graph_files import fetch
 from separation.options import Options
-from separation.separator import parallel_specialists, separate
+from separation.rests import stems_to_write
+from separation.separator import parallel_graphs, separate
 from separation.store.objects import Store
 
 
 def load(
-    bag: Bag, stems: Sequence[str], provider: str, threads: int, cache: Path, store: Store
-) -> dict[str, Specialist]:
-    """A session per stem; those that run in parallel share the CPU `threads`."""
-    each = threads // parallel_specialists(threads, len(stems))
+    bag: Bag, names: Sequence[str], provider: str, threads: int, cache: Path, store: Store
+) -> dict[str, Graph]:
+    """A session per graph; those that run in parallel share the CPU `threads`."""
+    each = threads // parallel_graphs(threads, len(names))
     return {
-        stem: Specialist(
-            fetch(bag, stem, cache / "models", store),
-            stem,
-            bag.stems,
+        name: open_graph(
+            bag,
+            name,
+            fetch(bag, name, cache / "models", store),
             provider=provider,
             threads=each,
-            sha256=bag.specialists[stem].sha256,
             cache=cache / "optimized",
         )
-        for stem in stems
+        for name in names
     }
 
 
@@ -41,41 +42,47 @@ class LocalSeparator:
     """The sessions that `options` need of the models at `models`, a folder, an fsspec URI or "demo"."""
 
     stems: tuple[str, ...]  # what `separate` returns, in this order
-    specialists: Mapping[str, Specialist]
+    graphs: Mapping[str, Graph]
+    sample_rate: int  # Hz, of mixes and stems
 
     def __init__(
         self, models: str | Path, options: Options, provider: str, threads: int, cache: Path, store: Store
     ):
-        bag = read_bag(models, store)
-        inferred = options.specialists(bag.stems)
+        self._bag = bag = read_bag(models, store)
+        options.encoding.check_rate(bag.sample_rate)
         self._options = options
-        self._parallel = parallel_specialists(threads, len(inferred))
+        self._inferred = bag.inferred(options.chosen(bag.stems))
+        self._rules = options.grid_rules(bag.contracts_of(self._inferred))
+        names = bag.graphs_of(self._inferred)
+        self._parallel = parallel_graphs(threads, len(names))
         self.stems = options.outputs(bag.stems)
-        self.specialists = load(bag, inferred, provider, threads, cache, store)
+        self.sample_rate = bag.sample_rate
+        self.graphs = load(bag, names, provider, threads, cache, store)
 
     def chunks(self, samples: int) -> int:
-        """How many chunks the specialists infer together for a mix of that length."""
-        stride = stride_of(self._options.overlap)
-        grids = [plan_chunks(samples, stride, shift) for shift in self._options.grid_shifts]
-        return len(self.specialists) * sum(map(len, grids))
+        """How many chunks the graphs infer together for a mix of that length."""
+        chunks = {
+            contract: sum(len(rule.chunks(samples, shift)) for shift in rule.shifts)
+            for contract, rule in self._rules.items()
+        }
+        return sum(chunks[self._bag.graphs[graph].contract] for graph in self.graphs)
 
     def separate(
-        self, mix: np.ndarray, on_chunk: Callable[[str], None] = lambda stem: None
+        self, mix: np.ndarray, on_chunk: Callable[[str], None] = lambda graph: None
     ) -> dict[str, Blocks]:
-        """`mix`, float32 (2, samples) at 44.1 kHz, as one iterable of blocks (2, n) per stem of `stems`.
+        """`mix`, float32 (2, samples) at `sample_rate`, as one iterable of blocks (2, n) per stem of `stems`.
 
-        `on_chunk` is called with a specialist's stem after each of its chunks, from its thread.
+        `on_chunk` is called with a graph's name after each of its chunks, from its thread.
         """
         stitched = separate(
             mix,
-            self.specialists,
-            overlap=self._options.overlap,
-            shifts=self._options.grid_shifts,
+            self._bag,
+            self.graphs,
+            self._inferred,
+            self._rules,
             parallel=self._parallel,
             skip_silence=self._options.skip_silence,
             on_chunk=on_chunk,
         )
-        stems: dict[str, Blocks] = dict(stitched)
-        if kept := self._options.two_stems:
-            stems[f"no_{kept}"] = MixMinus(list(reblock([mix])), stitched[kept])
-        return {stem: stems[stem] for stem in self.stems}
+        blocks = list(reblock([mix]))
+        return stems_to_write(self._bag, self._options, stitched, blocks)

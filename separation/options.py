@@ -2,16 +2,16 @@
 
 import argparse
 import string
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Literal, get_args
 
 from separation.arguments import non_negative_int
-from separation.audio.encoding import ClipMode
-from separation.contract import OVERLAP
+from separation.audio.encoding import ClipMode, Encoding
+from separation.contract import Contract, check_overlap
 from separation.errors import ErrorKind, TrackError, UsageError
-from separation.grid import draw_shifts, stride_of
+from separation.grid import GridRule, draw_shifts
 
 Format = Literal["wav", "flac", "mp3", "ogg"]
 PLACEHOLDERS = ("track_id", "track", "trackext", "stem", "ext")  # of --filename
@@ -19,11 +19,14 @@ PLACEHOLDERS = ("track_id", "track", "trackext", "stem", "ext")  # of --filename
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """`stems` empty means all that the bag has. Raises `UsageError` for contradictions."""
+    """`stems` empty means all that the bag has; an `overlap` of None is that of each graph's contract.
+
+    Raises `UsageError` for contradictions.
+    """
 
     stems: tuple[str, ...] = ()
     two_stems: str | None = None
-    overlap: float = OVERLAP
+    overlap: float | None = None
     shifts: int = 0
     seed: int = 0
     format: Format = "wav"
@@ -33,8 +36,8 @@ class Options:
     skip_silence: bool = False
 
     def __post_init__(self) -> None:
-        stride_of(self.overlap)
-        draw_shifts(self.shifts, self.seed)
+        check_overlap(self.overlap)
+        draw_shifts(self.shifts, self.seed, max_shift=0)
         if self.stems and self.two_stems:
             raise UsageError("--stems and --two-stems exclude each other")
         if self.bits == "float" and self.format != "wav":
@@ -71,22 +74,34 @@ class Options:
             raise UsageError(f"--filename {self.filename!r} must stay below the output folder") from None
 
     @property
-    def grid_shifts(self) -> tuple[int, ...]:
-        """Samples before the track at which each grid begins; see `draw_shifts`."""
-        return draw_shifts(self.shifts, self.seed)
+    def encoding(self) -> Encoding:
+        """Of the stems' files."""
+        return Encoding(self.format, self.bits)
 
-    def specialists(self, available: tuple[str, ...]) -> tuple[str, ...]:
-        """The stems to infer, in the bag's order."""
+    def grid_rules(self, contracts: Mapping[str, Contract]) -> dict[str, GridRule]:
+        """How the grids of each contract are laid, by its name."""
+        return {
+            name: GridRule(
+                contract.segment,
+                contract.stride_for(self.overlap),
+                draw_shifts(self.shifts, self.seed, contract.max_shift),
+            )
+            for name, contract in contracts.items()
+        }
+
+    def chosen(self, available: Iterable[str]) -> tuple[str, ...]:
+        """The stems of the bag that are asked for, in the bag's order."""
+        available = tuple(available)
         wanted = (self.two_stems,) if self.two_stems else self.stems or available
         if unknown := [stem for stem in wanted if stem not in available]:
             raise UsageError(f"the models have the stems {', '.join(available)}; not {', '.join(unknown)}")
         return tuple(stem for stem in available if stem in wanted)
 
-    def outputs(self, available: tuple[str, ...]) -> tuple[str, ...]:
+    def outputs(self, available: Iterable[str]) -> tuple[str, ...]:
         """The stems to write: with `two_stems`, the stem and `no_<stem>`."""
         if self.two_stems:
-            return (self.two_stems, f"no_{self.two_stems}")
-        return self.specialists(available)
+            return (*self.chosen(available), f"no_{self.two_stems}")
+        return self.chosen(available)
 
     def path(self, track_id: str, stem: str) -> str:
         """A stem's path below the output's `stems` folder.
@@ -116,13 +131,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--two-stems",
         metavar="STEM",
-        help="write only STEM and no_STEM, which is the mix minus STEM; runs one model",
+        help="write only STEM and no_STEM, which is the mix minus STEM; runs only the models of STEM",
     )
     group.add_argument(
         "--overlap",
         type=float,
-        default=OVERLAP,
-        help="overlap of neighbouring chunks, from 0 to under 1 (default: %(default)s)",
+        help="overlap of neighbouring chunks, from 0 to under 1 (default: that of the models; 0.25 for "
+        "htdemucs)",
     )
     group.add_argument(
         "--shifts",

@@ -15,35 +15,46 @@ from itertools import pairwise
 import numpy as np
 
 from separation.blocks import reblock
-from separation.contract import CHANNELS, SEGMENT
+from separation.contract import CHANNELS, LevelRule
 from separation.grid import Chunk, Section, uncut
 from separation.level import Level, restore
 
 
 @cache
-def window() -> np.ndarray:
-    """The triangular weights of a segment: float32 (SEGMENT,), maximum 1."""
-    rise = np.arange(1, SEGMENT // 2 + 1)
-    fall = np.arange(SEGMENT - SEGMENT // 2, 0, -1)
+def window(segment: int) -> np.ndarray:
+    """The triangular weights of a segment: float32 (segment,), maximum 1."""
+    rise = np.arange(1, segment // 2 + 1)
+    fall = np.arange(segment - segment // 2, 0, -1)
     triangle = np.concatenate([rise, fall]).astype(np.float32)
     window: np.ndarray = triangle / triangle.max()
     return window
 
 
+class WeightedSum:
+    """The weighted sum of a section's segments, in the order in which they are added.
+
+    A short chunk is weighted with the start of the window, not its middle, as in demucs.
+    """
+
+    def __init__(self, section: Section, channels: int = CHANNELS):
+        self._section = section
+        self.sum = np.zeros((channels, section.stop - section.start), np.float32)
+
+    def add(self, chunk: Chunk, segment: np.ndarray) -> None:
+        """`segment` is the chunk's: float32 (channels, segment)."""
+        weights = window(chunk.segment)[: chunk.length]
+        self.sum[:, _within(self._section, chunk)] += weights * uncut(segment, chunk)
+
+
 def overlap_add(section: Section, segments: Iterable[np.ndarray]) -> np.ndarray:
     """The weighted sum of the section's segments: float32 (channels, section.stop - section.start).
 
-    `segments` are (channels, SEGMENT), one per chunk. A short chunk is weighted with the start of the
-    window, not its middle, as in demucs.
+    `segments` are (channels, segment), one per chunk.
     """
-    total: np.ndarray | None = None
+    total = WeightedSum(section)
     for chunk, segment in zip(section.chunks, segments, strict=True):
-        if total is None:
-            total = np.zeros((segment.shape[0], section.stop - section.start), np.float32)
-        total[:, _within(section, chunk)] += window()[: chunk.length] * uncut(segment, chunk)
-    if total is None:
-        raise ValueError("a section has at least one chunk")
-    return total
+        total.add(chunk, segment)
+    return total.sum
 
 
 def silence(section: Section) -> np.ndarray:
@@ -55,7 +66,7 @@ def _weight(section: Section) -> np.ndarray:
     """The sum of the windows of the section's chunks: float32 (section.stop - section.start,)."""
     weight = np.zeros(section.stop - section.start, np.float32)
     for chunk in section.chunks:
-        weight[_within(section, chunk)] += window()[: chunk.length]
+        weight[_within(section, chunk)] += window(chunk.segment)[: chunk.length]
     return weight
 
 
@@ -88,13 +99,14 @@ def join_sections(sections: Sequence[Section], load: Callable[[int], np.ndarray]
 class StitchedStem:
     """A stem of a track as an iterable of blocks float32 (channels, BLOCK), as often as needed.
 
-    `sections` come from `plan_sections`; `load(index)` gives a section's `overlap_add`. The grids of several
-    shifts are averaged, and the track's level is restored.
+    `sections` are those of the stem's contract, from `plan_sections`; `load(index)` gives a section's
+    `overlap_add`. The grids of several shifts are averaged, and the track's level is restored.
     """
 
     sections: Sequence[Section]
     load: Callable[[int], np.ndarray]
     level: Level
+    level_rule: LevelRule = "track"
 
     def __iter__(self) -> Iterator[np.ndarray]:
         grids: dict[int, list[Section]] = {}
@@ -102,4 +114,4 @@ class StitchedStem:
             grids.setdefault(section.shift, []).append(section)
         streams = [reblock(join_sections(grid, self.load)) for grid in grids.values()]
         for aligned in zip(*streams, strict=True):
-            yield restore(reduce(np.add, aligned) / np.float32(len(aligned)), self.level)
+            yield restore(reduce(np.add, aligned) / np.float32(len(aligned)), self.level, self.level_rule)

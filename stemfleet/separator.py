@@ -13,7 +13,7 @@ from separation.audio.decoder_process.pool import DecoderPool
 from separation.audio.limits import DEFAULTS
 from separation.audio.mixes import array_mix, read_mix
 from separation.audio.stem_files import Blocks
-from separation.contract import CHANNELS, OVERLAP, SAMPLE_RATE
+from separation.contract import CHANNELS
 from separation.errors import UsageError
 from separation.local import LocalSeparator
 from separation.options import Options
@@ -33,7 +33,7 @@ class Separator:
 
     provider    what runs the models: auto, cpu, openvino, openvino-bf16, cuda or tensorrt
     threads     CPU threads, shared by the models that run in parallel; all cores by default
-    overlap     of neighbouring chunks, 0 to under 1
+    overlap     of neighbouring chunks, 0 to under 1; by default that of the models, 0.25 for htdemucs
     shifts      average over this many random shifts of up to half a second, drawn from `seed`
     stems       only these; all that the models have by default
     two_stems   only this stem and no_<stem>, the mix minus it
@@ -47,7 +47,7 @@ class Separator:
     run elsewhere than asked for.
     """
 
-    sample_rate: int = SAMPLE_RATE  # Hz, of the arrays that `separate` returns
+    sample_rate: int  # Hz, of the arrays that `separate` returns: the models'
     stems: tuple[str, ...]  # the names of what `separate` returns
 
     def __init__(
@@ -56,7 +56,7 @@ class Separator:
         *,
         provider: str = "auto",
         threads: int | None = None,
-        overlap: float = OVERLAP,
+        overlap: float | None = None,
         shifts: int = 0,
         seed: int = 0,
         stems: Sequence[str] = (),
@@ -89,6 +89,7 @@ class Separator:
         self._one_at_a_time = threading.Lock()  # a session of OpenVINO has one set of buffers
         self._decoders = DecoderPool()
         self.stems = self._separator.stems
+        self.sample_rate = self._separator.sample_rate
 
     def separate(
         self, track: str | os.PathLike[str] | npt.ArrayLike, sample_rate: float | None = None
@@ -106,12 +107,12 @@ class Separator:
             if sample_rate is not None:
                 raise UsageError("sample_rate is for arrays; a file states its own")
             name = os.fspath(track)
-            mix, notes = read_mix(name, DEFAULTS, self._decoders, self._store)
+            mix, notes = read_mix(name, DEFAULTS, self._decoders, self._store, sample_rate=self.sample_rate)
         else:
             if sample_rate is None:
                 raise UsageError("an array needs its sample_rate: separate(array, 44100)")
             name = "array"
-            mix, notes = array_mix(track, sample_rate)
+            mix, notes = array_mix(track, sample_rate, self.sample_rate)
         for note in notes:
             log.warning("%s: %s", shown(name), note)
         with self._one_at_a_time:

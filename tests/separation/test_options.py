@@ -1,19 +1,19 @@
 import pytest
 
-from separation.contract import STEMS
 from separation.errors import TrackError, UsageError
 from separation.options import Options
+from tests.bags import FOUR_STEMS
 
 
 def test_stems_come_in_the_bags_order() -> None:
-    assert Options(stems=("vocals", "drums")).specialists(STEMS) == ("drums", "vocals")
-    assert Options().outputs(STEMS) == STEMS
+    assert Options(stems=("vocals", "drums")).chosen(FOUR_STEMS) == ("drums", "vocals")
+    assert Options().outputs(FOUR_STEMS) == FOUR_STEMS
 
 
 def test_two_stems_run_one_specialist() -> None:
     options = Options(two_stems="bass")
-    assert options.specialists(STEMS) == ("bass",)
-    assert options.outputs(STEMS) == ("bass", "no_bass")
+    assert options.chosen(FOUR_STEMS) == ("bass",)
+    assert options.outputs(FOUR_STEMS) == ("bass", "no_bass")
 
 
 def test_a_path_names_track_and_stem() -> None:
@@ -61,4 +61,4 @@ def test_a_path_stays_below_the_output(filename: str, track_id: str, step: str) 
 
 def test_a_stem_that_the_models_lack_is_refused() -> None:
     with pytest.raises(UsageError, match="piano"):
-        Options(stems=("piano",)).specialists(STEMS)
+        Options(stems=("piano",)).chosen(FOUR_STEMS)

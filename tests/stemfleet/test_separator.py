@@ -12,9 +12,9 @@ import soundfile
 
 import stemfleet
 from separation import __main__ as command
-from separation.contract import SAMPLE_RATE, STEMS
+from separation.contract import HTDEMUCS
 from stemfleet import ModelError, Separator, TrackError, UsageError
-from tests.bags import GAINS, write_gain_bag
+from tests.bags import FOUR_STEMS, GAINS, write_gain_bag
 
 SECONDS = 7  # two chunks
 FLOAT = ("--float32", "--clip-mode", "none")
@@ -30,7 +30,7 @@ def separator(models: Path) -> Separator:
     return Separator(models)
 
 
-def music(channels: int, rate: int = SAMPLE_RATE, seconds: float = SECONDS) -> np.ndarray:
+def music(channels: int, rate: int = HTDEMUCS.sample_rate, seconds: float = SECONDS) -> np.ndarray:
     """float64 (samples, channels) within full scale, the same at each call."""
     seeded = np.random.default_rng(channels * rate)
     return seeded.uniform(-0.9, 0.9, (int(seconds * rate), channels))
@@ -54,18 +54,18 @@ def assert_same(found: Mapping[str, np.ndarray], expected: Mapping[str, np.ndarr
 @pytest.mark.parametrize(
     ("subtype", "dtype", "rate", "channels"),
     [
-        ("PCM_16", "int16", SAMPLE_RATE, 2),
-        ("PCM_16", "float64", SAMPLE_RATE, 2),
+        ("PCM_16", "int16", HTDEMUCS.sample_rate, 2),
+        ("PCM_16", "float64", HTDEMUCS.sample_rate, 2),
         ("PCM_16", "float32", 48_000, 2),
-        ("PCM_24", "int32", SAMPLE_RATE, 1),
+        ("PCM_24", "int32", HTDEMUCS.sample_rate, 1),
         ("PCM_24", "float32", 22_050, 1),
-        ("PCM_32", "int32", SAMPLE_RATE, 2),
+        ("PCM_32", "int32", HTDEMUCS.sample_rate, 2),
         ("PCM_U8", "float32", 8_000, 2),
         ("FLOAT", "float32", 96_000, 2),
-        ("DOUBLE", "float64", SAMPLE_RATE, 2),
-        ("PCM_16", "int16", SAMPLE_RATE, 6),
+        ("DOUBLE", "float64", HTDEMUCS.sample_rate, 2),
+        ("PCM_16", "int16", HTDEMUCS.sample_rate, 6),
         ("PCM_16", "int16", 32_000, 3),
-        ("PCM_16", "float32", SAMPLE_RATE, 16),
+        ("PCM_16", "float32", HTDEMUCS.sample_rate, 16),
     ],
 )
 def test_a_file_and_its_array_give_what_the_program_writes(
@@ -74,8 +74,8 @@ def test_a_file_and_its_array_give_what_the_program_writes(
     track = tmp_path / "a.wav"
     soundfile.write(track, music(channels, rate), rate, subtype)
     expected = written(models, track, tmp_path / "out")
-    assert set(expected) == set(STEMS)
-    assert expected["drums"].shape == (SECONDS * SAMPLE_RATE, 2)
+    assert set(expected) == set(FOUR_STEMS)
+    assert expected["drums"].shape == (SECONDS * HTDEMUCS.sample_rate, 2)
     assert_same(separator.separate(track), expected)
     audio, read_rate = soundfile.read(track, dtype=dtype)
     assert_same(separator.separate(audio, read_rate), expected)
@@ -98,7 +98,7 @@ def test_the_options_are_the_program_s(
     models: Path, tmp_path: Path, options: tuple[str, ...], settings: dict[str, Any]
 ) -> None:
     track = tmp_path / "a.flac"
-    soundfile.write(track, music(2), SAMPLE_RATE)
+    soundfile.write(track, music(2), HTDEMUCS.sample_rate)
     separator = Separator(models, **settings, cache=tmp_path / "cache")
     stems = separator.separate(str(track))
     assert tuple(stems) == separator.stems
@@ -123,20 +123,20 @@ def test_the_demonstration_model_gives_what_the_program_writes(
 def test_samples_are_neither_clipped_nor_shared(separator: Separator) -> None:
     loud = 8 * music(2)
     loud -= loud.mean()  # which the specialists do not scale
-    first = separator.separate(loud, SAMPLE_RATE)
+    first = separator.separate(loud, HTDEMUCS.sample_rate)
     assert abs(first["drums"]).max() > 1
     for stem, gain in GAINS.items():
         assert first[stem].flags["C_CONTIGUOUS"] and first[stem].flags["WRITEABLE"]
         np.testing.assert_allclose(first[stem], gain * loud, atol=1e-5)
     kept = first["drums"].copy()
     first["bass"][:] = 0
-    separator.separate(music(2), SAMPLE_RATE)
+    separator.separate(music(2), HTDEMUCS.sample_rate)
     assert np.array_equal(first["drums"], kept)
 
 
 def scaled(samples: np.ndarray, separator: Separator) -> np.ndarray:
     """The mix that an array became, from its drums."""
-    return separator.separate(samples, SAMPLE_RATE)["drums"][:, 0] / GAINS["drums"]
+    return separator.separate(samples, HTDEMUCS.sample_rate)["drums"][:, 0] / GAINS["drums"]
 
 
 @pytest.mark.parametrize(
@@ -167,12 +167,12 @@ def test_every_number_is_scaled_by_its_full_scale(
 def test_any_length_of_one_channel(separator: Separator, length: int) -> None:
     samples = np.linspace(0.1, 0.9, length)
     for audio in (samples, samples[:, None], samples.tolist(), samples[::-1][::-1]):
-        assert separator.separate(audio, SAMPLE_RATE)["vocals"].shape == (length, 2)
+        assert separator.separate(audio, HTDEMUCS.sample_rate)["vocals"].shape == (length, 2)
 
 
 @pytest.mark.parametrize("rate", [22_050.0, np.int64(22_050), np.float32(22_050)])
 def test_a_rate_is_any_whole_number(separator: Separator, rate: float) -> None:
-    assert separator.separate(np.full(22_050, 0.5), rate)["other"].shape == (SAMPLE_RATE, 2)
+    assert separator.separate(np.full(22_050, 0.5), rate)["other"].shape == (HTDEMUCS.sample_rate, 2)
 
 
 LONG = np.broadcast_to(np.float32(0.1), (2, 10_000_000_000))  # takes four bytes
@@ -183,25 +183,33 @@ LONG = np.broadcast_to(np.float32(0.1), (2, 10_000_000_000))  # takes four bytes
     [
         (
             LONG,
-            SAMPLE_RATE,
+            HTDEMUCS.sample_rate,
             "(2, 10000000000): 10000000000 channels; expected (samples,) or (samples, channels)",
         ),
-        (np.zeros((2, 1_000_000)), SAMPLE_RATE, "its transpose, array.T, does"),
-        (np.zeros((100, 17)), SAMPLE_RATE, "float64 of shape (100, 17): 17 channels; .* 1 to 16 channels"),
-        (np.zeros((100, 0)), SAMPLE_RATE, "0 channels"),
-        (np.zeros((1, 100, 2)), SAMPLE_RATE, "float64 of shape (1, 100, 2); expected (samples,)"),
-        (np.float32(0.5), SAMPLE_RATE, "float32 of shape (); expected (samples,)"),
-        (np.zeros(0), SAMPLE_RATE, "float64 of shape (0,): no samples"),
-        (np.zeros((0, 2)), SAMPLE_RATE, "(0, 2): no samples"),
-        (np.array(["a", "b"]), SAMPLE_RATE, "<U1 of shape (2,); expected floats or integers"),
-        (b"song.flac", SAMPLE_RATE, "expected floats or integers"),
-        (None, SAMPLE_RATE, "object of shape (); expected floats or integers"),
-        (np.zeros(10, bool), SAMPLE_RATE, "bool of shape (10,); expected floats or integers"),
-        (np.zeros(10, complex), SAMPLE_RATE, "complex128 of shape (10,); expected floats or integers"),
-        ([[0.1, 0.2], [0.3]], SAMPLE_RATE, "the audio is no array but list; expected (samples,)"),
+        (np.zeros((2, 1_000_000)), HTDEMUCS.sample_rate, "its transpose, array.T, does"),
+        (
+            np.zeros((100, 17)),
+            HTDEMUCS.sample_rate,
+            "float64 of shape (100, 17): 17 channels; .* 1 to 16 channels",
+        ),
+        (np.zeros((100, 0)), HTDEMUCS.sample_rate, "0 channels"),
+        (np.zeros((1, 100, 2)), HTDEMUCS.sample_rate, "float64 of shape (1, 100, 2); expected (samples,)"),
+        (np.float32(0.5), HTDEMUCS.sample_rate, "float32 of shape (); expected (samples,)"),
+        (np.zeros(0), HTDEMUCS.sample_rate, "float64 of shape (0,): no samples"),
+        (np.zeros((0, 2)), HTDEMUCS.sample_rate, "(0, 2): no samples"),
+        (np.array(["a", "b"]), HTDEMUCS.sample_rate, "<U1 of shape (2,); expected floats or integers"),
+        (b"song.flac", HTDEMUCS.sample_rate, "expected floats or integers"),
+        (None, HTDEMUCS.sample_rate, "object of shape (); expected floats or integers"),
+        (np.zeros(10, bool), HTDEMUCS.sample_rate, "bool of shape (10,); expected floats or integers"),
+        (
+            np.zeros(10, complex),
+            HTDEMUCS.sample_rate,
+            "complex128 of shape (10,); expected floats or integers",
+        ),
+        ([[0.1, 0.2], [0.3]], HTDEMUCS.sample_rate, "the audio is no array but list; expected (samples,)"),
         (
             np.array([0.1, np.nan]),
-            SAMPLE_RATE,
+            HTDEMUCS.sample_rate,
             "the array holds NaN, infinite or too large samples from 0.00 s on",
         ),
         (
@@ -209,7 +217,7 @@ LONG = np.broadcast_to(np.float32(0.1), (2, 10_000_000_000))  # takes four bytes
             48_000,
             "the array holds NaN, infinite or too large samples from 0.00 s on",
         ),
-        (np.array([1e300]), SAMPLE_RATE, "the array holds NaN, infinite or too large samples"),
+        (np.array([1e300]), HTDEMUCS.sample_rate, "the array holds NaN, infinite or too large samples"),
         (np.zeros(10), None, "an array needs its sample_rate"),
         (np.zeros(10), 0, "sample_rate is 0; expected a whole number of Hz from 8000 to 1536000"),
         (np.zeros(10), -44_100, "sample_rate is -44100; expected"),
@@ -219,7 +227,7 @@ LONG = np.broadcast_to(np.float32(0.1), (2, 10_000_000_000))  # takes four bytes
         (np.zeros(10), float("inf"), "sample_rate is inf; expected"),
         (np.zeros(10), True, "sample_rate is True; expected"),
         (np.zeros(10), "44100", "sample_rate is '44100'; expected"),
-        ("song.flac", SAMPLE_RATE, "sample_rate is for arrays; a file states its own"),
+        ("song.flac", HTDEMUCS.sample_rate, "sample_rate is for arrays; a file states its own"),
     ],
 )
 def test_what_is_not_audio_is_one_sentence(
@@ -251,7 +259,7 @@ def test_what_is_wrong_with_a_file_or_an_option_is_said(
 
 def test_what_is_unusual_is_logged(separator: Separator, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING, "stemfleet"):
-        separator.separate(np.zeros((1000, 3)), SAMPLE_RATE)
+        separator.separate(np.zeros((1000, 3)), HTDEMUCS.sample_rate)
     assert caplog.messages == [
         "array: downmix: 3 channels (FL FR FC) mixed to stereo",
         "array: level: digital silence",
@@ -262,11 +270,11 @@ def test_what_is_unusual_is_logged(separator: Separator, caplog: pytest.LogCaptu
 def test_threads_may_share_one(models: Path, tmp_path: Path, provider: str) -> None:
     separator = Separator(models, provider=provider, cache=tmp_path)
     tracks = [music(2, seconds=1 + number) for number in range(4)]
-    expected = [separator.separate(track, SAMPLE_RATE) for track in tracks]
+    expected = [separator.separate(track, HTDEMUCS.sample_rate) for track in tracks]
     found: dict[int, dict[str, np.ndarray]] = {}
 
     def work(number: int) -> None:
-        found[number] = separator.separate(tracks[number], SAMPLE_RATE)
+        found[number] = separator.separate(tracks[number], HTDEMUCS.sample_rate)
 
     threads = [threading.Thread(target=work, args=(number,)) for number in range(len(tracks))]
     for thread in threads:

@@ -15,8 +15,8 @@ import soundfile
 from packaging.requirements import Requirement
 
 from separation import __version__
-from separation.contract import STEMS
 from stemfleet.__main__ import PROGRAMS
+from tests.bags import FOUR_STEMS
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("band", "export", "jobs", "separation", "stemfleet")
@@ -116,7 +116,7 @@ def test_a_song_is_separated_by_the_demonstration_model(
     )
     assert done.returncode == 0, done.stderr
     files = list((tmp_path / "song.flac").iterdir())
-    assert {file.name for file in files} == {f"{stem}.wav" for stem in STEMS}
+    assert {file.name for file in files} == {f"{stem}.wav" for stem in FOUR_STEMS}
     assert all(soundfile.info(file).frames == 44_100 for file in files)
 
 

@@ -1,7 +1,7 @@
 """Engines: one file per library that runs a graph. Only the one that is asked for is imported.
 
 To add an engine: write a class with the attributes of `Session` in a file of its own, and name its providers
-in `models/specialist.py`.
+in `models/graph.py`.
 """
 
 from dataclasses import dataclass

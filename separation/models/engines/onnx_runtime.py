@@ -92,7 +92,7 @@ def _options(providers: list[str], settings: SessionSettings, form: str = "ONNX"
     options.add_session_config_entry("session.load_model_format", form)
     options.add_session_config_entry("session.intra_op.allow_spinning", "1" if settings.spinning else "0")
     if providers == [CPU]:
-        # One segment at a time, see Specialist. A known size lets onnxruntime keep its blocked layout between
+        # One segment at a time, see `Graph`. A known size lets onnxruntime keep its blocked layout between
         # convolutions: saves about 3 % of the time on one core of an EPYC Zen 4.
         options.add_free_dimension_override_by_name("batch", 1)
         # The second run would allocate one new block for all tensors in addition to the first run's arena:

@@ -62,7 +62,7 @@ def _compile(core: Any, graph: bytes, precision: str, settings: SessionSettings)
     shapes = {each: each.partial_shape for each in model.inputs}
     for shape in shapes.values():
         if shape.rank.is_static and len(shape) and shape[0].is_dynamic:
-            shape[0] = 1  # one segment at a time, see Specialist
+            shape[0] = 1  # one segment at a time, see `Graph`
     model.reshape(shapes)
     compiled = core.compile_model(model, CPU, configuration)
     if settings.cache:

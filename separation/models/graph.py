@@ -1,4 +1,4 @@
-"""A loaded graph, checked against the contract: segments of the mix in, segments of one stem out."""
+"""A loaded graph, checked against its contract: segments of the mix in, segments of its rows out."""
 
 import hashlib
 import os
@@ -9,8 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from separation.contract import CHANNELS, SEGMENT, STEMS
+from separation.contract import Contract
 from separation.errors import ModelError, UsageError, WrongProvider
+from separation.models.bag import Bag
 from separation.models.engines import FLOAT32, Session, SessionSettings
 from separation.models.external_data import Malformed, external_reference
 
@@ -26,11 +27,13 @@ PROVIDERS = (*ONNXRUNTIME, *OPENVINO)
 ON_GPU = ("cuda", "tensorrt")
 
 
-class Specialist:
-    """The graph at `path`, loaded to give `stem`.
+class Graph:
+    """The graph `name` at `path`, loaded to give `rows`, its output's, in order.
 
-    The graph is one of ours, mix (batch, 2, SEGMENT) -> stem (batch, 2, SEGMENT), or a published one with one
-    row per stem, (1, 2, SEGMENT) -> (1, rows, 2, SEGMENT), whose rows are `row_stems`, in order.
+    Its input is float32 (batch, channels, segment) of the `contract`, its output (batch, rows, channels,
+    segment); one of a single row may leave that axis out. One of format 1 may also be a published one with
+    the rows `published`, of which `rows` are kept.
+
     If `sha256` is given, the bytes loaded are those that were hashed. `provider` is one of PROVIDERS;
     `threads`, `spinning` and `cache` are those of `SessionSettings`.
     """
@@ -42,15 +45,17 @@ class Specialist:
     def __init__(
         self,
         path: Path,
-        stem: str,
-        row_stems: tuple[str, ...] = STEMS,
+        name: str,
+        contract: Contract,
+        rows: tuple[str, ...],
+        published: tuple[str, ...] = (),
         provider: str = "auto",
         threads: int = 0,
         spinning: bool = True,
         sha256: str | None = None,
         cache: Path | None = None,
     ):
-        self.stem = stem
+        self.name, self.rows = name, rows
         started = time.perf_counter()
         if provider not in PROVIDERS:
             raise UsageError(f"provider {provider!r}; expected one of {', '.join(PROVIDERS)}")
@@ -59,33 +64,59 @@ class Specialist:
         self.provider = self._session.provider
         wanted = _expected(provider)
         if wanted and self.provider != wanted:
-            raise WrongProvider(stem, wanted, self.provider)
-        self._row = _row_of_stem(str(path), self._session, stem, row_stems)
+            raise WrongProvider(name, wanted, self.provider)
+        self._shape = (contract.channels, contract.segment)
+        self._kept = _kept_rows(str(path), self._session, self._shape, rows, published)
         self._one_at_a_time = self._session.runs_on_cpu or self._session.inputs[0].shape[0] == 1
         self.device = _device_name(self._session.runs_on_cpu)
         self.load_s = time.perf_counter() - started
 
     def __call__(self, segments: np.ndarray) -> np.ndarray:
-        """Segments of the mix, float32 (n, 2, SEGMENT) -> of the stem, float32 (n, 2, SEGMENT).
+        """Segments of the mix, float32 (n, channels, segment) -> float32 (n, rows, channels, segment).
 
         A CPU gains nothing from a batch, so it runs one segment at a time: then the bits of a chunk cannot
         depend on the other chunks.
         """
-        if segments.ndim != 3 or segments.shape[1:] != (CHANNELS, SEGMENT) or segments.dtype != np.float32:
+        if segments.ndim != 3 or segments.shape[1:] != self._shape or segments.dtype != np.float32:
             found = f"{segments.dtype} {segments.shape}"
-            raise UsageError(
-                f"{self.stem}: segments are {found}; expected float32 (n, {CHANNELS}, {SEGMENT})"
-            )
+            expected = ", ".join(map(str, ("n", *self._shape)))
+            raise UsageError(f"{self.name}: segments are {found}; expected float32 ({expected})")
         if not self._one_at_a_time:
             return self._run(segments)
-        stems = np.empty_like(segments)
+        outputs = np.empty((len(segments), len(self.rows), *self._shape), np.float32)
         for index in range(len(segments)):
-            stems[index : index + 1] = self._run(segments[index : index + 1])
-        return stems
+            outputs[index : index + 1] = self._run(segments[index : index + 1])
+        return outputs
 
     def _run(self, segments: np.ndarray) -> np.ndarray:
-        result = self._session.run(segments)
-        return result if self._row is None else result[:, self._row]
+        output = self._session.run(segments)
+        rows = output.reshape(len(segments), -1, *self._shape)
+        return rows if self._kept is None else rows[:, self._kept]
+
+
+def open_graph(
+    bag: Bag,
+    name: str,
+    path: Path,
+    provider: str = "auto",
+    threads: int = 0,
+    spinning: bool = True,
+    cache: Path | None = None,
+) -> Graph:
+    """A graph of a bag from its file at `path`, which `graph_files.fetch` gives."""
+    entry = bag.graphs[name]
+    return Graph(
+        path,
+        name,
+        bag.contracts[entry.contract],
+        entry.rows,
+        entry.published,
+        provider=provider,
+        threads=threads,
+        spinning=spinning,
+        sha256=entry.sha256,
+        cache=cache,
+    )
 
 
 def read_graph(path: Path, sha256: str | None) -> bytes:
@@ -128,23 +159,35 @@ def _expected(provider: str) -> str:
     return f"OpenVINO CPU {OPENVINO[provider]}" if provider in OPENVINO else ONNXRUNTIME[provider][0]
 
 
-def _row_of_stem(uri: str, session: Session, stem: str, row_stems: tuple[str, ...]) -> int | None:
-    """The stem's row in a graph with one row per stem, None in one of ours; ModelError for any other."""
+def _kept_rows(
+    uri: str,
+    session: Session,
+    shape: tuple[int, int],
+    rows: tuple[str, ...],
+    published: tuple[str, ...],
+) -> list[int] | None:
+    """Which rows of the output to keep, None for all; ModelError for a graph of another shape.
+
+    `shape` is that of a segment, (channels, segment).
+    """
     found = ", ".join(map(str, (*session.inputs, *session.outputs)))
-    expected = f"mix float32 (batch, {CHANNELS}, {SEGMENT}) -> stem of the same shape"
-    error = ModelError(uri, f"the graph has {found}; expected {expected}")
+    size = ", ".join(map(str, shape))
+    error = ModelError(
+        uri,
+        f"the graph has {found}; expected mix float32 (batch, {size}) -> "
+        + (f"(batch, {len(rows)}, {size})" if len(rows) > 1 else "stem of the same shape"),
+    )
     if len(session.inputs) != 1 or len(session.outputs) != 1:
         raise error
     (mix,), (output,) = session.inputs, session.outputs
-    if {mix.dtype, output.dtype} != {FLOAT32} or mix.shape[1:] != (CHANNELS, SEGMENT):
+    if {mix.dtype, output.dtype} != {FLOAT32} or mix.shape[1:] != shape:
         raise error
-    if output.shape == (1, len(row_stems), CHANNELS, SEGMENT):
-        if stem not in row_stems:
-            raise ModelError(uri, f"the graph's rows are {', '.join(row_stems)}; none is {stem}")
-        return row_stems.index(stem)
+    if published and output.shape == (1, len(published), *shape):
+        return [published.index(row) for row in rows]
     batch_fits = mix.shape[0] == output.shape[0] and (mix.shape[0] == 1 or not isinstance(mix.shape[0], int))
-    named = (mix.name, output.name) == ("mix", "stem")
-    if not (named and batch_fits and output.shape[1:] == (CHANNELS, SEGMENT)):
+    named = (mix.name, output.name) == ("mix", "stem")  # without rows, the shape alone says little
+    single = len(rows) == 1 and output.shape[1:] == shape and named
+    if not (batch_fits and (single or output.shape[1:] == (len(rows), *shape))):
         raise error
     return None
 
