@@ -10,9 +10,10 @@ import numpy as np
 import soundfile
 
 from separation.audio.reading import open_audio
-from separation.contract import SAMPLE_RATE
+from separation.contract import HTDEMUCS
 
 URI = "s3://catalogue/song"
+RATE = HTDEMUCS.sample_rate  # Hz
 
 
 def noise(rate: int, samples: int, channels: int = 2) -> np.ndarray:
@@ -57,16 +58,14 @@ def muxed(samples: np.ndarray, rate: int, format: str, codec: str, **options: st
         return Path(folder, "song").read_bytes()
 
 
-def read(data: bytes, start: int = 0, stop: int | None = None) -> np.ndarray:
-    blocks = list(open_audio(io.BytesIO(data), URI).blocks(start, stop))
+def read(data: bytes, start: int = 0, stop: int | None = None, sample_rate: int = RATE) -> np.ndarray:
+    blocks = list(open_audio(io.BytesIO(data), URI, sample_rate=sample_rate).blocks(start, stop))
     for block in blocks:
         assert block.dtype == np.float32
     return np.concatenate([np.zeros((2, 0), np.float32), *blocks], axis=1)
 
 
-def write_track(
-    path: Path, seconds: float, rate: int = SAMPLE_RATE, channels: int = 2, seed: int = 0
-) -> None:
+def write_track(path: Path, seconds: float, rate: int = RATE, channels: int = 2, seed: int = 0) -> None:
     """A file of noise, by the format that its name says."""
     samples = np.random.default_rng(seed).standard_normal((int(seconds * rate), channels))
     soundfile.write(path, np.float32(0.1) * samples.astype(np.float32), rate)

@@ -23,8 +23,10 @@ from separation.store.source_cache import SourceCache
 EXPECTED = f"(samples,) or (samples, channels) with 1 to {MOST_CHANNELS} channels, as soundfile.read gives it"
 
 
-def read_mix(uri: str, limits: Limits, pool: DecoderPool, store: Store) -> tuple[np.ndarray, list[str]]:
-    """The track at `uri` as float32 (2, samples) at 44.1 kHz, and the warnings about it.
+def read_mix(
+    uri: str, limits: Limits, pool: DecoderPool, store: Store, sample_rate: int
+) -> tuple[np.ndarray, list[str]]:
+    """The track at `uri` as float32 (2, samples) at `sample_rate` Hz, and the warnings about it.
 
     Raises `TrackError` if the file is missing, unreadable or beyond the limits, and `SourceUnreachable` if
     its store does not answer.
@@ -33,20 +35,23 @@ def read_mix(uri: str, limits: Limits, pool: DecoderPool, store: Store) -> tuple
         sources = SourceCache(folder, max_bytes=0, store=store, limits=limits)
         found = sources.stat(uri)
         limits.check_size(uri, found.bytes)
-        with sources.open(uri, found.etag) as file, open_decoding(file, uri, pool, limits) as decoding:
+        with (
+            sources.open(uri, found.etag) as file,
+            open_decoding(file, uri, pool, limits, sample_rate) as decoding,
+        ):
             mix = join(decoding.blocks())
             return mix, [*decoding.warnings, *warnings(measure(mix))]
 
 
-def array_mix(audio: npt.ArrayLike, sample_rate: float) -> tuple[np.ndarray, list[str]]:
-    """`audio`, (samples,) or (samples, channels) of floats or integers, as float32 (2, samples) at 44.1 kHz,
-    and the warnings about it.
+def array_mix(audio: npt.ArrayLike, rate: float, sample_rate: int) -> tuple[np.ndarray, list[str]]:
+    """`audio` of `rate` Hz, (samples,) or (samples, channels) of floats or integers, as float32 (2, samples)
+    at `sample_rate` Hz, and the warnings about it.
 
     Integers are scaled as soundfile scales them, see `to_float32`. More than two channels become two as
     those of a file that does not name its channels. Raises `UsageError` for anything else than audio.
     """
-    decoder = ArrayDecoder(checked_array(audio), checked_rate(sample_rate))
-    reader = Reader(decoder, "array", Limits(hours=float("inf")))  # it is in memory already
+    decoder = ArrayDecoder(checked_array(audio), checked_rate(rate))
+    reader = Reader(decoder, "array", Limits(hours=float("inf")), sample_rate)  # it is in memory already
     try:
         mix = join(reader.blocks())
     except TrackError as error:

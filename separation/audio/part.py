@@ -10,9 +10,14 @@ def part(file: BinaryIO, begin: int, end: int) -> BinaryIO:
     return io.BufferedReader(_Part(file, begin, end))
 
 
+def with_zeros(file: BinaryIO, begin: int, end: int) -> BinaryIO:
+    """`file` as if its bytes [begin, end) were zero."""
+    return io.BufferedReader(_Part(file, 0, file.seek(0, os.SEEK_END), range(begin, end)))
+
+
 class _Part(io.RawIOBase):
-    def __init__(self, file: BinaryIO, begin: int, end: int):
-        self._file, self._begin, self._end = file, begin, end
+    def __init__(self, file: BinaryIO, begin: int, end: int, zeros: range = range(0)):
+        self._file, self._begin, self._end, self._zeros = file, begin, end, zeros
         self._position = 0
 
     def readable(self) -> bool:
@@ -30,5 +35,9 @@ class _Part(io.RawIOBase):
         self._file.seek(self._begin + self._position)
         data = self._file.read(max(0, min(len(buffer), self._end - self._begin - self._position)))
         buffer[: len(data)] = data
+        for at in range(
+            max(self._zeros.start, self._position), min(self._zeros.stop, self._position + len(data))
+        ):
+            buffer[at - self._position] = 0
         self._position += len(data)
         return len(data)

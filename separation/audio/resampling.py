@@ -1,4 +1,4 @@
-"""A track at any rate -> 44.1 kHz, in pieces that are resampled independently of each other.
+"""A track at any rate -> the models' rate, in pieces that are resampled independently of each other.
 
     input, seconds   |-- margin --|-------- piece k --------|-- margin --|
     output                        |-------- piece k --------|
@@ -15,23 +15,27 @@ from dataclasses import dataclass
 import numpy as np
 import soxr
 
-from separation.contract import SAMPLE_RATE
-
 PIECE_S = 10  # seconds
 MARGIN_S = 1  # seconds
 
 
 @dataclass(frozen=True, slots=True)
 class Pieces:
-    """The pieces that cover samples [start, stop) at 44.1 kHz, and the input samples that they need."""
+    """The pieces that cover samples [start, stop) at `sample_rate`, and the input samples that they need."""
 
     rate: int  # Hz, of the input
     start: int
     stop: int | None
+    sample_rate: int  # Hz, of the output
+
+    @property
+    def samples(self) -> int:
+        """Of the output, in each piece."""
+        return PIECE_S * self.sample_rate
 
     @property
     def first(self) -> int:
-        return self.start // (PIECE_S * SAMPLE_RATE)
+        return self.start // self.samples
 
     @property
     def input_start(self) -> int:
@@ -41,24 +45,24 @@ class Pieces:
     def input_stop(self) -> int | None:
         if self.stop is None:
             return None
-        return (-(-self.stop // (PIECE_S * SAMPLE_RATE)) * PIECE_S + MARGIN_S) * self.rate
+        return (-(-self.stop // self.samples) * PIECE_S + MARGIN_S) * self.rate
 
 
 def resample(blocks: Iterator[np.ndarray], pieces: Pieces) -> Iterator[np.ndarray]:
-    """Samples [start, stop) at 44.1 kHz, from the input's blocks (channels, n) from `input_start` on."""
+    """Samples [start, stop) of the output, from the input's blocks (channels, n) from `input_start` on."""
     source = _SlidingBuffer(blocks, pieces.input_start)
     piece = pieces.first
-    while pieces.stop is None or piece * PIECE_S * SAMPLE_RATE < pieces.stop:
+    while pieces.stop is None or piece * pieces.samples < pieces.stop:
         begin = max(0, piece * PIECE_S - MARGIN_S)  # seconds
         audio = source.read(begin * pieces.rate, ((piece + 1) * PIECE_S + MARGIN_S) * pieces.rate)
         if audio.shape[1] <= (piece * PIECE_S - begin) * pieces.rate:
             return  # the track ended before this piece
-        audio = soxr.resample(audio.T, pieces.rate, SAMPLE_RATE, quality="VHQ").T
-        start = max(pieces.start, piece * PIECE_S * SAMPLE_RATE)
+        audio = soxr.resample(audio.T, pieces.rate, pieces.sample_rate, quality="VHQ").T
+        start = max(pieces.start, piece * pieces.samples)
         piece += 1
-        stop = piece * PIECE_S * SAMPLE_RATE
+        stop = piece * pieces.samples
         stop = stop if pieces.stop is None else min(stop, pieces.stop)
-        offset = begin * SAMPLE_RATE
+        offset = begin * pieces.sample_rate
         yield audio[:, start - offset : stop - offset]
 
 

@@ -2,13 +2,13 @@
 
 import hashlib
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from separation.audio.encoding import Encoding, clip, clip_divisor, write_audio
+from separation.audio.encoding import clip, clip_divisor, write_audio
 from separation.errors import ErrorKind, StorageError, TrackError
 from separation.level import peak
 from separation.options import Options
@@ -38,14 +38,19 @@ class StemFile:
 
 @dataclass(frozen=True)
 class MixMinus:
-    """The mix minus a stem, block by block: the `no_<stem>` of `--two-stems`."""
+    """The mix minus stems, one after the other, block by block: the rest of the mix.
+
+    Such as the `no_<stem>` of `--two-stems`. All are cut into the same blocks.
+    """
 
     mix: Blocks
-    stem: Blocks
+    stems: Sequence[Blocks]
 
     def __iter__(self) -> Iterator[np.ndarray]:
-        for mix, stem in zip(self.mix, self.stem, strict=True):
-            yield mix - stem
+        for rest, *stems in zip(self.mix, *self.stems, strict=True):
+            for stem in stems:
+                rest = rest - stem
+            yield rest
 
 
 def write_stems(
@@ -56,17 +61,19 @@ def write_stems(
     output: str,
     store: Store,
     read_back_share: float = 0.0,
+    *,
+    sample_rate: int,
 ) -> tuple[list[StemFile], float]:
     """Writes all stems of a track below `output`; returns the files and the factor that they were scaled by.
 
-    `length` is the track's in samples. Each stem is iterated twice, first for its peak, and encoded to a
-    local temporary file first, so an exception leaves no partial file at `output`. The share
-    `read_back_share` of the files, 0 to 1, is read back and compared. Raises `TrackError(BAD_KEY)` if the
-    output cannot hold a path.
+    `length` is the track's in samples, and `sample_rate` that of the stems, in Hz. Each stem is iterated
+    twice, first for its peak, and encoded to a local temporary file first, so an exception leaves no partial
+    file at `output`. The share `read_back_share` of the files, 0 to 1, is read back and compared. Raises
+    `TrackError(BAD_KEY)` if the output cannot hold a path, `UsageError` if the format cannot have the rate.
     """
     peaks = {stem: max(map(peak, blocks), default=0.0) for stem, blocks in stems.items()}
     divisor = clip_divisor(max(peaks.values()), options.clip_mode)
-    encoding = Encoding(options.format, options.bits)
+    encoding = options.encoding
     files = []
     for stem, blocks in stems.items():
         uri = join(output, options.path(track_id, stem))
@@ -74,7 +81,7 @@ def write_stems(
         with temporary_folder() as folder:
             encoded = folder / f"{stem}.{encoding.extension}"
             with room_in(folder.parent):
-                written = write_audio(encoded, clipped, length, encoding)
+                written = write_audio(encoded, clipped, length, encoding, sample_rate)
             clock = time.perf_counter()
             _put(encoded, uri, store)
             if is_read_back(uri, read_back_share):

@@ -8,18 +8,18 @@ import struct
 
 import numpy as np
 
-from separation.contract import CHANNELS, SAMPLE_RATE
+from separation.contract import CHANNELS
 
 LIMIT = 0xFFFF_FFFF  # the largest size that a RIFF header can state; in RF64, the placeholder for it
 
 
-def header(frames: int, bits: int, is_float: bool) -> bytes:
-    """All bytes before the samples of a stereo file with `frames` samples per channel."""
+def header(frames: int, bits: int, is_float: bool, sample_rate: int) -> bytes:
+    """All bytes before the samples of a stereo file of `frames` samples per channel, at `sample_rate` Hz."""
     frame_bytes = CHANNELS * bits // 8
     data_bytes = frames * frame_bytes
     encoding = 3 if is_float else 1
     layout = struct.pack(
-        "<HHIIHH", encoding, CHANNELS, SAMPLE_RATE, SAMPLE_RATE * frame_bytes, frame_bytes, bits
+        "<HHIIHH", encoding, CHANNELS, sample_rate, sample_rate * frame_bytes, frame_bytes, bits
     )
     chunks = b"fmt " + struct.pack("<I", len(layout)) + layout
     if is_float:

@@ -9,6 +9,7 @@ import numpy as np
 from tests.sounds import muxed
 
 LACED = 8  # packets in a block
+SEGMENT = bytes.fromhex("18538067")
 CLUSTER = bytes.fromhex("1f43b675")
 
 
@@ -49,7 +50,7 @@ def laced_alac(samples: np.ndarray, rate: int, start_s: int = 0) -> bytes:
         clusters,
     ]
     head = element("1a45dfa3", element("4282", b"matroska"))
-    return head + element("18538067", b"".join(segment))
+    return head + element(SEGMENT.hex(), b"".join(segment))
 
 
 def laced_block(packets: list[bytes]) -> bytes:

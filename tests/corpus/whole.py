@@ -134,6 +134,11 @@ def two_truths() -> Iterator[Case]:
         yield Case(
             f"two truths/joined.{form}", muxed(music(), RATE, form, codec) * 2, warnings=(WarningKind.LENGTH,)
         )
+    wave = encoded(music(), RATE)
+    twice = wave + wave[wave.index(b"data") :]
+    yield Case("two truths/two data chunks.wav", twice, warnings=(WarningKind.LENGTH,))
+    whole = twice[:4] + struct.pack("<I", len(twice) - 8) + twice[8:]
+    yield Case("two truths/two counted data chunks.wav", whole, warnings=(WarningKind.LENGTH,))
     wavpack = muxed(music(), RATE, "wv", "wavpack")
     yield Case("two truths/zeros behind.wv", wavpack + bytes(9_000), warnings=(WarningKind.LENGTH,))
     yield Case("two truths/joined.wv", wavpack * 2, warnings=(WarningKind.LENGTH,))

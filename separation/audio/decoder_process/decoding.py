@@ -10,7 +10,7 @@ import numpy as np
 from separation.audio.decoder_process.messages import Answer, Close, Open, Opened, Read
 from separation.audio.decoder_process.pool import DecoderPool
 from separation.audio.decoder_process.process import DecoderProcess, ProcessDied, ProcessStalled
-from separation.audio.limits import DEFAULTS, Limits
+from separation.audio.limits import Limits
 from separation.contract import CHANNELS
 from separation.errors import ErrorKind, TrackError
 
@@ -19,10 +19,13 @@ TRIES = 3  # deaths in a row, without a sample between them, until a track is gi
 
 @contextlib.contextmanager
 def open_decoding(
-    file: BinaryIO, uri: str, pool: DecoderPool, limits: Limits = DEFAULTS
+    file: BinaryIO, uri: str, pool: DecoderPool, limits: Limits, sample_rate: int | None
 ) -> Iterator["Decoding"]:
-    """The decoding of `file`, a real file with a descriptor; errors name it by `uri`."""
-    decoding = Decoding(file, uri, pool, limits)
+    """The decoding of `file`, a real file with a descriptor; errors name it by `uri`.
+
+    The mix is resampled to `sample_rate`, in Hz; None keeps the file's own.
+    """
+    decoding = Decoding(file, uri, pool, limits, sample_rate)
     try:
         yield decoding
     finally:
@@ -32,8 +35,9 @@ def open_decoding(
 class Decoding:
     """A file in a decoder process; the same attributes and blocks as `reading.Reader`."""
 
-    def __init__(self, file: BinaryIO, uri: str, pool: DecoderPool, limits: Limits):
+    def __init__(self, file: BinaryIO, uri: str, pool: DecoderPool, limits: Limits, sample_rate: int | None):
         self._file, self._uri, self._limits, self._pool = file, uri, limits, pool
+        self._sample_rate = sample_rate
         self._process: DecoderProcess | None = None  # which has the file open and waits for a request
         self._deaths = 0  # since the last sample
         while self._process is None:
@@ -43,7 +47,7 @@ class Decoding:
                 self._raise_unless_retryable(error)
 
     def blocks(self, start: int = 0, stop: int | None = None) -> Iterator[np.ndarray]:
-        """As `Reader.blocks`: samples [start, stop) of the 44.1 kHz mix, in blocks float32 (2, n)."""
+        """As `Reader.blocks`: samples [start, stop) of the mix, in blocks float32 (2, n)."""
         position = start
         while True:
             try:
@@ -80,7 +84,7 @@ class Decoding:
         """A process that has the file open; sets what it found in the header."""
         process = self._pool.take()
         try:
-            process.request(Open(self._limits), [self._file.fileno()])
+            process.request(Open(self._limits, self._sample_rate), [self._file.fileno()])
             found = Opened(**json.loads(self._answer(process)[1]))
         except BaseException as error:
             if _is_reusable(process, error):

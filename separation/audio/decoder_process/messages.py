@@ -1,8 +1,8 @@
 """What the two sides of a decoder process send each other over a Unix socket.
 
-    Open(limits), with the file's descriptor   -> OPENED Opened | ERROR
-    Read(start, stop)                          -> BLOCK ..., END warnings | ERROR
-    Close()                                    -> END
+    Open(limits, sample_rate), with the file's descriptor   -> OPENED Opened | ERROR
+    Read(start, stop)                                       -> BLOCK ..., END warnings | ERROR
+    Close()                                                 -> END
     READY comes once, after the start, with the parts of the sandbox that the kernel lacks; HEARTBEAT whenever
     a second of decoding gave no block.
 
@@ -28,11 +28,12 @@ class Answer(IntEnum):
 @dataclass(frozen=True, slots=True)
 class Open:
     limits: Limits
+    sample_rate: int | None  # Hz, of the mix; None for the file's own
 
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """Samples [start, stop) of the 44.1 kHz mix; `stop` None reads to the end."""
+    """Samples [start, stop) of the mix; `stop` None reads to the end."""
 
     start: int
     stop: int | None
@@ -64,5 +65,5 @@ def encode(request: Request) -> bytes:
 def decode(data: bytes) -> Request:
     name, fields = json.loads(data)
     if name == "Open":
-        return Open(Limits(**fields["limits"]))
+        return Open(Limits(**fields["limits"]), fields["sample_rate"])
     return Read(**fields) if name == "Read" else Close()

@@ -76,7 +76,7 @@ def import_everything() -> None:
             importlib.import_module(module.name)
     wave = BytesIO()
     soundfile.write(wave, np.zeros((480, 2), np.float32), 48_000, format="WAV", subtype="IMA_ADPCM")
-    list(open_audio(wave, "").blocks())
+    list(open_audio(wave, "", sample_rate=44_100).blocks())
     gc.collect()
     gc.freeze()  # else the collection after each file scans all modules: 5 ms
 
@@ -146,7 +146,9 @@ class Server:
     def _open(self, request: Open) -> Opened:
         assert self._file is not None
         set_soft_limit(resource.RLIMIT_AS, request.limits.memory_bytes)
-        reader = open_audio(self._file, "", request.limits, self.heartbeat)  # the parent adds the URI
+        reader = open_audio(  # the parent adds the URI
+            self._file, "", request.limits, self.heartbeat, sample_rate=request.sample_rate
+        )
         self._reader = reader
         return Opened(
             reader.sample_rate_hz, reader.channels, reader.codec, reader.duration_s, reader.warnings

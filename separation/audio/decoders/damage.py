@@ -19,16 +19,21 @@ class Damage:
     missing: int = 0  # samples that the timestamps skip
     stop: str = ""  # why no further packet was found, if not for the end of the file
 
-    def share(self, samples: int) -> float:
-        """The damaged share of a stream of which `samples` were decoded: by bytes or by time, the larger."""
-        return max(self.bad_bytes / max(1, self.bytes), self.missing / max(1, samples + self.missing))
+    @property
+    def bad_share(self) -> float:
+        """Bytes of packets that cannot be decoded, of all."""
+        return self.bad_bytes / max(1, self.bytes)
+
+    def missing_share(self, samples: int) -> float:
+        """Missing samples of all, if `samples` were decoded."""
+        return self.missing / max(1, samples + self.missing)
 
     def warnings(self, samples: int, rate: int, codec: str, is_lossless: bool, uri: str) -> list[str]:
         """The warning about a whole pass at `rate` Hz; raises `TrackError` if too much is lost."""
-        share = self.share(samples)
+        share = max(self.bad_share, self.missing_share(samples))
         found = (
-            f"{self.bad_packets} of {self.packets} packets cannot be decoded, "
-            f"{self.missing / rate:.2f} s are missing"
+            f"{self.bad_packets} of {self.packets} packets ({self.bad_share:.1%} of the bytes) cannot be "
+            f"decoded, {self.missing / rate:.2f} s ({self.missing_share(samples):.1%}) are missing"
         )
         allowed = 0.0 if is_lossless else LOSS_ALLOWED
         if share > allowed and (self.missing or self.bad_packets > 1 or is_lossless):

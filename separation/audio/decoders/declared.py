@@ -7,7 +7,7 @@ import av
 
 from separation.audio.decoders.damage import LOSS_ALLOWED
 from separation.audio.decoders.ffmpeg_container import format_name
-from separation.audio.headers.mp3 import mp3_samples
+from separation.audio.headers.mp3 import mp3_length
 from separation.errors import ErrorKind, TrackError, WarningKind
 
 # Formats whose header counts the samples; others guess from the bit rate.
@@ -31,10 +31,16 @@ class Declared:
     lead: int = 0
     unit: int = 1
     end_is_checked: bool = False
+    is_to_the_sample: bool = False  # no writer of this header rounds
 
     @property
     def _tolerance(self) -> float:
-        return (self.samples or 0) * LOSS_ALLOWED + self.rate / 10 + self.unit
+        return (self.samples or 0) * LOSS_ALLOWED + self._rounding
+
+    @property
+    def _rounding(self) -> float:
+        """Samples by which the header of a whole file may be wrong."""
+        return self.rate / 10 + self.unit
 
     def is_reached_by(self, samples: int) -> bool:
         """Whether a decoder that gave `samples` came to the declared end; False if that is unknown."""
@@ -45,12 +51,15 @@ class Declared:
         return (self.samples or 0) - self.lead - self._tolerance
 
     def warnings(self, samples: int, uri: str) -> list[str]:
-        """The warning if a whole pass gave more than declared; raises `TrackError` if it gave less."""
+        """The warning if a whole pass gave another length; raises `TrackError` if it gave much less."""
         if not self.samples or not self.is_exact:
             return []
         if samples < self._least:
             reason = f"the header declares {self.samples} samples; {samples} can be decoded"
             raise TrackError(uri, ErrorKind.CORRUPT if self.end_is_checked else ErrorKind.TRUNCATED, reason)
+        if samples < self.samples - self.lead - (0 if self.is_to_the_sample else self._rounding):
+            sentence = f"the header declares {self.samples} samples; {samples} can be decoded"
+            return [WarningKind.LENGTH.warning(sentence)]
         if samples > self.samples + self._tolerance:
             sentence = (
                 f"the header declares {self.samples / self.rate:.1f} s; {samples / self.rate:.1f} s decoded"
@@ -62,8 +71,8 @@ class Declared:
 def declared_length(container: "av.container.InputContainer", file: BinaryIO, rate: int) -> Declared:
     """What the headers of `file`, open as `container` and decoded at `rate`, say about its length."""
     stream, name = container.streams.audio[0], format_name(container)
-    if name == "mp3" and (samples := mp3_samples(file, rate)):
-        return Declared(samples, True, rate)
+    if name == "mp3" and (length := mp3_length(file, rate)) and length.samples:
+        return Declared(length.samples, True, rate, is_to_the_sample=length.is_exact)
     second = stream.time_base
     start = max(0.0, float(stream.start_time * second)) if stream.start_time and second else 0.0
     seconds = float(stream.duration * second) if stream.duration and second else None

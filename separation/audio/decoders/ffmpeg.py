@@ -58,6 +58,9 @@ class FfmpegDecoder:
             self._declared = declared_length(container, file, self.rate)
             self.declared_samples = self._declared.samples
             self.declared_is_exact = self._declared.is_exact
+            if (streams := len(container.streams.audio)) > 1:
+                sentence = f"{streams} audio streams, of which the first was separated"
+                self.warnings.append(WarningKind.STREAMS.warning(sentence))
 
     def samples(self, start: int, stop: int | None) -> Iterator[np.ndarray]:
         position, damage = 0, Damage()
@@ -77,10 +80,12 @@ class FfmpegDecoder:
                     yield planar(frame)[:, max(0, start - first) : last]
                 if stop is not None and position >= stop:
                     return
+        behind = self._stop_warnings(damage, position)
+        lost = damage.warnings(position, self.rate, self.codec, self.codec in LOSSLESS, self._uri)
+        length = self._declared.warnings(position, self._uri)
         found = [
-            *self._stop_warnings(damage, position),
-            *damage.warnings(position, self.rate, self.codec, self.codec in LOSSLESS, self._uri),
-            *self._declared.warnings(position, self._uri),
+            *behind,
+            *(lost or length),  # what was left out is also missing
             *second_file_warnings(self._file),
         ]
         self.warnings += [warning for warning in found if warning not in self.warnings]

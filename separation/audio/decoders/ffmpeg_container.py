@@ -9,6 +9,7 @@ from itertools import islice
 from typing import BinaryIO
 
 import av
+from av.codec.context import Flags2
 from av.error import FFmpegError
 
 from separation.audio.headers.signatures import why_unreadable
@@ -19,7 +20,8 @@ tta w64 wav wv"""
 _CODECS = """aac ac3 adpcm_ima_qt adpcm_ima_wav adpcm_ms alac amrnb amrwb ape dca dsd_lsbf dsd_lsbf_planar
 dsd_msbf dsd_msbf_planar eac3 flac gsm gsm_ms libopus mp1 mp1float mp2 mp2float mp3 mp3float mpc7 mpc8 opus
 speex tak tta vorbis wavpack wmalossless wmapro wmav1 wmav2"""
-CODECS = {*_CODECS.split(), *(name for name in av.codecs_available if name.startswith("pcm_"))}
+_PCM = {name for name in av.codecs_available if name.startswith("pcm_")} - {"pcm_s64le", "pcm_s64be"}
+CODECS = {*_CODECS.split(), *_PCM}  # PyAV has no samples of 64-bit integers
 OPTIONS = {
     "format_whitelist": ",".join(_FORMATS.split()),
     "codec_whitelist": ",".join(sorted(CODECS)),
@@ -49,6 +51,8 @@ def open_container(file: BinaryIO, uri: str, format: str | None = None) -> "av.c
     context.thread_count = 1
     if context.name in LOSSLESS:
         context.options = {"err_detect": "crccheck+explode"}  # else ffmpeg silently drops a damaged frame
+    if context.name == "alac" and format_name(container) == "caf":
+        context.flags2 |= Flags2.skip_manual  # the last packet is short as it is; ffmpeg would cut it again
     return container
 
 

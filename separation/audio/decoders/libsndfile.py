@@ -1,4 +1,4 @@
-"""libsndfile, through soundfile: uncompressed audio and FLAC, read from any sample on."""
+"""libsndfile, through soundfile: uncompressed audio, FLAC and very short Vorbis, read from any sample on."""
 
 from collections.abc import Iterator
 from typing import BinaryIO
@@ -9,6 +9,7 @@ import soundfile
 from separation.audio.decoders import OnProgress
 from separation.audio.decoders.ffmpeg_container import has_frame_from
 from separation.audio.headers.behind import second_file_warnings
+from separation.audio.headers.ogg import is_one_page_vorbis
 from separation.errors import ErrorKind, TrackError, WarningKind
 
 READ_SAMPLES = 65_536
@@ -22,8 +23,9 @@ SEEKABLE_SUBTYPES = {
     "DOUBLE",
     "ULAW",
     "ALAW",
+    "VORBIS",  # of one page, the only one that is opened here
 }
-SIGNATURES = (b"RIFF", b"RIFX", b"RF64", b"BW64", b"FORM", b"riff", b"caff", b".snd", b"fLaC", b"ID3")
+SIGNATURES = (b"RIFF", b"RIFX", b"RF64", b"BW64", b"FORM", b"riff", b"caff", b".snd", b"fLaC")
 FORM_TYPES = {b"RIFF": (b"WAVE",), b"FORM": (b"AIFF", b"AIFC")}  # other types hold video, pictures, ...
 UNKNOWN_LENGTH = 2**63 - 1  # what soundfile reports for a FLAC that was streamed
 
@@ -32,6 +34,8 @@ def has_signature(file: BinaryIO) -> bool:
     """Whether the file begins like one of the formats that we let libsndfile read."""
     file.seek(0)
     magic = file.read(12)
+    if magic[:4] == b"OggS":
+        return is_one_page_vorbis(file)
     return magic.startswith(SIGNATURES) and (
         magic[:4] not in FORM_TYPES or magic[8:] in FORM_TYPES[magic[:4]]
     )

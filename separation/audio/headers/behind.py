@@ -22,12 +22,15 @@ READ_BYTES = 1 << 20
 def warnings_after_chunks(file: BinaryIO, end: int) -> list[str]:
     """The warning about what follows the audio of a file of `headers.riff`, which ends at byte `end`.
 
-    There is none if that is nothing, or only further chunks, tags and zeros.
+    There is none if that is nothing, or only tags, zeros and further chunks that hold no audio.
     """
     size, layout, position = file.seek(0, os.SEEK_END), layout_of(file), end
     if layout is not None:
         position = layout.aligned(end)
         while (chunk := chunk_at(file, layout, position)) and _is_further(chunk, layout, size):
+            if _has_audio(chunk, layout):
+                sentence = f"a second chunk of audio begins at byte {position} of {size} and is left out"
+                return [WarningKind.LENGTH.warning(sentence)]
             position = layout.aligned(end_of(chunk, layout, chunk.size) or size)
         if chunk is not None and _is_file(chunk):
             return [_left_out(position, size)]
@@ -66,6 +69,11 @@ def _is_further(chunk: FileChunk, layout: ChunkLayout, size: int) -> bool:
     end = end_of(chunk, layout, chunk.size)
     is_name = chunk.name.endswith(WAVE64_NAME_END) if len(chunk.name) == 16 else _is_printable(chunk.name)
     return is_name and not _is_file(chunk) and end is not None and end <= size
+
+
+def _has_audio(chunk: FileChunk, layout: ChunkLayout) -> bool:
+    end = end_of(chunk, layout, chunk.size)
+    return chunk.name[:4] == layout.audio_chunk and end is not None and end > chunk.content
 
 
 def _is_printable(name: bytes) -> bool:

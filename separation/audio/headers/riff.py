@@ -1,5 +1,6 @@
 """Formats made of named chunks, each with its size: WAV and its relatives, AIFF, CAF, Wave64, DSD; and AU."""
 
+import os
 import struct
 from dataclasses import dataclass
 from typing import BinaryIO
@@ -52,7 +53,9 @@ def layout_of(file: BinaryIO) -> ChunkLayout | None:
 
 
 def chunk_at(file: BinaryIO, layout: ChunkLayout, begin: int) -> FileChunk | None:
-    """The chunk whose header is at byte `begin`; None if the file ends within that header."""
+    """The chunk whose header is at byte `begin`; None if the file ends within that header, or before."""
+    if begin >= file.seek(0, os.SEEK_END):  # a file refuses to seek to 2**63, which a size may say
+        return None
     file.seek(begin)
     header_bytes = layout.name_bytes + struct.calcsize(layout.size_format)
     header = file.read(header_bytes)

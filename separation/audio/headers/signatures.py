@@ -34,6 +34,16 @@ UNSUPPORTED = {
     b".ra\xfd": "RealAudio",
     b".RMF": "RealMedia",
 }
+UNSUPPORTED_ELSEWHERE = (  # offset, bytes, name
+    (8, b"AVI ", "AVI"),
+    (8, b"CDXA", "a Video CD"),
+    (0, b"FLV\1", "Flash Video"),
+    (0, b"\0\0\1\xba", "an MPEG program stream"),
+    (0, b"Creative Voice File", "VOC"),
+    (0, b"twin97012000", "VQF"),
+)
+TS_PACKETS = (0, 188, 376)  # bytes at which an MPEG transport stream has its synchronisation byte
+ADX = re.compile(rb"\x80\0(..)", re.DOTALL)  # then the offset of (c)CRI, plus 2
 FREE_FORMAT = re.compile(rb"\xff[\xe2\xe3\xf2\xf3\xfa\xfb][\x00-\x0b]")  # an MP3 frame without a bit rate
 
 
@@ -44,6 +54,8 @@ def why_unreadable(file: BinaryIO) -> tuple[ErrorKind, str]:
     magic = file.read(16)
     if magic[:4] in UNSUPPORTED:
         return ErrorKind.UNSUPPORTED, f"{UNSUPPORTED[magic[:4]]}, which no decoder here reads"
+    if (container := _unsupported_container(file)) is not None:
+        return ErrorKind.UNSUPPORTED, f"{container}, which no decoder here reads"
     file.seek(id3_end(file))
     if FREE_FORMAT.match(file.read(3)):
         return ErrorKind.UNSUPPORTED, "a free-format MP3, which no decoder here reads"
@@ -61,3 +73,17 @@ def why_unreadable(file: BinaryIO) -> tuple[ErrorKind, str]:
         if magic[offset : offset + len(signature)] == signature:
             return ErrorKind.BAD_HEADER, f"it begins as {format_name}, but no decoder understands its header"
     return ErrorKind.NOT_AUDIO, "no decoder knows these bytes"
+
+
+def _unsupported_container(file: BinaryIO) -> str | None:
+    """The name of a format that no decoder here reads and that takes more than four bytes to recognise."""
+    file.seek(0)
+    data = file.read(1_024)
+    for offset, signature, name in UNSUPPORTED_ELSEWHERE:
+        if data[offset : offset + len(signature)] == signature:
+            return name
+    if len(data) > TS_PACKETS[-1] and all(data[at] == 0x47 for at in TS_PACKETS):
+        return "an MPEG transport stream"
+    if (adx := ADX.match(data)) and data[int.from_bytes(adx[1], "big") - 2 :][:6] == b"(c)CRI":
+        return "ADX"
+    return None

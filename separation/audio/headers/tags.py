@@ -6,7 +6,9 @@ from typing import BinaryIO
 
 from separation.errors import ErrorKind, TrackError
 
-MOST_TAGS = 4  # behind one file: one of each kind
+MOST_TAGS = 4  # before one file, or behind it: one of each kind
+MOST_PADDING = 1 << 20  # bytes
+MPEG_SYNC = re.compile(rb"\xff[\xe0-\xff]")
 ID3V1_BYTES = 128
 ID3V1_TEXT = slice(3, 93)  # title, artist, album: text, which compressed audio that begins with TAG is not
 APE_FOOTER_BYTES = 32
@@ -20,9 +22,28 @@ def id3_end(file: BinaryIO, begin: int = 0) -> int:
     return begin + _id3_bytes(tag) if tag[:3] == b"ID3" and len(tag) == 10 else begin
 
 
+def tags_end(file: BinaryIO) -> int:
+    """Byte offset at which the ID3v2 tags at the start of the file end: often one, sometimes two."""
+    end = 0
+    for _ in range(MOST_TAGS):
+        end = id3_end(file, end)
+    return end
+
+
+def mpeg_begin(file: BinaryIO, begin: int) -> int:
+    """Byte offset of the MPEG frame behind zeros from byte `begin` on; `begin` if there is no such frame.
+
+    With padding before its first frame, a decoder misses what that says about the encoder's delay.
+    """
+    file.seek(begin)
+    data = file.read(MOST_PADDING)
+    zeros = len(data) - len(data.lstrip(b"\0"))
+    return begin + zeros if MPEG_SYNC.match(data[zeros : zeros + 2]) else begin
+
+
 def refuse_lone_tag(file: BinaryIO, uri: str, size: int) -> None:
     """Raises `TrackError` for a file that is only a tag (often a cover picture) with no audio after it."""
-    end = id3_end(file)
+    end = tags_end(file)
     if end > size:
         raise TrackError(uri, ErrorKind.TRUNCATED, f"its tag declares {end} bytes; the object has {size}")
     if end and size - end <= ID3V1_BYTES:

@@ -8,11 +8,12 @@ import pytest
 
 from separation.audio.decoder_process.decoding import open_decoding
 from separation.audio.decoder_process.pool import DecoderPool
-from separation.contract import SAMPLE_RATE
+from separation.audio.limits import DEFAULTS
 from separation.errors import TrackError
 from separation.level import LevelMeter, warnings
 from tests.corpus.case import Case
 from tests.corpus.cases import cases
+from tests.sounds import RATE
 
 CASES = cases()
 
@@ -34,7 +35,7 @@ def test_a_file_becomes_what_it_should(case: Case, tmp_path: Path, pool: Decoder
     path.write_bytes(case.data)
     meter = LevelMeter()
     try:
-        with path.open("rb") as file, open_decoding(file, case.name, pool) as decoding:
+        with path.open("rb") as file, open_decoding(file, case.name, pool, DEFAULTS, RATE) as decoding:
             for block in decoding.blocks():
                 assert np.isfinite(block).all()
                 meter.add(block)
@@ -46,5 +47,5 @@ def test_a_file_becomes_what_it_should(case: Case, tmp_path: Path, pool: Decoder
         assert "0x" not in error.reason
         return
     assert case.kind is None, found
-    assert meter.samples / SAMPLE_RATE == pytest.approx(case.seconds, abs=0.12)
+    assert meter.samples / RATE == pytest.approx(case.seconds, abs=0.12)
     assert tuple(warning.partition(":")[0] for warning in found) == case.warnings, found

@@ -13,6 +13,7 @@ import soundfile
 from separation.audio import ogg_serial
 from separation.audio.encoding import ClipMode, Encoding, clip, clip_divisor, write_audio
 from separation.errors import UsageError
+from tests.sounds import RATE
 
 ENCODINGS = [
     Encoding("wav", 16),
@@ -30,8 +31,8 @@ def stem(frames: int = 150_001) -> np.ndarray:
     return np.float32([np.sin(2_764 * t), np.sin(1_382 * t)]) * np.float32(0.8)
 
 
-def write(path: Path, audio: np.ndarray, encoding: Encoding, cuts: int = 1) -> bytes:
-    written = write_audio(path, np.array_split(audio, cuts, axis=1), audio.shape[1], encoding)
+def write(path: Path, audio: np.ndarray, encoding: Encoding, cuts: int = 1, rate: int = RATE) -> bytes:
+    written = write_audio(path, np.array_split(audio, cuts, axis=1), audio.shape[1], encoding, rate)
     data = path.read_bytes()
     assert (written.bytes, written.sha256) == (len(data), hashlib.sha256(data).hexdigest())
     return data
@@ -66,6 +67,31 @@ def test_every_format_reads_back_with_its_length_and_samples(
         assert np.abs(read.T - stem(frames)).max() <= 2 * step
     elif frames > 1:
         assert np.abs(read.T - stem(frames))[:, 2_000:-2_000].max() < 0.1
+
+
+HELD = {  # of every limit of a format, the rate on it, and the next one beyond
+    "wav": ([8_000, 44_099, 1_536_000], []),
+    "flac": ([8_000, 44_099, 65_535, 65_540, 655_350], [65_536, 99_999, 655_360]),
+    "mp3": (
+        [8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000],
+        [44_099, 50_000, 96_000],
+    ),
+    "ogg": ([8_000, 44_099, 200_000], [200_001]),
+}
+
+
+@pytest.mark.parametrize(("format", "rate"), [(name, rate) for name in HELD for rate in HELD[name][0]])
+def test_a_file_has_the_rate_asked_for_and_all_samples(format: str, rate: int, tmp_path: Path) -> None:
+    data = write(tmp_path / "stem", stem(9_001), Encoding(format), rate=rate)
+    with soundfile.SoundFile(io.BytesIO(data)) as file:
+        assert (file.samplerate, file.frames, file.channels) == (rate, 9_001, 2)
+
+
+@pytest.mark.parametrize(("format", "rate"), [(name, rate) for name in HELD for rate in HELD[name][1]])
+def test_a_rate_that_the_format_cannot_hold_is_a_usage_error(format: str, rate: int, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=f"{format} cannot hold the models' {rate} Hz; its rates are"):
+        write(tmp_path / "stem", stem(9_001), Encoding(format), rate=rate)
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("bits", [16, 24])
@@ -103,7 +129,7 @@ def test_the_checksum_is_ogg_s() -> None:
 @pytest.mark.parametrize("announced", [999, 1_001])
 def test_a_wrong_count_of_samples_is_refused(announced: int, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=f"got 1000 samples, expected {announced}"):
-        write_audio(tmp_path / "stem", [stem(1_000)], announced, Encoding())
+        write_audio(tmp_path / "stem", [stem(1_000)], announced, Encoding(), RATE)
 
 
 @pytest.mark.parametrize(

@@ -49,13 +49,13 @@ def test_five_hours_are_decoded_or_refused_in_bounded_memory(
     path, pool, meter = tmp_path / "x.flac", DecoderPool(), LevelMeter()
     path.write_bytes(data)
     with path.open("rb") as file:
-        with open_decoding(file, "x", pool, DEFAULTS) as decoding:
+        with open_decoding(file, "x", pool, DEFAULTS, RATE) as decoding:
             for block in decoding.blocks():
                 meter.add(block)
         assert meter.samples == HOURS * 3600 * RATE
         with (
             pytest.raises(TrackError) as caught,
-            open_decoding(file, "x", pool, replace(DEFAULTS, hours=1)) as decoding,
+            open_decoding(file, "x", pool, replace(DEFAULTS, hours=1), RATE) as decoding,
         ):
             for _ in decoding.blocks():
                 pass

@@ -12,7 +12,9 @@ from aiohttp import web
 from separation.audio.stem_files import MixMinus, is_read_back, write_stems
 from separation.errors import ErrorKind, StorageError, TrackError
 from separation.options import Options
+from separation.store.disk.full_disk import DiskFull
 from tests.faulty_store import Exchange, Proxy
+from tests.sounds import RATE
 from tests.stores import STORE
 
 LOUD = np.array([[2.0, -0.5], [0.0, 1.0]], np.float32)
@@ -20,7 +22,7 @@ LOUD = np.array([[2.0, -0.5], [0.0, 1.0]], np.float32)
 
 def write(folder: Path, options: Options) -> tuple[dict[str, np.ndarray], float]:
     stems = {"drums": [LOUD], "bass": [LOUD / 4]}
-    files, factor = write_stems(stems, "a.wav", 2, options, str(folder), STORE)
+    files, factor = write_stems(stems, "a.wav", 2, options, str(folder), STORE, sample_rate=RATE)
     return {file.stem: soundfile.read(file.uri, dtype="float32")[0].T for file in files}, factor
 
 
@@ -51,27 +53,44 @@ def test_a_failing_stem_leaves_no_file(tmp_path: Path) -> None:
             raise OSError("the source went away")
 
     with pytest.raises(OSError, match="went away"):
-        write_stems({"drums": Broken()}, "a.wav", 4, Options(), str(tmp_path), STORE)
+        write_stems({"drums": Broken()}, "a.wav", 4, Options(), str(tmp_path), STORE, sample_rate=RATE)
     assert not list(tmp_path.rglob("*"))
 
 
-@pytest.mark.parametrize("number", [errno.EINVAL, errno.EILSEQ, errno.ENAMETOOLONG, errno.ENOSPC, errno.EIO])
+@pytest.mark.parametrize("number", [errno.EINVAL, errno.EILSEQ, errno.ENAMETOOLONG, errno.EIO])
 def test_a_path_that_a_disk_refuses_is_the_tracks_error(
     number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As exFAT says to `a?.wav` and a disk in UTF-8 to other bytes; a full or broken disk is no track's."""
+    """As exFAT says to `a?.wav` and a disk in UTF-8 to other bytes; a broken disk is no track's."""
     monkeypatch.setattr(os, "replace", Mock(side_effect=OSError(number, os.strerror(number))))
-    refused = number not in (errno.ENOSPC, errno.EIO)
+    refused = number != errno.EIO
     with pytest.raises(TrackError if refused else StorageError, match=os.strerror(number)) as caught:
         write(tmp_path, Options())
     assert getattr(caught.value, "kind", None) == (ErrorKind.BAD_KEY if refused else None)
     assert "drums.wav" in str(caught.value)
 
 
+def test_a_full_disk_is_named_by_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "replace", Mock(side_effect=OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))))
+    with pytest.raises(DiskFull, match=f"disk full: {tmp_path}.* has [0-9]+ bytes left"):
+        write(tmp_path, Options())
+
+
 def test_stem_and_complement_add_up_to_the_mix() -> None:
     mix = np.ones((2, 10), np.float32)
-    (rest,) = MixMinus([mix], [mix * 0.25])
+    (rest,) = MixMinus([mix], [[mix * 0.25]])
     np.testing.assert_array_equal(rest, np.full((2, 10), 0.75, np.float32))
+
+
+def test_several_stems_are_taken_off_in_their_order() -> None:
+    """Which decides the last bit: (1 - 2^-24) - 2^-24 is below 1, and 1 - 2^-25 rounds to 1."""
+    blocks = [[np.full((2, n), value, np.float32) for n in (3, 4)] for value in (1, 0.3, 0.1)]
+    mix, first, second = blocks
+    for _ in range(2):  # peaks and files: a stem is iterated twice
+        found = list(MixMinus(mix, [first, second]))
+        assert [block.shape for block in found] == [(2, 3), (2, 4)]
+        np.testing.assert_array_equal(found[0], mix[0] - first[0] - second[0])
+    assert (found[0] != mix[0] - (first[0] + second[0])).any()
 
 
 def deliver_verified(proxy: Proxy, bucket: str, rate: float) -> str:
@@ -82,7 +101,9 @@ def deliver_verified(proxy: Proxy, bucket: str, rate: float) -> str:
         "from tests.stores import STORE\n"
         "stems = {'bass': [np.ones((2, 100), np.float32) / 2]}\n"
         "try:\n"
-        "    files, _ = write_stems(stems, 'a.wav', 100, Options(), sys.argv[1], STORE, float(sys.argv[2]))\n"
+        "    share = float(sys.argv[2])\n"
+        "    files, _ = write_stems(\n"
+        "        stems, 'a.wav', 100, Options(), sys.argv[1], STORE, share, sample_rate=44100)\n"
         "    print(files[0].sha256)\n"
         "except Exception as error: print(type(error).__name__, error)\n"
     )

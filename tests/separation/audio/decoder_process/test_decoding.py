@@ -16,9 +16,8 @@ from separation.audio.decoder_process.pool import DecoderPool
 from separation.audio.decoder_process.process import DecoderUnusable, decoder_command
 from separation.audio.limits import DEFAULTS, Limits
 from separation.audio.reading import open_audio
-from separation.contract import SAMPLE_RATE
 from separation.errors import ErrorKind, TrackError
-from tests.sounds import encoded, muxed, noise, tone
+from tests.sounds import RATE, encoded, muxed, noise, tone
 
 PATIENT = replace(DEFAULTS, silence_s=60)
 
@@ -41,7 +40,7 @@ def failure(path: Path, pool: DecoderPool, limits: Limits = PATIENT) -> TrackErr
     with (
         path.open("rb") as file,
         pytest.raises(TrackError) as caught,
-        open_decoding(file, str(path), pool, limits) as decoding,
+        open_decoding(file, str(path), pool, limits, RATE) as decoding,
     ):
         for _ in decoding.blocks():
             pass
@@ -55,33 +54,40 @@ def pid_of(decoding: Decoding) -> int:
 
 
 def whole(path: Path, pool: DecoderPool) -> np.ndarray:
-    with path.open("rb") as file, open_decoding(file, str(path), pool, PATIENT) as decoding:
+    with path.open("rb") as file, open_decoding(file, str(path), pool, PATIENT, RATE) as decoding:
         return np.concatenate(list(decoding.blocks()), axis=1)
 
 
 def in_process(path: Path) -> np.ndarray:
     with path.open("rb") as file:
-        return np.concatenate(list(open_audio(file, str(path)).blocks()), axis=1)
+        return np.concatenate(list(open_audio(file, str(path), sample_rate=RATE).blocks()), axis=1)
 
 
 @pytest.mark.parametrize("format", ["wav", "flac 48", "mp3", "m4a"])
 def test_the_bits_are_those_of_this_process(tmp_path: Path, pool: DecoderPool, format: str) -> None:
     data = {
-        "wav": lambda: encoded(noise(SAMPLE_RATE, 300_001), SAMPLE_RATE),
+        "wav": lambda: encoded(noise(RATE, 300_001), RATE),
         "flac 48": lambda: encoded(noise(48_000, 600_001, 1), 48_000, "FLAC"),
-        "mp3": lambda: encoded(tone(SAMPLE_RATE, 300_001), SAMPLE_RATE, "MP3", "MPEG_LAYER_III"),
-        "m4a": lambda: muxed(tone(SAMPLE_RATE, 300_001), SAMPLE_RATE, "mp4", "aac"),
+        "mp3": lambda: encoded(tone(RATE, 300_001), RATE, "MP3", "MPEG_LAYER_III"),
+        "m4a": lambda: muxed(tone(RATE, 300_001), RATE, "mp4", "aac"),
     }[format]()
     path = tmp_path / "song"
     path.write_bytes(data)
     expected = in_process(path)
-    with path.open("rb") as file, open_decoding(file, "x", pool, PATIENT) as decoding:
-        reader = open_audio(path.open("rb"), "x")
+    with path.open("rb") as file, open_decoding(file, "x", pool, PATIENT, RATE) as decoding:
+        reader = open_audio(path.open("rb"), "x", sample_rate=RATE)
         for name in ("sample_rate_hz", "channels", "codec", "duration_s"):
             assert getattr(decoding, name) == getattr(reader, name)
         np.testing.assert_array_equal(np.concatenate(list(decoding.blocks()), 1), expected)
         part = np.concatenate(list(decoding.blocks(70_000, 200_000)), 1)
         np.testing.assert_array_equal(part, expected[:, 70_000:200_000])
+
+
+def test_one_child_decodes_files_to_different_rates(song: Path, pool: DecoderPool) -> None:
+    for rate, samples in ((48_000, 12 * 48_000), (RATE, 12 * RATE), (None, 12 * 48_000)):  # None: its own
+        with song.open("rb") as file, open_decoding(file, "x", pool, PATIENT, sample_rate=rate) as decoding:
+            assert sum(block.shape[1] for block in decoding.blocks()) == samples
+    assert len(pool._idle) == 1
 
 
 def test_one_child_serves_many_files_good_and_bad(song: Path, tmp_path: Path, pool: DecoderPool) -> None:
@@ -98,7 +104,7 @@ def test_one_child_serves_many_files_good_and_bad(song: Path, tmp_path: Path, po
 
 
 def test_a_segfault_in_between_costs_nothing_but_a_child(song: Path, pool: DecoderPool) -> None:
-    with song.open("rb") as file, open_decoding(file, "x", pool, PATIENT) as decoding:
+    with song.open("rb") as file, open_decoding(file, "x", pool, PATIENT, RATE) as decoding:
         pid, got = pid_of(decoding), []
         for block in decoding.blocks():
             if len(got) == 2:
@@ -139,7 +145,10 @@ def test_a_decoder_that_ends_itself_says_its_last_words(song: Path, tmp_path: Pa
 
 
 def test_a_decoder_that_hangs_is_the_tracks_error(song: Path, pool: DecoderPool) -> None:
-    with song.open("rb") as file, open_decoding(file, "x", pool, replace(DEFAULTS, silence_s=1)) as decoding:
+    with (
+        song.open("rb") as file,
+        open_decoding(file, "x", pool, replace(DEFAULTS, silence_s=1), RATE) as decoding,
+    ):
         pid = pid_of(decoding)
         os.kill(pid, signal.SIGSTOP)
         with pytest.raises(TrackError) as caught:
@@ -162,15 +171,15 @@ def test_a_decoder_that_skips_much_is_alive(tmp_path: Path, pool: DecoderPool) -
     path = tmp_path / "long.mp3"
     minute = encoded(np.zeros((60 * 8_000, 1), np.float32), 8_000, "MP3", "MPEG_LAYER_III")
     path.write_bytes(minute * 300)
-    begin = 299 * 60 * SAMPLE_RATE
+    begin = 299 * 60 * RATE
     limits = replace(DEFAULTS, silence_s=1.5)
-    with path.open("rb") as file, open_decoding(file, "x", pool, limits) as decoding:
+    with path.open("rb") as file, open_decoding(file, "x", pool, limits, RATE) as decoding:
         assert sum(block.shape[1] for block in decoding.blocks(begin, begin + 1_000)) == 1_000
 
 
 def test_a_file_that_makes_its_decoder_swallow_memory_is_too_large(tmp_path: Path, pool: DecoderPool) -> None:
     """An MP4 that declares a codec description of 900 MB: ffmpeg allocates it before reading."""
-    data = bytearray(muxed(tone(SAMPLE_RATE, 50_000), SAMPLE_RATE, "mp4", "alac", movflags="faststart"))
+    data = bytearray(muxed(tone(RATE, 50_000), RATE, "mp4", "alac", movflags="faststart"))
     path, size = tmp_path / "bomb.m4a", 900_000_000
     at = data.rindex(b"alac") - 4
     data[at : at + 4] = (size + 12).to_bytes(4, "big")
@@ -193,7 +202,7 @@ def test_a_child_can_open_nothing_and_has_no_environment(
 ) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "canary")
     monkeypatch.delenv("LD_LIBRARY_PATH", raising=False)
-    with song.open("rb") as file, open_decoding(file, "x", pool, PATIENT) as decoding:
+    with song.open("rb") as file, open_decoding(file, "x", pool, PATIENT, RATE) as decoding:
         pid = pid_of(decoding)
         files = len(os.listdir(f"/proc/{pid}/fd"))
         assert resource.prlimit(pid, resource.RLIMIT_NOFILE) == (files, files)
@@ -213,13 +222,13 @@ def test_an_installation_without_decoders_stops_everything(song: Path) -> None:
     with (
         song.open("rb") as file,
         pytest.raises(DecoderUnusable, match="No module named"),
-        open_decoding(file, "x", DecoderPool(broken), PATIENT),
+        open_decoding(file, "x", DecoderPool(broken), PATIENT, RATE),
     ):
         pass
 
 
 def test_an_abandoned_iteration_harms_no_other(song: Path, pool: DecoderPool) -> None:
-    with song.open("rb") as file, open_decoding(file, "x", pool, PATIENT) as decoding:
+    with song.open("rb") as file, open_decoding(file, "x", pool, PATIENT, RATE) as decoding:
         blocks = decoding.blocks()
         next(blocks)
         blocks.close()
@@ -230,7 +239,7 @@ def test_a_closed_pool_leaves_no_process(song: Path) -> None:
     pool = DecoderPool()
     whole(song, pool)
     (idle,) = pool._idle
-    with song.open("rb") as file, open_decoding(file, "x", pool, PATIENT) as decoding:
+    with song.open("rb") as file, open_decoding(file, "x", pool, PATIENT, RATE) as decoding:
         busy = pid_of(decoding)
         assert busy == idle.pid
         whole(song, pool)

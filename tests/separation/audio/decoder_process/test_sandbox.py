@@ -16,9 +16,9 @@ import pytest
 from separation.audio.decoder_process import process, sandbox
 from separation.audio.decoder_process.decoding import open_decoding
 from separation.audio.decoder_process.pool import DecoderPool
-from separation.contract import SAMPLE_RATE
+from separation.audio.limits import DEFAULTS
 from separation.errors import TrackError
-from tests.sounds import encoded, noise
+from tests.sounds import RATE, encoded, noise
 
 # What this kernel has: Landlock answers with its version, and seccomp says what its filters may do.
 KERNEL_HAS = {
@@ -160,7 +160,7 @@ def test_on_other_systems_all_of_it_is_missing(monkeypatch: pytest.MonkeyPatch) 
 @pytest.fixture
 def song(tmp_path: Path) -> Path:
     path = tmp_path / "song.wav"
-    path.write_bytes(encoded(noise(SAMPLE_RATE, 1_000), SAMPLE_RATE))
+    path.write_bytes(encoded(noise(RATE, 1_000), RATE))
     return path
 
 
@@ -178,7 +178,7 @@ def test_a_decoder_is_in_it(song: Path, tmp_path: Path) -> None:
         DecoderPool(program(tmp_path, code)) as pool,
         song.open("rb") as file,
         pytest.raises(TrackError, match=r"its decoder stopped: OSError: \[Errno 38\]"),
-        open_decoding(file, "x", pool),
+        open_decoding(file, "x", pool, DEFAULTS, RATE),
     ):
         pass
 
@@ -191,7 +191,7 @@ def test_what_the_kernel_lacks_is_said_once(
         with (
             DecoderPool(program(tmp_path, "server.sandbox.enter = lambda: ['Landlock']")) as pool,
             song.open("rb") as file,
-            open_decoding(file, "x", pool) as decoding,
+            open_decoding(file, "x", pool, DEFAULTS, RATE) as decoding,
         ):
             assert sum(block.shape[1] for block in decoding.blocks()) == 1_000
     (record,) = [record for record in caplog.records if record.levelno == logging.WARNING]
@@ -204,7 +204,10 @@ import sys
 from pathlib import Path
 from separation.audio.decoder_process.decoding import open_decoding
 from separation.audio.decoder_process.pool import DecoderPool
-with DecoderPool() as pool, open(sys.argv[1], "rb") as file, open_decoding(file, "x", pool) as decoding:
+from separation.audio.limits import DEFAULTS
+with DecoderPool() as pool, open(sys.argv[1], "rb") as file, open_decoding(
+    file, "x", pool, DEFAULTS, 44_100
+) as decoding:
     assert sum(block.shape[1] for block in decoding.blocks()) == 1_000
 """
 
@@ -213,7 +216,7 @@ def test_a_decoder_as_the_kernel_shows_it(song: Path, monkeypatch: pytest.Monkey
     """No environment, nothing open but the file, its socket and its words, and it is closed for good."""
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "canary")
     before = set(psutil.Process().children())
-    with DecoderPool() as pool, song.open("rb") as file, open_decoding(file, "x", pool):
+    with DecoderPool() as pool, song.open("rb") as file, open_decoding(file, "x", pool, DEFAULTS, RATE):
         (child,) = set(psutil.Process().children()) - before
         assert set(child.environ()) <= set(process.KEPT)
         proc = Path(f"/proc/{child.pid}")

@@ -29,6 +29,16 @@ def test_a_length_beyond_what_the_header_can_say(declared: Declared) -> None:
     assert caught.value.kind == ErrorKind.TRUNCATED
 
 
+def test_a_little_less_than_the_header_says_is_a_warning() -> None:
+    counted = Declared(SAMPLES, True, RATE)
+    assert counted.warnings(SAMPLES - RATE // 10, "song") == []
+    (warning,) = counted.warnings(SAMPLES - RATE // 5, "song")
+    assert warning == "length: the header declares 1323000 samples; 1314180 can be decoded"
+    exact = Declared(SAMPLES, True, RATE, is_to_the_sample=True)
+    assert exact.warnings(SAMPLES, "song") == []
+    assert len(exact.warnings(SAMPLES - 1, "song")) == 1
+
+
 @pytest.mark.parametrize("declared", [Declared(None, True, RATE), Declared(SAMPLES, False, RATE)])
 def test_a_guess_declares_nothing(declared: Declared) -> None:
     assert declared.warnings(RATE, "song") == []

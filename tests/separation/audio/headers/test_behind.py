@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from separation.audio.headers.behind import second_file_warnings, warnings_after_chunks
-from separation.audio.headers.riff import declared_end
+from separation.audio.headers.riff import declared_end, layout_of
 from tests.corpus.case import AUDIO_SIZES, with_audio_size
 from tests.sounds import encoded, muxed, noise
 
@@ -53,6 +53,24 @@ def test_chunks_follow_wave64() -> None:
 def test_a_second_file_behind_further_chunks() -> None:
     first, data = len(WAVE + LIST), WAVE + LIST + WAVE
     assert found(data) == [f"length: a second file begins at byte {first} of {len(data)} and is left out"]
+
+
+@pytest.mark.parametrize("form", ["WAV", "WAVEX", "AIFF", "CAF", "W64"])
+def test_a_second_chunk_of_audio(form: str) -> None:
+    data = encoded(noise(RATE, 1_000), RATE, form)
+    layout = layout_of(io.BytesIO(data))
+    assert layout is not None
+    name = bytes.fromhex("64617461f3acd3118cd100c04f8edb8a") if form == "W64" else layout.audio_chunk
+    data += bytes(-len(data) % layout.alignment)
+    for first in (data, data + LIST if form.startswith("WAV") else data):
+        (warning,) = found(first + first[data.index(name) : len(data)])
+        assert warning == (
+            f"length: a second chunk of audio begins at byte {len(first)} "
+            f"of {len(first) + len(data) - data.index(name)} and is left out"
+        )
+    header = struct.calcsize(layout.size_format)
+    empty = struct.pack(layout.size_format, layout.name_bytes + header if layout.size_includes_header else 0)
+    assert found(data + name + empty) == []
 
 
 def test_a_long_silence_that_the_header_does_not_count_is_read_to_the_music() -> None:

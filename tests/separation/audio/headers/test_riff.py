@@ -1,5 +1,6 @@
 import io
 import struct
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -55,6 +56,19 @@ def test_sizes_that_streaming_writers_leave_declare_nothing(size: int) -> None:
     data = encoded("WAV")
     at = data.index(b"data") + 4
     assert declared_end(io.BytesIO(data[:at] + struct.pack("<I", size) + data[at + 4 :])) is None
+
+
+@pytest.mark.parametrize("form", ["CAF", "W64"])
+def test_a_chunk_that_would_end_beyond_any_file(form: str, tmp_path: Path) -> None:
+    data = encoded(form)
+    first = 8 if form == "CAF" else 40
+    name = 4 if form == "CAF" else 16
+    size = 2**63 - 99
+    field = struct.pack(">q" if form == "CAF" else "<Q", size)
+    path = tmp_path / "song"
+    path.write_bytes(data[: first + name] + field + data[first + name + 8 :])
+    with path.open("rb") as file:
+        assert declared_end(file) is None
 
 
 @pytest.mark.parametrize("data", [b"", b"RIFF", b"RIFF\0\0\0\0WAVEfmt ", b"hello " * 99, b"riff" + bytes(99)])
