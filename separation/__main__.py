@@ -18,7 +18,7 @@ def main(arguments: Sequence[str] | None = None, prog: str = PROG) -> int:
 def parser(prog: str = PROG) -> argparse.ArgumentParser:
     from separation import options
     from separation.audio import limits
-    from separation.models.specialist import PROVIDERS
+    from separation.models.graph import PROVIDERS
 
     parser = program.Parser(
         prog=prog,

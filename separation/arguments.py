@@ -9,6 +9,14 @@ from pathlib import Path
 from separation.errors import UsageError
 from separation.store.redact import with_lower_scheme, without_credentials
 
+# Schemes of fsspec that can be read, and why they are no place for results.
+NO_OUTPUTS = {
+    "memory": "what is in memory is gone with the process",
+    "data": "the address itself is the data",
+    "http": "a web server takes no files",
+    "https": "a web server takes no files",
+}
+
 
 def uri(text: str) -> str:
     """A URI without a password: the command line stands in the machine's process list, and in Ray's table of
@@ -95,11 +103,14 @@ def absolute(folder: str) -> str:
 
 
 def check_folder(folder: str | Path) -> None:
-    """Raises `UsageError` if nothing can be written below a local folder, which need not exist yet.
+    """Raises `UsageError` if nothing can be written below a folder, which need not exist yet, and stay there.
 
     Checked before the work begins. What a store refuses is only known from writing to it.
     """
-    if "://" in str(folder):
+    scheme, is_uri, _ = with_lower_scheme(str(folder)).partition("://")
+    if is_uri:
+        if reason := NO_OUTPUTS.get(scheme):
+            raise UsageError(f"{folder} cannot be an output: {reason}")
         return
     path = Path(os.path.abspath(folder))
     there = next(each for each in (path, *path.parents) if os.path.lexists(each))

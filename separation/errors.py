@@ -51,7 +51,11 @@ class ErrorKind(ExplainedEnum):
     TOO_LARGE = "too_large", "More bytes than `--max-source-gb`, or decoding takes more than `--decoder-gb`."
     NONFINITE = "nonfinite", "Samples that are NaN, infinite or too large to compute with."
     BAD_KEY = "bad_key", "The track id is empty, used twice, or cannot be a path below the output."
-    BAD_URI = "bad_uri", "No address of a file: a scheme that is not offered, or one that is malformed."
+    BAD_URI = (
+        "bad_uri",
+        "No address of a file: a scheme that is not offered, one that is malformed, or that redirects to "
+        "none.",
+    )
     DRM = "drm", "Encrypted (DRM)."
     CHANGED = "changed", "The source was replaced while it was read."
     MISSING = "missing", "Listed in the catalogue, but gone when it was read."
@@ -66,6 +70,10 @@ class WarningKind(ExplainedEnum):
     """What was unusual about a separated track: the first word of each entry of `warnings` in its row."""
 
     DOWNMIX = "downmix", "More than two channels were mixed to stereo."
+    STREAMS = (
+        "streams",
+        "The file has several audio streams, such as languages; only the first was separated.",
+    )
     LEVEL = "level", "Silence, channels that cancel, or samples far below or above full scale."
     LENGTH = (
         "length",

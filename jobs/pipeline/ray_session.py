@@ -24,10 +24,14 @@ def connect() -> Iterator[None]:
     Ray logs from `--verbose` on: with fewer lines than its own default, a job's log stays readable.
     """
     level = min(logging.getLogger().level, logging.WARNING)
+    if level == logging.WARNING:  # it copies 20 lines of the dashboard's log, which a job does without
+        logging.getLogger("ray._private.services").setLevel(logging.CRITICAL)
     try:
         ray.init(logging_level=level, log_to_driver=False, ignore_reinit_error=True)
     except ConnectionError as error:
         raise ClusterError(f"no Ray cluster answers: {error}") from error
+    except Exception as error:  # Ray raises that very class where a part of it does not start in time
+        raise ClusterError(f"Ray does not start: {' '.join(str(error).split())}") from error
     try:
         yield
     except RayError as error:

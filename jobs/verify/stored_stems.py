@@ -149,9 +149,16 @@ def _to_read(
                 problems.add(stem.problem(Kind.DAMAGED_STEM, "its size and sha256 in the tables", "nothing"))
                 continue
             if size not in (NOT_LISTED, stem.bytes):
+                if folder.leads_out(stem.uri):
+                    problems.add(foreign(stem))
+                    continue
                 problems.add(stem.problem(Kind.WRONG_SIZE, f"{stem.bytes} bytes", f"{size} bytes"))
             elif size == NOT_LISTED or is_chosen:
                 yield stem
+
+
+def foreign(stem: StemRow) -> Problem:
+    return stem.problem(Kind.FOREIGN_STEM, "a file below stems/", "a link")
 
 
 def _batches(stems: Iterator[StemRow]) -> Iterator[list[StemRow]]:
@@ -175,7 +182,7 @@ def read_batch(stems: Sequence[StemRow], folder: OutputFolder) -> list[StemRead]
 
 def _read(row: StemRow, folder: OutputFolder) -> StemRead:
     if folder.leads_out(row.uri):
-        return StemRead(row, 0, row.problem(Kind.FOREIGN_STEM, "a file below stems/", "a link"))
+        return StemRead(row, 0, foreign(row))
     size, problem = 0, None
     for _ in range(ATTEMPTS):
         try:

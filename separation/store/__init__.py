@@ -11,5 +11,6 @@ filesystems.py    the fsspec filesystem of a URI, and the settings of S3 and of 
 atomic_write.py   local files that appear whole or not at all
 source_cache.py   a node's cache of the catalogue's files
 track_ids.py      which track ids can be paths below an output
+places.py         whether two URIs are one file
 redact.py         URIs, names and errors as they may be logged
 """

@@ -14,8 +14,10 @@ The first two stand in separation/errors.py, the others here.
 
     what the store said                     object_errors              store_errors
     no such object (HTTP: 404, 410)         FileNotFoundError          StorageError
+    on a disk, something else than a file   NotAFile                   StorageError
     access to it denied (HTTP: 401, 403)    PermissionError            StorageError
-    an address that cannot be               BadAddress                 BadAddress
+    an address that cannot be (HTTP: or
+    that redirects to one, or endlessly)    BadAddress                 BadAddress
     busy, broken connection, no answer      Interrupted                Interrupted
     bytes that fail the store's checksum    DamagedRead                DamagedRead
     no such operation                       NotOffered                 NotOffered
@@ -69,6 +71,8 @@ CONNECTION_ERRORS = (
 )
 ADDRESS_ERRORS = (
     aiohttp.InvalidURL,
+    aiohttp.NonHttpUrlClientError,  # such as a redirection to file:///
+    aiohttp.TooManyRedirects,
     botocore.ParamValidationError,  # such as the name of a bucket
     UnicodeError,  # a host name that IDNA does not take
 )
@@ -108,6 +112,14 @@ class Replaced(SeparationError):
         return f"{self.uri}: its etag is {self.found} now; it was {self.asked} when it was probed"
 
 
+class NotAFile(FileNotFoundError):
+    """There is something, and it is no file: `reason` says what. For most callers it is missing."""
+
+    def __init__(self, uri: str, reason: str):
+        super().__init__(errno.ENOENT, reason, shown(uri))
+        self.reason = reason
+
+
 class TooLarge(LocatedError):
     """The object has more bytes than the caller takes."""
 
@@ -117,7 +129,7 @@ def object_errors(uri: str) -> Iterator[None]:
     """Turns whatever a store raises while the object `uri` is read into the errors of the table above."""
     try:
         yield
-    except SeparationError:
+    except (SeparationError, NotAFile):
         raise
     except botocore.FlexibleChecksumError as error:
         raise DamagedRead(shown(uri), _reason(error)) from harmless(error)
@@ -134,6 +146,8 @@ def _raise_as_ours(uri: str, error: Exception) -> NoReturn:
     kind = OBJECT_STATUS.get(_status(error)) if isinstance(error, aiohttp.ClientResponseError) else None
     if isinstance(error, FileNotFoundError | PermissionError) and said in OBJECT_CODES:
         kind = type(error)
+    if isinstance(error, NotADirectoryError):  # below a file there is nothing
+        kind = FileNotFoundError
     if kind is None:
         refused = NotOffered if said == "NotImplemented" else StorageError
         raise refused(shown(uri), _reason(error)) from harmless(error)
@@ -200,6 +214,15 @@ def _response(error: BaseException) -> dict[str, Any]:
 
 
 def _reason(error: BaseException) -> str:
+    """What went wrong, without the address that the sentence begins with."""
+    if isinstance(error, aiohttp.TooManyRedirects):
+        return "its redirections do not end"
+    if isinstance(error, aiohttp.ClientResponseError):
+        return f"the server answers {error.status} {error.message}".rstrip()
+    if isinstance(error, aiohttp.RedirectClientError):
+        return f"redirects to {without_credentials(str(error.args[0]))}, which is no web address"
+    if isinstance(error, aiohttp.InvalidURL):
+        return f"no web address: {without_credentials(error.description or 'it has no host')}"
     text = without_credentials(str(error)) or type(error).__name__
     return f"{error_code(error)}: {text}" if error_code(error) else text
 

@@ -26,6 +26,7 @@ HTTP_SETTINGS: dict[str, Any] = {
     # By default, aiohttp ends every download after five minutes.
     "client_kwargs": {"timeout": aiohttp.ClientTimeout(total=None, connect=20, sock_connect=10, sock_read=20)}
 }
+NO_FILES = {"data"}  # schemes of fsspec whose addresses are the data themselves
 SETTINGS = {"s3": S3_SETTINGS, "s3a": S3_SETTINGS, "http": HTTP_SETTINGS, "https": HTTP_SETTINGS}
 
 
@@ -37,6 +38,8 @@ def open_store(uri: str) -> tuple[Any, str]:
     uri = with_lower_scheme(uri)
     protocol = uri.partition("://")[0]
     try:
+        if protocol in NO_FILES:
+            raise ValueError(protocol)
         fs = _filesystem("file" if protocol == uri else protocol, os.getpid())
         return fs, fs._strip_protocol(uri)
     except Exception as error:  # each filesystem has its own way to say what it lacks

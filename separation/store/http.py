@@ -89,7 +89,7 @@ class HttpLocation(Location):
         try:
             url = self.fs.encode_url(self.path)
         except ValueError as error:
-            raise aiohttp.InvalidURL(self.path) from error
+            raise aiohttp.InvalidURL(self.path, str(error)) from error
         async with asyncio.timeout(ANSWER_S):
             answer = await session.get(url, headers=PLAIN)
         async with answer:

@@ -29,7 +29,7 @@ class Store:
     """All stores that fsspec reaches. Small, and the same after pickling in any process.
 
     An object that a caller reads and that is missing or closed to us raises FileNotFoundError or
-    PermissionError; every other failure raises StorageError.
+    PermissionError; every other failure raises StorageError, a full local disk its kind DiskFull.
     """
 
     policy: RetryPolicy

@@ -18,7 +18,7 @@ from separation.store.disk.atomic_write import publish
 from separation.store.disk.full_disk import DiskFull
 from separation.store.disk.local_disk import stat_of
 from separation.store.disk.private_folder import open_private, private_folder
-from separation.store.errors import BadAddress, Replaced, TooLarge, object_errors, store_errors
+from separation.store.errors import BadAddress, NotAFile, Replaced, TooLarge, object_errors, store_errors
 from separation.store.filesystems import is_local, local_path
 from separation.store.metadata import Stat
 from separation.store.objects import Store
@@ -180,6 +180,8 @@ class SourceCache:
             raise TrackError(uri, ErrorKind.TOO_LARGE, error.reason) from error
         except Replaced as error:
             raise _changed(uri, error.asked, error.found) from error
+        except NotAFile as error:
+            raise TrackError(uri, ErrorKind.BAD_URI, error.reason) from error
         except FileNotFoundError as error:
             raise TrackError(uri, ErrorKind.MISSING, "no such object") from error
         except PermissionError as error:

@@ -22,6 +22,21 @@ def test_a_folder_may_be_missing_and_a_file_is_none(tmp_path: Path) -> None:
             check_folder(tmp_path / name)
 
 
+@pytest.mark.parametrize(
+    ("output", "reason"),
+    [
+        ("memory://out", "gone with the process"),
+        ("MEMORY://out/", "gone with the process"),
+        ("http://host/out", "a web server takes no files"),
+        ("https://host/out", "a web server takes no files"),
+        ("data://out", "the address itself is the data"),
+    ],
+)
+def test_an_output_outlives_the_process(output: str, reason: str) -> None:
+    with pytest.raises(UsageError, match=f"{output} cannot be an output: .*{reason}"):
+        check_folder(output)
+
+
 def test_a_plain_path_becomes_absolute() -> None:
     assert absolute("s3://bucket/x/") == "s3://bucket/x"
     assert absolute("x/") == f"{os.getcwd()}/x"

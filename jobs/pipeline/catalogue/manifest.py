@@ -10,12 +10,14 @@ import os
 import posixpath
 import re
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from jobs.pipeline import schema
 from jobs.pipeline.catalogue.manifest_formats import columns_of, format_of
 from separation.errors import ErrorKind, UsageError
+from separation.store.errors import NotAFile
 from separation.store.filesystems import join
 from separation.store.objects import Store
 
@@ -35,10 +37,14 @@ def read_manifest(uri: str, files: list[str], store: Store) -> pa.Table:
 
 
 def manifest_files(uri: str, store: Store) -> list[str]:
-    """`uri` itself, or its parts if it is a folder of them."""
+    """`uri` itself, or its parts if it is a folder of them. Raises `UsageError` for a folder without any."""
     try:
         store.stat(uri)
         return [uri]
+    except NotAFile as error:
+        if parts := parts_of(uri, store):
+            return parts
+        raise UsageError(f"{uri}: {error.reason}, or a folder with parts in {format_of(uri)}") from error
     except FileNotFoundError:
         return parts_of(uri, store) or [uri]
 
@@ -126,7 +132,7 @@ def _without_credentials(uris: pa.ChunkedArray) -> pa.ChunkedArray:
 
 def _unmistakable(tracks: pa.Table) -> pa.Table:
     """`schema.LISTED` with each id once; ids that name several tracks or none are in error."""
-    tracks = tracks.group_by(_LISTED_NAMES, use_threads=False).aggregate([])  # keeps the order
+    tracks = _first_rows(tracks, _LISTED_NAMES)
     counts = pc.value_counts(tracks["track_id"])
     double = counts.field("values").filter(pc.greater(counts.field("counts"), 1))
     ids, uris = tracks["track_id"], tracks["uri"]
@@ -143,11 +149,16 @@ def _unmistakable(tracks: pa.Table) -> pa.Table:
     ids = pc.if_else(refused, _without_credentials(uris), ids)
     if pc.any(refused).as_py():
         listed = pa.table([ids, uris, errors], names=_LISTED_NAMES)
-        first = listed.group_by("track_id", use_threads=False).aggregate(
-            [("uri", "first"), ("error", "first")]
-        )
+        first = _first_rows(listed, ["track_id"])
         ids, uris, errors = first.columns
     return listed_table(ids, uris, errors.cast(pa.string()))
+
+
+def _first_rows(tracks: pa.Table, names: list[str]) -> pa.Table:
+    """The first of the rows that have the same values of `names`, in their order."""
+    numbered = tracks.append_column("row", pa.array(np.arange(len(tracks))))
+    first = numbered.group_by(names, use_threads=False).aggregate([("row", "min")])["row_min"]
+    return tracks.take(pc.take(first, pc.array_sort_indices(first.combine_chunks())))
 
 
 def listed_table(ids: pa.Array, uris: pa.Array, errors: pa.Array) -> pa.Table:

@@ -36,20 +36,25 @@ class LocalFolder:
         self._known: dict[str, bool] = {}  # folder -> whether it is this one or lies below it
 
     def holds(self, path: str) -> bool:
-        """Whether the file `path` lies below this folder, which need not exist."""
+        """Whether the file `path` lies below this folder, which need not exist, by that path or by its links.
+
+        A link below the folder lies there wherever it leads, as those of git-annex do.
+        """
         if self._identity is None:
             return False
-        if os.path.islink(path):
-            path = os.path.realpath(path)
-        folder = os.path.dirname(path)
+        return self._is_above(os.path.dirname(path)) or (
+            os.path.islink(path) and self._is_above(os.path.dirname(os.path.realpath(path)))
+        )
+
+    def _is_above(self, folder: str) -> bool:
         if folder not in self._known:
-            self._known[folder] = self._identity in _identities_up_from(folder)
+            ways = {folder, os.path.realpath(folder)}
+            self._known[folder] = any(self._identity in _identities_up_from(way) for way in ways)
         return self._known[folder]
 
 
-def _identities_up_from(folder: str) -> set[tuple[int, int] | None]:
-    """Those of a folder and of all that it lies in."""
-    path = os.path.realpath(folder)
+def _identities_up_from(path: str) -> set[tuple[int, int] | None]:
+    """Those of a folder and of all that its path goes through."""
     found = {identity(path)}
     while (parent := os.path.dirname(path)) != path:
         path = parent

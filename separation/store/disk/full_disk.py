@@ -3,7 +3,7 @@
 import errno
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -21,6 +21,13 @@ class DiskFull(StorageError):
         return f"disk full: {shown(self.uri)} has {self.reason}"
 
 
+class FileTooLarge(DiskFull):
+    """The folder `uri` takes no file of that size, as FAT none of 4 GiB and `ulimit -f` sets it."""
+
+    def __str__(self) -> str:
+        return f"file too large: {shown(self.uri)} takes {self.reason}"
+
+
 @contextmanager
 def temporary_folder() -> Iterator[Path]:
     """A folder for the block, below TMPDIR."""
@@ -32,22 +39,29 @@ def temporary_folder() -> Iterator[Path]:
 
 @contextmanager
 def room_in(folder: Path) -> Iterator[None]:
-    """Raises `DiskFull` for an error of the block that comes from the full disk of `folder`."""
+    """Raises `DiskFull` for an error of the block that comes from the full disk of `folder`.
+
+    The folder need not be there yet. Raises `FileTooLarge` if its disk has room, but not for such a file.
+    """
     try:
         yield
     except DiskFull:
         raise
     except (OSError, RuntimeError, AssertionError, StorageError) as error:  # soundfile's are the middle two
+        folder = next(each for each in (folder, *folder.absolute().parents) if each.exists())
         free = shutil.disk_usage(folder).free
-        if _says_full(error) or free < LITTLE:
+        is_vague = getattr(error, "errno", None) is None
+        if _says(FULL, error) or (is_vague and free < LITTLE):
             raise DiskFull(str(folder), f"{free} bytes left") from error
+        if _says((errno.EFBIG,), error):
+            raise FileTooLarge(str(folder), "no file of that size") from error
         raise
 
 
-def _says_full(error: BaseException) -> bool:
+def _says(numbers: Container[int], error: BaseException) -> bool:
     each: BaseException | None = error
     while each is not None:
-        if isinstance(each, OSError) and each.errno in FULL:
+        if isinstance(each, OSError) and each.errno in numbers:
             return True
         each = each.__cause__
     return False

@@ -1,19 +1,31 @@
 """The operations of `Location` on local files."""
 
+import errno
 import hashlib
 import logging
 import os
 import shutil
+import stat
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
 from separation.store.disk.atomic_write import UNFINISHED, atomic_create, atomic_write
+from separation.store.disk.full_disk import room_in
+from separation.store.errors import NotAFile
 from separation.store.etags import SeekableBytes
 from separation.store.location import Found, Location
 from separation.store.metadata import Stat, Upload
 from separation.store.redact import shown
+
+NO_FILES = {
+    stat.S_IFDIR: "a folder",
+    stat.S_IFIFO: "a named pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
 
 log = logging.getLogger(__name__)
 
@@ -25,9 +37,18 @@ def stat_of(found: os.stat_result) -> Stat:
 
 class LocalLocation(Location):
     def _stat(self) -> Stat:
-        if not os.path.isfile(self.path):
-            raise FileNotFoundError(self.uri)
-        return stat_of(os.stat(self.path))
+        try:
+            found = os.stat(self.path)
+        except PermissionError:
+            raise
+        except (OSError, ValueError) as error:  # the latter: a path with a zero byte
+            if isinstance(error, OSError) and error.errno == errno.ELOOP:
+                raise NotAFile(self.uri, "a link that leads round in a circle") from None
+            raise FileNotFoundError(self.uri) from None
+        if not stat.S_ISREG(found.st_mode):
+            kind = NO_FILES.get(stat.S_IFMT(found.st_mode), "something else")
+            raise NotAFile(self.uri, f"{kind}; expected a file")
+        return stat_of(found)
 
     def digest(self) -> tuple[int, str]:
         return self.on_object(self._digest)
@@ -39,11 +60,14 @@ class LocalLocation(Location):
 
     def _put(self, data: SeekableBytes) -> None:
         data.seek(0)
-        with atomic_write(Path(self.path)) as temporary, temporary.open("wb") as file:
+        path = Path(self.path)
+        with room_in(path.parent), atomic_write(path) as temporary, temporary.open("wb") as file:
             shutil.copyfileobj(data, file)
 
     def _create(self, data: bytes) -> None:
-        atomic_create(Path(self.path), data)
+        path = Path(self.path)
+        with room_in(path.parent):
+            atomic_create(path, data)
 
     def _walk(self, file: str, prefix: str, *, follow_links: bool = False) -> Iterator[Found]:
         start = file or prefix.rpartition("/")[0] or "/"

@@ -231,6 +231,21 @@ def test_a_link_out_of_the_output_is_not_read(tmp_path: Path) -> None:
     assert not linked.leads_out(f"{tmp_path}/link/stems/a.wav/drums.wav")
 
 
+@pytest.mark.parametrize("size", [0, 3, 10_000])
+def test_a_link_out_of_the_output_is_no_stem_of_a_wrong_size(tmp_path: Path, size: int) -> None:
+    good = row("a.wav", tmp_path / "out")
+    write_tables(tmp_path / "out", "r1", [good])
+    (tmp_path / "secret").write_bytes(b"x" * size)
+    path = Path(good["stems"][0]["uri"])
+    path.unlink()
+    path.symlink_to(tmp_path / "secret")
+    with Problems(NOW) as problems:
+        found, folder = look(tmp_path / "out", ["a.wav"], problems)
+        sizes = stored_stems.list_sizes(folder, found, problems)
+        assert len(list(stored_stems._to_read(folder, found, sizes, Sample(0, rate=1.0), problems))) == 1
+        assert dict(problems.counts) == {Kind.FOREIGN_STEM: 1}
+
+
 @pytest.mark.parametrize(
     ("change", "kind"),
     [

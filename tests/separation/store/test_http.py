@@ -2,6 +2,7 @@
 
 import gzip
 import hashlib
+import re
 import socket
 import time
 from collections.abc import Iterator
@@ -69,6 +70,42 @@ def test_only_what_a_server_says_of_the_object_is_the_tracks_fault(
     else:
         assert isinstance(caught.value, TrackError)
         assert caught.value.kind == kind
+
+
+@pytest.mark.parametrize(
+    ("location", "reason"),
+    [
+        ("/song", "its redirections do not end"),
+        ("file:///etc/passwd", "redirects to file:///etc/passwd, which is no web address"),
+        ("ftp://host/song", "redirects to ftp://host/song, which is no web address"),
+        ("http://", "redirects to http://, which is no web address"),
+        ("http://me:secret@host:99999/song?token=x", "redirects to http://host:99999/song, which is no web"),
+    ],
+)
+def test_a_redirection_to_no_web_address_is_the_addresss_fault(
+    location: str, reason: str, cache: SourceCache, web: str, answers: dict[str, Respond]
+) -> None:
+    """No later try of the same address can succeed."""
+    answers["/song"] = says(302, Location=location)
+    with pytest.raises(TrackError, match=f"song: bad_uri: {reason}"):
+        cache.stat(f"{web}/song")
+
+
+@pytest.mark.parametrize(
+    ("respond", "reason"),
+    [
+        (says(416), "the server answers 416 Requested Range Not Satisfiable$"),
+        (says(206, b"abc", Content_Range="bytes 5-7/100"), "the server answers 206 Partial Content$"),
+        (says(302), "the server answers 302 Found$"),
+        (says(200, b"abc", length=100), r"received 3 of 100 bytes.*\(3 tries in 0 s\)$"),
+    ],
+)
+def test_what_a_server_may_mend_says_what_it_is(
+    respond: Respond, reason: str, cache: SourceCache, web: str, answers: dict[str, Respond]
+) -> None:
+    answers["/song"] = respond
+    with pytest.raises(SourceUnreachable, match=reason):
+        read(cache, f"{web}/song")
 
 
 def test_a_host_that_cannot_be_reached_says_nothing_about_the_track(cache: SourceCache) -> None:
@@ -187,9 +224,18 @@ def test_a_body_that_breaks_off_is_asked_for_again(
 
 
 @pytest.mark.parametrize(
-    "uri", ["http://", "http:///song", "http://host:99999/song", f"http://{'x' * 70}.org/a"]
+    ("uri", "reason"),
+    [
+        ("http://", "no web address: it has no host"),
+        ("http:///song", "no web address: it has no host"),
+        ("http://host:99999/song", "no web address: Port out of range"),
+        ("http://host:port/song", "no web address: .*port can't be converted"),
+        (f"http://{'x' * 70}.org/a", ".*[Ll]abel"),
+        ("data://song", "data:// is not offered"),
+    ],
 )
-def test_an_address_that_cannot_be_is_the_tracks_fault(uri: str, cache: SourceCache) -> None:
+def test_an_address_that_cannot_be_is_the_tracks_fault(uri: str, reason: str, cache: SourceCache) -> None:
     with pytest.raises(TrackError) as caught:
         cache.stat(uri)
     assert caught.value.kind == ErrorKind.BAD_URI
+    assert re.match(reason, caught.value.reason)

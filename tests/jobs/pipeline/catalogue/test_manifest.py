@@ -226,10 +226,74 @@ def test_a_name_that_is_not_utf_8_is_one_error(tmp_path: Path) -> None:
         ("m.json", b'[{"uri": "a.wav"}', "not readable as json: .*truncated"),
         ("m.tsv", b"./a.wav\n./b.wav\n", r"a manifest needs a column uri; this has \./a\.wav"),
         ("m.csv", b"", "a manifest needs a column uri; this has none"),
-        ("m.csv", b"uri\na, b.wav\n", "not readable as csv: .*Expected 1 columns, got 2: a, b.wav"),
+        ("m.csv", b"uri\na, b.wav\n", "line 2: expected 1 value, found 2: a, b.wav"),
     ],
 )
 def test_what_is_no_manifest_is_refused_by_name(name: str, data: bytes, words: str, tmp_path: Path) -> None:
     (tmp_path / name).write_bytes(data)
     with pytest.raises(UsageError, match=f"{name}: {words}"):
         read(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("rows", "words"),
+    [
+        (['"a.wav,a', "b.wav,b"], "line 2: unexpected end of data; is a quote left open"),
+        (["a.wav,a", '"b.wav,b', 'c.wav",c'], "line 3: its uri has a line break; is a quote left open"),
+        (["a.wav,a", 'b.wav,"b', "c.wav,c", 'd.wav,d"'], "line 3: its track_id has a line break"),
+        (['"a\nb.wav",a', "c.wav,c"], "line 2: its uri has a line break"),
+        (['a.wav,"a', 'b.wav,"b'], "line 2: .* is a quote left open"),
+        (["a.wav,a", "", "b.wav,b,c"], "line 4: expected 2 values, found 3: b.wav,b,c"),
+        (["a.wav,a", "b.wav"], "line 3: expected 2 values, found 1: b.wav"),
+    ],
+)
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_a_line_that_is_no_row_is_named(end: str, rows: list[str], words: str, tmp_path: Path) -> None:
+    """A quote left open would hide all rows up to the next one."""
+    text = "\n".join(["uri,track_id", *rows, ""]).replace("\n", end)
+    (tmp_path / "m.csv").write_text(text, newline="")
+    with pytest.raises(UsageError, match=rf"m\.csv: {words}"):
+        read(tmp_path / "m.csv")
+
+
+def test_rows_inside_a_value_of_another_column_are_not_lost(tmp_path: Path) -> None:
+    rows = ["uri,title", 'a.wav,"First', "b.wav,Second", 'c.wav,Third"']
+    (tmp_path / "m.csv").write_text("\n".join(rows))
+    with pytest.raises(UsageError, match="line 2: its title holds a line that looks like a row"):
+        read(tmp_path / "m.csv")
+    (tmp_path / "m.csv").write_text('uri,title\na.wav,"First\nsecond, third"\n6" mix.wav,12" version\n')
+    assert list(read(tmp_path / "m.csv").values()) == [f"{tmp_path}/a.wav", f'{tmp_path}/6" mix.wav']
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-be"])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_text_comes_from_any_machine(end: str, encoding: str, tmp_path: Path) -> None:
+    """Excel's "Unicode text" is UTF-16, and old Macs end lines with CR."""
+    mark = "\ufeff" if encoding == "utf-16-be" else ""
+    for name, first in (("m.csv", "uri"), ("m.tsv", "uri"), ("m.m3u", "#EXTM3U"), ("m.m3u8", "#EXTM3U")):
+        text = end.join([mark + first, "é.wav", "日本.wav", ""])
+        (tmp_path / name).write_bytes(text.encode(encoding))
+        assert list(read(tmp_path / name).values()) == [f"{tmp_path}/é.wav", f"{tmp_path}/日本.wav"]
+    if end != "\r":
+        rows = end.join([mark + '{"uri": "é.wav"}', '{"uri": "日本.wav"}', ""])
+        (tmp_path / "m.jsonl").write_bytes(rows.encode(encoding))
+        assert list(read(tmp_path / "m.jsonl").values()) == [f"{tmp_path}/é.wav", f"{tmp_path}/日本.wav"]
+
+
+@pytest.mark.parametrize("name", ["m.csv", "m.m3u", "m.jsonl"])
+def test_utf_16_without_its_mark_is_refused(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes("uri\na.wav\n".encode("utf-16-le"))
+    with pytest.raises(UsageError, match="expected text in UTF-8, or in UTF-16 with its mark"):
+        read(tmp_path / name)
+
+
+def test_a_column_of_json_is_not_one_that_lies_deeper(tmp_path: Path) -> None:
+    (tmp_path / "m.jsonl").write_text('{"tracks": [{"uri": "a.wav", "track_id": "a"}]}')
+    with pytest.raises(UsageError, match="a manifest needs a column uri; this has tracks"):
+        read(tmp_path / "m.jsonl")
+
+
+def test_a_number_beyond_64_bits_is_refused_as_what_it_is(tmp_path: Path) -> None:
+    (tmp_path / "m.jsonl").write_text('{"uri": "a.wav", "track_id": 99999999999999999999}')
+    with pytest.raises(UsageError, match=r"track_id as text: .*int64.*99999999999999999999"):
+        read(tmp_path / "m.jsonl")

@@ -54,6 +54,20 @@ def test_a_link_to_a_stem_is_no_track(music: Path) -> None:
     assert "link.wav" not in ids(str(music), f"{music}/stems")
 
 
+def test_a_link_below_the_output_is_no_track_wherever_it_leads(music: Path) -> None:
+    """As where git-annex, or somebody who is short of room, puts links in place of the stems."""
+    elsewhere = music.parent / "annex"
+    elsewhere.mkdir()
+    stem = music / "stems/stems/a.wav/drums.wav"
+    stem.rename(elsewhere / "drums.wav")
+    stem.symlink_to(elsewhere / "drums.wav")
+    (music / "stems/stems/b.wav").symlink_to(elsewhere)  # a folder of stems
+    (music / "stems/stems/c.wav").symlink_to(elsewhere / "gone.wav")
+    left = ["a.wav", "stems-of-others/b.wav", "stems.wav"]
+    for uri in (f"{music}", f"file://{music}", f"{music}/**"):
+        assert ids(uri, f"{music}/stems") == left
+
+
 def test_an_output_that_is_not_there_yet_holds_nothing(music: Path) -> None:
     assert len(ids(str(music), f"{music}/new")) == 4
 

@@ -170,3 +170,20 @@ def test_no_secret_becomes_an_id(uri: str, track_id: str, tmp_path: Path) -> Non
     manifest = tmp_path / "m.jsonl"
     manifest.write_text(json.dumps({"uri": uri}))
     assert track_id in ids(manifest)[0] and "hush" not in ids(manifest)[0]
+
+
+def test_a_folder_without_parts_is_no_manifest(tmp_path: Path) -> None:
+    (tmp_path / "m.csv").mkdir()
+    (tmp_path / "m.csv/a.jsonl").write_text('{"uri": "a.wav"}')
+    words = r"m\.csv: a folder; expected a file, or a folder with parts in csv"
+    with pytest.raises(UsageError, match=words):
+        read_catalogue(str(tmp_path / "m.csv"), "/nowhere", STORE)
+
+
+def test_the_order_of_a_manifest_is_kept(tmp_path: Path) -> None:
+    """Whatever the names are: Arrow's groups keep the order for most and not for all."""
+    for number in range(100):
+        rows = [f"/m/{number}/a é.flac", "/x/[b]%20.mp3", "/x/c d.wav", "s3://m/e.wav"]
+        (tmp_path / "m.csv").write_text("\n".join(["uri", *rows, *rows]))
+        found = read_catalogue(str(tmp_path / "m.csv"), "/nowhere", STORE).tracks["uri"].to_pylist()
+        assert found == rows

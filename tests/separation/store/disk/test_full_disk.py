@@ -3,6 +3,7 @@
 import errno
 import os
 import pickle
+import resource
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,10 @@ import soundfile
 from separation.__main__ import main
 from separation.audio import stem_files
 from separation.errors import StorageError
+from separation.models.bag_json import read_bag
 from separation.models.engines import onnx_runtime
-from separation.models.specialist import Specialist
+from separation.models.graph import open_graph
+from separation.store.disk import local_disk
 from separation.store.disk.full_disk import DiskFull, room_in
 from tests.bags import write_gain_bag
 from tests.stores import STORE
@@ -70,6 +73,46 @@ def test_the_next_track_goes_on(
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["b.wav"]
 
 
+def test_the_next_track_goes_on_where_the_output_has_no_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tracks = [str(tmp_path / f"{name}.wav") for name in "ab"]
+    for track in tracks:
+        soundfile.write(track, np.full((4_410, 2), 0.1), 44_100)
+    monkeypatch.setattr(local_disk.shutil, "copyfileobj", full_once(local_disk.shutil.copyfileobj))
+    arguments = ("--models", str(write_gain_bag(tmp_path / "models")), "--out", str(tmp_path / "out"))
+    assert main([*tracks, *arguments]) == 1
+    said = capsys.readouterr().err
+    assert f"error: disk full: {tmp_path}/out/a.wav has " in said and "Traceback" not in said
+    assert len(list((tmp_path / "out/b.wav").iterdir())) == 4
+
+
+def test_the_next_track_goes_on_where_a_file_may_not_be_that_large(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, seconds in (("long", 2), ("short", 0.1)):
+        soundfile.write(tmp_path / f"{name}.wav", np.full((int(seconds * 44_100), 2), 0.1), 44_100)
+    tracks = [str(tmp_path / f"{name}.wav") for name in ("long", "short")]
+    arguments = ("--models", str(write_gain_bag(tmp_path / "models")), "--out", str(tmp_path / "out"))
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, hard))  # as ulimit -f
+    try:
+        assert main([*tracks, *arguments]) == 1
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    said = capsys.readouterr().err
+    assert "error: file too large: " in said and "takes no file of that size" in said
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["short.wav"]
+
+
+def test_a_name_that_the_disk_refuses_is_no_full_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("separation.store.disk.full_disk.LITTLE", 2**62)
+    with pytest.raises(StorageError, match="File name too long"):
+        STORE.put_bytes(b"x", str(tmp_path / ("n" * 300)))
+
+
 def full_once(write: Callable[..., Any]) -> Callable[..., Any]:
     """`write`, which at its first call finds no room."""
     errors = [no_room()]
@@ -88,6 +131,8 @@ def test_a_graph_that_cannot_be_cached_is_loaded(tmp_path: Path, monkeypatch: py
 
     models = write_gain_bag(tmp_path / "models")
     monkeypatch.setattr(onnx_runtime.tempfile, "TemporaryDirectory", no_folder)
-    drums = Specialist(models / "drums.onnx", "drums", provider="cpu", cache=tmp_path / "cache")
+    drums = open_graph(
+        read_bag(models, STORE), "drums", models / "drums.onnx", "cpu", cache=tmp_path / "cache"
+    )
     assert drums.provider == "CPUExecutionProvider"
     assert not list((tmp_path / "cache").iterdir())

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from separation.errors import ErrorKind, TrackError
+from separation.store.source_cache import SourceCache
 from tests.stores import STORE
 
 
@@ -80,3 +82,34 @@ def test_a_closed_folder_is_left_out_with_a_word(music: Path, caplog: pytest.Log
     (music / "b").chmod(0)
     assert listed(music) == ["b.wav"]
     assert "b: no permission to list this folder" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("folder", "a folder; expected a file"),
+        ("pipe", "a named pipe; expected a file"),
+        ("circle", "a link that leads round in a circle"),
+        ("device", "a device; expected a file"),
+    ],
+)
+def test_what_is_no_file_is_not_missing(name: str, reason: str, tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "circle").symlink_to("circle")
+    (tmp_path / "device").symlink_to("/dev/null")
+    cache = SourceCache(tmp_path / "cache", 0, STORE)
+    with pytest.raises(TrackError) as caught:
+        cache.stat(str(tmp_path / name))
+    assert (caught.value.kind, caught.value.reason) == (ErrorKind.BAD_URI, reason)
+    with pytest.raises(FileNotFoundError):  # for whoever looks for a file
+        STORE.stat(str(tmp_path / name))
+
+
+@pytest.mark.parametrize("name", ["nothing", "link", "file/below", "n" * 300, "zero\0byte"])
+def test_what_is_not_there_is_missing(name: str, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to("nothing")
+    (tmp_path / "file").touch()
+    with pytest.raises(TrackError) as caught:
+        SourceCache(tmp_path / "cache", 0, STORE).stat(str(tmp_path / name))
+    assert caught.value.kind == ErrorKind.MISSING

@@ -10,7 +10,8 @@ import pytest
 from jobs.pipeline.stages.slots import Slots
 from separation.errors import StorageError
 from separation.models import graph_cache
-from separation.models.bag import fetch, read_bag
+from separation.models.bag_json import read_bag
+from separation.models.graph_files import fetch
 from separation.store.disk.private_folder import open_private, private_folder
 from separation.store.source_cache import SourceCache
 from tests.bags import write_gain_bag
