@@ -59,6 +59,12 @@ def parser(prog: str = PROG) -> argparse.ArgumentParser:
         help="run demucs over the same tracks and cores too, or all stems where --stems has some",
     )
     compare.add_argument(
+        "--compare-models",
+        type=uri,
+        metavar="URI",
+        help="run the models of this folder over the same tracks too",
+    )
+    compare.add_argument(
         "--bag",
         metavar="WORDS",
         help="the checkpoints, as after python -m export bag (default: those that bag.json names)",

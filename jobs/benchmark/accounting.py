@@ -11,8 +11,8 @@ core    core-seconds: a machine of C cores has C x wall of them. What each stage
         others over C x wall is `accounted`, which is 1 up to what escaped the readings.
 
 Of its rows, load is actors that start and open their models, driver is the job's own process, ray all
-of Ray's other processes, watch the readings themselves, outside every other program of the machine. A stem
-has a row of its name, or `infer <stem>` where another row has that name.
+of Ray's other processes, watch the readings themselves, outside every other program of the machine. A graph
+has a row of its name, or `infer <graph>` where another row has that name.
 
 Beside its core-seconds, a row has `task_s`: the seconds that its tasks took from start to end as they
 measured themselves, waiting for disks, stores and cores included, summed over all tasks. They say how long
@@ -46,7 +46,7 @@ TASKS = {"probe": "probe", "split": "probe", "cut": "decode"}  # stage of the pi
 STITCHING = ("stitch", "finish")  # stages of the pipeline
 WRITING = ("stitch", "encode", "upload")  # the rows of those stages
 REST = ("idle", "stolen", "unseen")
-NAMED = {LOAD, DRIVER, RAY, WATCH, OUTSIDE, *TASKS.values(), *WRITING, *REST}  # all rows that are no stem's
+NAMED = {LOAD, DRIVER, RAY, WATCH, OUTSIDE, *TASKS.values(), *WRITING, *REST}  # all rows that are no graph's
 
 
 def phases(seconds: dict[str, float]) -> list[AccountRow]:
@@ -54,10 +54,12 @@ def phases(seconds: dict[str, float]) -> list[AccountRow]:
     return [AccountRow("phase", name, spent, None, spent / total) for name, spent in seconds.items()]
 
 
-def cores(usages: list[Usage], tracks: pa.Table, timings: pa.Table, stems: Sequence[str]) -> list[AccountRow]:
+def cores(
+    usages: list[Usage], tracks: pa.Table, timings: pa.Table, graphs: Sequence[str]
+) -> list[AccountRow]:
     """The core account over all machines, in the order of the data flow."""
     capacity = sum(usage.cores * usage.wall_s for usage in usages)
-    row_of = TASKS | {infer_name(stem): row_name(stem) for stem in stems}
+    row_of = TASKS | {infer_name(graph): row_name(graph) for graph in graphs}
     used: dict[str, float] = {}
     stitching = 0.0
     for usage in usages:
@@ -67,11 +69,11 @@ def cores(usages: list[Usage], tracks: pa.Table, timings: pa.Table, stems: Seque
             else:
                 row = row_of.get(activity, activity)
                 used[row] = used.get(row, 0.0) + core_s
-    task_s = task_seconds(tracks, timings, stems)
+    task_s = task_seconds(tracks, timings, graphs)
     writing_s = sum(task_s[name] for name in WRITING)
     for name in WRITING:
         used[name] = stitching * (task_s[name] / writing_s if writing_s else 1 / len(WRITING))
-    order = [LOAD, "probe", "decode", *map(row_name, stems), *WRITING, DRIVER, RAY, WATCH, OUTSIDE]
+    order = [LOAD, "probe", "decode", *map(row_name, graphs), *WRITING, DRIVER, RAY, WATCH, OUTSIDE]
     stages = [_core(name, task_s.get(name), used.get(name, 0.0), capacity) for name in order]
     rest = (
         sum(usage.idle_s for usage in usages),
@@ -81,9 +83,9 @@ def cores(usages: list[Usage], tracks: pa.Table, timings: pa.Table, stems: Seque
     return stages + [_core(name, None, core_s, capacity) for name, core_s in zip(REST, rest, strict=True)]
 
 
-def row_name(stem: str) -> str:
-    """The name of a stem's row: the stem, unless a row of another kind is called so."""
-    return f"infer {stem}" if stem in NAMED else stem
+def row_name(graph: str) -> str:
+    """The name of a graph's row: the graph, unless a row of another kind is called so."""
+    return f"infer {graph}" if graph in NAMED else graph
 
 
 def waits(timings: pa.Table, wall_s: float) -> list[AccountRow]:
@@ -106,9 +108,16 @@ def own_core_s(stages: list[AccountRow]) -> float:
     return sum(s.core_s or 0.0 for s in stages if s.account == "core" and s.stage not in others)
 
 
-def task_seconds(tracks: pa.Table, timings: pa.Table, stems: Sequence[str]) -> dict[str, float]:
-    """Task seconds by row, from the columns of the tables."""
-    infer = {row_name(stem): _sum(timings.filter(pc.field("stem") == stem)["infer_s"]) for stem in stems}
+def task_seconds(tracks: pa.Table, timings: pa.Table, graphs: Sequence[str]) -> dict[str, float]:
+    """Task seconds by row, from the columns of the tables; those of several graphs are divided equally."""
+    infer = dict.fromkeys(map(row_name, graphs), 0.0)
+    by_graphs = (
+        timings.filter(pc.is_valid(timings["infer_s"])).group_by("graph").aggregate([("infer_s", "sum")])
+    )
+    for row in by_graphs.to_pylist():
+        names = row["graph"].split("+")
+        for name in names:
+            infer[row_name(name)] += row["infer_s_sum"] / len(names)
     of_tracks = {name: _sum(tracks[f"{name}_s"]) for name in ("probe", "decode", "stitch", "upload")}
     return of_tracks | {"encode": _sum(tracks["write_s"]) - of_tracks["upload"]} | infer
 

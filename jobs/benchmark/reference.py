@@ -16,13 +16,17 @@ import pyarrow.compute as pc
 from jobs.benchmark.result import spread
 from jobs.pipeline.cost.summary import DemucsComparison
 from jobs.pipeline.job import Job
+from jobs.pipeline.job_request import JobRequest
 from jobs.pipeline.output import tables
 from separation.audio import limits
 from separation.audio.decoder_process.pool import DecoderPool
 from separation.audio.mixes import read_mix
 from separation.errors import SeparationError, UsageError
-from separation.models.specialist import ON_GPU
+from separation.models.bag import RestOfMix
+from separation.models.graph import ON_GPU
 from separation.store.filesystems import join
+
+DEMUCS_OVERLAP = 0.25  # default of demucs's `apply_model` (4.1.0)
 
 
 class ReferenceFailed(SeparationError):
@@ -56,19 +60,60 @@ class Separated:
     clip_factor: float
 
 
+def check(job: Job | JobRequest, bag: str | None) -> None:
+    """Raises `UsageError` where demucs cannot do the same as `job`; `bag` is as for `run_demucs`."""
+    rests = [stem for stem in job.options.chosen(job.bag.stems) if isinstance(job.bag.stems[stem], RestOfMix)]
+    if rests:
+        raise UsageError(
+            f"--compare demucs: {rests[0]} is a rest of the mix, which demucs does not give; --stems can "
+            "leave it out"
+        )
+    if job.options.shifts:
+        raise UsageError("--compare demucs: demucs draws its shifts at random; compare without --shifts")
+    origin_of(job, bag)
+    overlap_of(job)
+
+
+def origin_of(job: Job | JobRequest, bag: str | None) -> str:
+    """The checkpoints of the job's graphs, as on the command line of `python -m export`."""
+    if bag:
+        return bag
+    origins = dict.fromkeys(job.bag.graphs[graph].origin for graph in job.graphs)
+    if len(origins) > 1:
+        raise UsageError(
+            "--compare demucs: its graphs were made from different checkpoints "
+            f"({', '.join(origin or 'not stated' for origin in origins)}); --stems takes those of one, or "
+            "--bag names one for all"
+        )
+    if not (origin := next(iter(origins))):
+        raise UsageError("--compare demucs: bag.json does not say where its checkpoints are; --bag does")
+    return origin
+
+
+def overlap_of(job: Job | JobRequest) -> float:
+    """The overlap, a fraction of a segment, by which demucs places chunks as the job does."""
+    if job.options.overlap is not None:
+        return job.options.overlap
+    contracts = job.bag.contracts_of(job.stems).values()
+    for overlap in (DEMUCS_OVERLAP, *(1 - each.stride / each.segment for each in contracts)):
+        if all(contract.stride_for(overlap) == contract.stride for contract in contracts):
+            return overlap
+    raise UsageError(
+        "--compare demucs: its graphs overlap differently by default; --overlap gives one to all"
+    )
+
+
 def run_demucs(job: Job, threads: int, out: Path, bag: str | None, trust: bool) -> Reference:
     """Runs `python -m export.htdemucs.reference` over the tracks that `job` has separated.
 
     `bag` names the checkpoints as on the command line of `python -m export`; by default bag.json does.
     """
-    if not (origin := bag or job.bag.origin):
-        raise UsageError("--compare demucs: bag.json does not say where its checkpoints are; --bag does")
     spec = {
         "tracks": [[track.track_id, track.uri] for track in separated(job)],
-        "origin": origin,
+        "origin": origin_of(job, bag),
         "trust": trust,
         "stems": list(job.stems),
-        "overlap": job.options.overlap,
+        "overlap": overlap_of(job),
         "threads": threads,
         "device": "cuda" if job.plan.provider in ON_GPU else "cpu",
         "out": str(out),
@@ -96,8 +141,10 @@ def snr_db(job: Job, out: Path) -> dict[str, float]:
         energy = difference = 0.0
         for track in tracks:
             path = join(job.output, f"stems/{job.options.path(track.track_id, stem)}")
-            theirs, _ = read_mix(f"{out}/{track.track_id}/{stem}.wav", limits.DEFAULTS, pool, job.store)
-            ours, _ = read_mix(path, limits.DEFAULTS, pool, job.store)
+            theirs, _ = read_mix(
+                f"{out}/{track.track_id}/{stem}.wav", limits.DEFAULTS, pool, job.store, job.sample_rate
+            )
+            ours, _ = read_mix(path, limits.DEFAULTS, pool, job.store, job.sample_rate)
             theirs = theirs.astype(np.float64)
             energy += float(np.sum(theirs**2))
             difference += float(np.sum((theirs - ours / track.clip_factor) ** 2))

@@ -10,13 +10,13 @@ import pyarrow.parquet as pq
 import ray
 
 from jobs.benchmark import sweep
-from jobs.benchmark.accounting import SCHEMA, accounted, own_core_s
+from jobs.benchmark.accounting import SCHEMA, accounted, own_core_s, row_name
 from jobs.benchmark.trial import Trial
 from jobs.pipeline.cost.prices import Price
 from jobs.pipeline.cost.summary import (
     FOLDER,
     AccountRow,
-    AllStemsComparison,
+    BagGraph,
     Cluster,
     Figures,
     Machine,
@@ -25,6 +25,7 @@ from jobs.pipeline.cost.summary import (
     Sweep,
     as_json,
 )
+from jobs.pipeline.job import Job
 from jobs.pipeline.sizing import JobPlan, Node
 from separation.store.filesystems import join
 from separation.store.objects import Store
@@ -92,21 +93,17 @@ def figures(trials: Sequence[Trial], nodes: Sequence[Node], plan: JobPlan, price
     )
 
 
+def graphs_of(job: Job, figures: Figures) -> dict[str, BagGraph]:
+    """All graphs of the job's bag, with the seconds of those that ran."""
+    task_s = {row.stage: row.task_s for row in figures.stages if row.account == "core"}
+    return {
+        name: BagGraph(file.sha256, task_s[row_name(name)] if name in job.graphs else None)
+        for name, file in job.bag.graphs.items()
+    }
+
+
 def spread(values: Sequence[float]) -> Spread:
     return Spread(statistics.median(values), min(values), max(values))
-
-
-def compare_with_all_stems(some: Sequence[Trial], all_stems: Sequence[Trial]) -> AllStemsComparison:
-    """What some stems cost of what all of them cost, pair by pair: the two ran one after the other.
-
-    Other programs on the machine change `core_ratio` less than `ratio`, but not nothing: their hyperthreads
-    and caches lengthen core-seconds too.
-    """
-    pairs = list(zip(some, all_stems, strict=True))
-    return AllStemsComparison(
-        ratio=spread([part.work_s / whole.work_s for part, whole in pairs]),
-        core_ratio=spread([own_core_s(part.stages) / own_core_s(whole.stages) for part, whole in pairs]),
-    )
 
 
 def sweep_result(figures: Mapping[str, Figures]) -> Sweep:

@@ -119,7 +119,7 @@ def trial(tracks: pa.Table, job: Job, arguments: dict[str, Any], console: Consol
     phases = {"start": start_s, "work": wall_s - start_s - end_s, "end": end_s}
     stages = [
         *accounting.phases(phases),
-        *accounting.cores(usages, done, timings, job.stems),
+        *accounting.cores(usages, done, timings, job.graphs),
         *accounting.waits(timings, phases["work"]),
     ]
     devices = sorted({name for name in timings["device"].to_pylist() if name})

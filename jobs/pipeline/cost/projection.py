@@ -116,7 +116,7 @@ def assumptions(throughputs: Sequence[Throughput], stems: str) -> list[str]:
         bases.setdefault(throughput.basis, []).append(throughput.node)
     return [
         *(f"{', '.join(nodes)}: {basis}" for basis, nodes in bases.items()),
-        f"stems: {stems}; half of the stems cost half",
+        f"stems: {stems}; a graph costs the same for some of its stems as for all; half the graphs cost half",
         "throughput is that of the work itself: the minutes in which nodes and models start are not included",
         "n nodes do n times the work of one (docs/benchmarks.md says up to how many)",
         "tracks have the lengths and formats of those measured; errors cost nothing",

@@ -46,14 +46,22 @@ class AccountRow:
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """What it takes to open one specialist, before the first track."""
+    """What it takes to open one graph, before the first track."""
 
-    stem: str
     fetch_s: float  # download and hash check; the hash check alone on a node that has the model
     load_s: float
     first_s: float  # the first inference, which warms the session up
     chunk_s: float  # the second: one chunk, alone on the node's cores or GPU
     device: str
+    graph: str
+
+
+@dataclass(frozen=True, slots=True)
+class BagGraph:
+    """A graph of the model folder; `infer_s` is what its inferences took in a run, None if it did not run."""
+
+    sha256: str
+    infer_s: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +136,23 @@ Comparison = DemucsComparison | AllStemsComparison
 
 
 @dataclass(frozen=True, slots=True)
+class ModelsComparison:
+    """Another model folder over the same tracks. The ratios are the summary's own models over the other's.
+
+    `x_realtime` and `core_s_per_audio_s` are of the other; its stems are those that were asked for.
+    """
+
+    models: str  # the other folder
+    name: str  # of its bag
+    stems: list[str]
+    graphs: list[str]  # that ran
+    ratio: Spread  # of work seconds
+    core_ratio: Spread  # of core-seconds
+    x_realtime: Spread
+    core_s_per_audio_s: Spread
+
+
+@dataclass(frozen=True, slots=True)
 class Sweep:
     """By setting, as options of a command line; "" is the plan as derived."""
 
@@ -140,7 +165,9 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     created_at: str
     input: str
     models: str
-    stems: list[str]
+    models_name: str = ""  # as bag.json has it
+    graphs: dict[str, BagGraph] = msgspec.field(default_factory=dict)  # all of the folder, by name
+    stems: list[str]  # that were asked for
     cluster: Cluster
     plan: dict[
         str, int | float | str
@@ -152,6 +179,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     last_run: str = ""  # folder below the output: the run whose stems are kept
     figures: Figures
     compare: Comparison | msgspec.UnsetType = msgspec.UNSET
+    compare_models: ModelsComparison | msgspec.UnsetType = msgspec.UNSET
     sweep: Sweep | msgspec.UnsetType = msgspec.UNSET
 
 
@@ -167,6 +195,9 @@ def parse(data: bytes) -> Summary:
     content = json.loads(data)
     if isinstance(content, dict) and isinstance(compare := content.get("compare"), dict):
         compare.setdefault("with", "demucs")  # the only comparison when the key did not exist
+    if isinstance(content, dict) and isinstance(openings := content.get("openings"), list):
+        for opening in (each for each in openings if isinstance(each, dict) and "stem" in each):
+            opening.setdefault("graph", opening["stem"])  # each stem had one when the key did not exist
     return msgspec.convert(content, Summary)
 
 

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 from msgspec import UNSET
 
-from jobs.pipeline.cost.summary import AllStemsComparison, Comparison, Figures, Summary
+from jobs.pipeline.cost.summary import AllStemsComparison, Comparison, Figures, ModelsComparison, Summary
+from separation.store.redact import shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +20,7 @@ class TextTable:
 
 
 def summary_tables(summary: Summary) -> list[TextTable]:
-    """The figures, both accounts of the time, then the comparison and the sweep if there were any."""
+    """The figures, both accounts of the time, then the comparisons and the sweep if there were any."""
     figures, cluster = summary.figures, summary.cluster
     machine = f"{cluster.nodes} nodes, {cluster.cpus:g} CPUs, {cluster.gpus:g} GPUs: "
     tables = [
@@ -29,6 +30,8 @@ def summary_tables(summary: Summary) -> list[TextTable]:
     ]
     if summary.compare is not UNSET:
         tables.append(_comparison(summary.compare, summary.stems))
+    if summary.compare_models is not UNSET:
+        tables.append(_models(summary, summary.compare_models))
     if summary.sweep is not UNSET:
         title = f"sweep; recommended: {summary.sweep.recommended or 'the plan as derived'}"
         speeds = [(name or "as derived", str(speed)) for name, speed in summary.sweep.x_realtime.items()]
@@ -48,6 +51,26 @@ def _comparison(compare: Comparison, stems: Sequence[str]) -> TextTable:
         **{f"{stem}: SNR between both, dB": f"{db:.1f}" for stem, db in compare.snr_db.items()},
     }
     return TextTable("beside demucs", ("", ""), list(rows.items()))
+
+
+def _models(summary: Summary, other: ModelsComparison) -> TextTable:
+    figures = summary.figures
+    per_audio_s = "" if figures.core_s_per_audio_s is None else f"{figures.core_s_per_audio_s:.3f}"
+    ran = [opening.graph for opening in summary.openings]
+    folders = shown(summary.models), shown(other.models)
+    names = shown(summary.models_name), shown(other.name)
+    if names[0] == names[1]:  # as of one bag in two precisions
+        names = folders
+    rows = [
+        ("folder", *folders),
+        ("stems", ", ".join(summary.stems), ", ".join(other.stems)),
+        ("graphs", ", ".join(ran), ", ".join(other.graphs)),
+        ("x realtime", str(figures.x_realtime), str(other.x_realtime)),
+        ("own core-seconds per second of audio", per_audio_s, str(other.core_s_per_audio_s)),
+        ("seconds of work, ratio", str(other.ratio), ""),
+        ("own core-seconds, ratio", str(other.core_ratio), ""),
+    ]
+    return TextTable(f"{names[0]} beside {names[1]}", ("", *names), rows)
 
 
 def _figures(summary: Summary) -> dict[str, str]:
@@ -73,7 +96,7 @@ def _figures(summary: Summary) -> dict[str, str]:
         f"{figures.peak_bytes_above_start / 1e9:.1f} GB above its start",
         "bytes": f"{source:,.1f} MB of sources in, {stem:,.1f} MB of stems out; {sent:,.1f} MB sent over "
         "the machines' networks",
-        "models": ", ".join(f"{each.stem} opened in {each.load_s:.2f} s" for each in summary.openings),
+        "models": ", ".join(f"{each.graph} opened in {each.load_s:.2f} s" for each in summary.openings),
         "price": "unknown: --price or --instance gives it",
     }
     if figures.price:

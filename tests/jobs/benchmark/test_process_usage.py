@@ -16,7 +16,7 @@ from jobs.pipeline.stages.stage import FinishStage, PoolStage, Stages, TaskStage
 RAYLET = "/x/ray/core/src/ray/raylet/raylet --session-name=session_mine --node_id=1"
 
 
-def stages_of(*stems: str) -> Stages:
+def stages_of(*graphs: str) -> Stages:
     """A pipeline's stages in name; `process_usage` needs no more of them."""
 
     def unused(*_: Any) -> Any:
@@ -28,7 +28,7 @@ def stages_of(*stems: str) -> Stages:
         probe=task(name="probe"),
         split=task(name="split"),
         cut=task(name="cut"),
-        infer=tuple(pool(name=infer_name(stem), stem=stem) for stem in stems),
+        infer=tuple(pool(name=infer_name(graph), graph=graph) for graph in graphs),
         stitch=task(name="stitch"),
         finish=FinishStage(name="finish", verb="", cpus=0.3, work=unused),
     )
@@ -56,13 +56,13 @@ def test_a_workers_title_tells_what_it_does(title: str, expected: str) -> None:
     assert activity(title, TITLES) == expected
 
 
-@pytest.mark.parametrize("stem", ["lead-vocals", "probe", "ray", "Drums", "drums", "drums-2", "finish"])
-def test_a_stem_is_not_taken_for_anything_else(stem: str) -> None:
+@pytest.mark.parametrize("graph", ["lead-vocals", "probe", "ray", "Drums", "drums", "drums-2", "finish"])
+def test_a_graph_is_not_taken_for_anything_else(graph: str) -> None:
     """Titles are those of the classes that Ray runs, whose names it puts into its operators' names."""
     titles = stages_of("lead-vocals", "probe", "ray", "Drums", "drums", "drums-2", "finish").process_titles
     assert len(titles) == 12
-    actor = f"ray::MapWorker(MapBatches({named(infer_name(stem), ActorRunner).__name__}))"
-    assert activity(f"{actor}.submit", titles) == activity(actor, titles) == infer_name(stem)
+    actor = f"ray::MapWorker(MapBatches({named(infer_name(graph), ActorRunner).__name__}))"
+    assert activity(f"{actor}.submit", titles) == activity(actor, titles) == infer_name(graph)
     assert activity(f"{actor}.__init__", titles) == "load"
     assert activity("ray::MapBatches(probe)->MapBatches(split)", titles) == "probe"
     assert activity("ray::finish", titles) == "finish"

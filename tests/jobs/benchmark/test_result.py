@@ -1,5 +1,6 @@
 """The figures of timed runs, and the table that is kept of them."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -10,11 +11,15 @@ from jobs.benchmark.accounting import SCHEMA, phases
 from jobs.benchmark.process_usage import Usage
 from jobs.benchmark.trial import Trial
 from jobs.pipeline.cost.prices import Price
-from jobs.pipeline.cost.summary import Spread
+from jobs.pipeline.cost.summary import AccountRow, BagGraph, Spread
+from jobs.pipeline.job import Job
 from jobs.pipeline.sizing import JobPlan, Node
+from separation.options import Options
+from tests.bags import bag_of_stems
 from tests.outputs import benchmark_summary
 from tests.stores import STORE
 
+PLAN = JobPlan("cpu", 1, 1, 1.0, 0.0, 2, 1, 1, 16, 40, 2_751_840)
 USAGE = Usage("a", 2, 10.0, {}, 15.0, 5.0, 0.0, 900, 100, 0, 0, None, None)
 
 
@@ -24,9 +29,8 @@ def trial(work_s: float) -> Trial:
 
 
 def test_figures_of_three_repeats() -> None:
-    plan = JobPlan("cpu", 1, 1, 1.0, 0.0, 2, 1, 1, 16, 40)
     trials = [trial(80.0), trial(60.0), trial(120.0)]
-    found = result.figures(trials, [Node(2, 0, 1e9)], plan, Price(0.18, ""))
+    found = result.figures(trials, [Node(2, 0, 1e9)], PLAN, Price(0.18, ""))
     assert found.x_realtime == Spread(median=9.0, min=6.0, max=12.0)
     assert (found.x_realtime_per_node, found.x_realtime_per_device) == (9.0, 4.5)
     assert found.usd_per_audio_hour == pytest.approx(0.02)
@@ -34,6 +38,24 @@ def test_figures_of_three_repeats() -> None:
     assert found.device_utilisation == pytest.approx(30 * 2 / (2 * 80))
     assert found.cpu_utilisation == pytest.approx(0.75)
     assert found.peak_bytes_above_start == 800
+
+
+def test_the_graphs_of_the_folder_with_the_seconds_of_those_that_ran() -> None:
+    bag = bag_of_stems(("decode", "probe", "vocals"))
+    job = Job("r", "o", bag, Options(stems=("probe", "vocals")), PLAN, "c", 0, 0.0, STORE)
+    rows = [
+        AccountRow("core", "probe", 2.0, 2.0, 0.1),
+        AccountRow("core", "decode", 2.0, 2.0, 0.1),
+        AccountRow("core", "infer probe", 3.0, 6.0, 0.1),
+        AccountRow("core", "vocals", 4.0, 8.0, 0.1),
+        AccountRow("wait", "vocals", 1.0, None, 1.0),
+    ]
+    found = result.graphs_of(job, replace(benchmark_summary().figures, stages=rows))
+    assert found == {
+        "decode": BagGraph(bag.graphs["decode"].sha256, None),
+        "probe": BagGraph(bag.graphs["probe"].sha256, 3.0),
+        "vocals": BagGraph(bag.graphs["vocals"].sha256, 4.0),
+    }
 
 
 def test_a_row_a_repeat_and_stage(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from dataclasses import replace
 from jobs.benchmark import sweep
 from jobs.pipeline.sizing import JobPlan
 
-CPU = JobPlan("cpu", 1, 1, 1.0, 0.0, 2, 2, 1, 16, 40)
+CPU = JobPlan("cpu", 1, 1, 1.0, 0.0, 2, 2, 1, 16, 40, 2_751_840)
 
 
 def test_settings_begin_with_the_plan_and_keep_the_nodes_cores() -> None:

@@ -11,7 +11,9 @@ import pytest
 from jobs.benchmark import result
 from jobs.pipeline.cost.summary import (
     AllStemsComparison,
+    BagGraph,
     DemucsComparison,
+    ModelsComparison,
     Spread,
     Sweep,
     as_json,
@@ -24,6 +26,16 @@ from tests.outputs import benchmark_summary
 from tests.stores import STORE
 
 SPREAD = Spread(1.0, 0.5, 2.0)
+OTHER = ModelsComparison(
+    models="s3://m/ft",
+    name="ft\nfoo",
+    stems=["vocals"],
+    graphs=["v1", "v2"],
+    ratio=Spread(0.26, 0.25, 0.27),
+    core_ratio=Spread(0.24, 0.23, 0.25),
+    x_realtime=Spread(0.125, 0.125, 0.125),
+    core_s_per_audio_s=Spread(16.0, 15.0, 17.0),
+)
 
 
 def test_the_last_benchmark_is_found(tmp_path: Path) -> None:
@@ -65,7 +77,33 @@ def test_comparison_and_sweep_are_read_as_written(compare: DemucsComparison | Al
     content = as_json(summary)
     assert next(iter(content["compare"])) == "with"
     assert parse(json.dumps(content).encode()) == summary
-    assert "compare" not in as_json(benchmark_summary())
+    assert not {"compare", "compare_models"} & as_json(benchmark_summary()).keys()
+
+
+def test_two_model_folders_stand_side_by_side_beside_another_comparison() -> None:
+    summary = msgspec.structs.replace(
+        benchmark_summary(),
+        models_name="htdemucs",
+        graphs={"vocals": BagGraph("ab", 1.5), "drums": BagGraph("cd", None)},
+        compare=AllStemsComparison(SPREAD, SPREAD),
+        compare_models=OTHER,
+    )
+    assert parse(json.dumps(as_json(summary)).encode()) == summary
+    whole, table = summary_tables(summary)[-2:]
+    assert "all stems" in whole.title
+    assert table.title == "htdemucs beside ft\\nfoo"
+    assert table.columns == ("", "htdemucs", "ft\\nfoo")
+    assert table.rows == [
+        ("folder", "models/", "s3://m/ft"),
+        ("stems", "vocals", "vocals"),
+        ("graphs", "vocals", "v1, v2"),
+        ("x realtime", "0.500 (0.400 to 0.600)", "0.125"),
+        ("own core-seconds per second of audio", "4.000", "16.000 (15.000 to 17.000)"),
+        ("seconds of work, ratio", "0.260 (0.250 to 0.270)", ""),
+        ("own core-seconds, ratio", "0.240 (0.230 to 0.250)", ""),
+    ]
+    namesakes = msgspec.structs.replace(summary, models_name=OTHER.name)
+    assert summary_tables(namesakes)[-1].title == "models/ beside s3://m/ft"
 
 
 def test_a_summary_from_before_some_keys_still_loads() -> None:
@@ -73,8 +111,12 @@ def test_a_summary_from_before_some_keys_still_loads() -> None:
     content: dict[str, Any] = json.loads(json.dumps(as_json(benchmark_summary())))
     content["compare"] = {"x_realtime": spread, "load_s": spread, "ratio": spread, "snr_db": {"vocals": 99.0}}
     content["key of a later version"] = 1
+    content["openings"][0]["stem"] = content["openings"][0].pop("graph")
     del content["last_run"], content["figures"]["core_s_per_audio_s"]
+    del content["models_name"], content["graphs"]
     found = parse(json.dumps(content).encode())
     assert isinstance(found.compare, DemucsComparison)
+    assert [opening.graph for opening in found.openings] == ["vocals"]
+    assert (found.models_name, found.graphs) == ("", {})
     assert "own core-seconds" not in dict(summary_tables(found)[0].rows)
     assert summary_tables(found)[-1].title == "beside demucs"
