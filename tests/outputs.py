@@ -1,7 +1,7 @@
 """An output as `jobs.separate` leaves it, written without a run: real tables, a few real stems."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -20,8 +20,8 @@ from jobs.pipeline.records import FinishedTrack
 from jobs.report.facts import gather
 from jobs.report.tally import STAGES
 from separation.audio.encoding import Encoding, write_audio
-from separation.contract import SAMPLE_RATE, STEMS
-from separation.grid import plan_chunks
+from tests.bags import FOUR_STEMS, RULE
+from tests.sounds import RATE
 from tests.stores import STORE
 
 Row = dict[str, Any]
@@ -45,17 +45,22 @@ ERRORS = (
     ("corrupt", "the decoder stopped at 12.4 s"),
     ("nonfinite", "NaN or infinite samples from 3.10 s on"),
 )
-PROFILE = {"drums": 1.0, "bass": 0.97, "other": 1.06, "vocals": 1.02}  # of a specialist's seconds a chunk
+PROFILE = {"drums": 1.0, "bass": 0.97, "other": 1.06, "vocals": 1.02}  # of a graph's seconds per chunk
 
 
-def finished_rows(tracks: int, seed: int = 0, stems: Sequence[str] = STEMS) -> list[Row]:
-    """Tracks as the pipeline finishes them: the names of HOSTILE first, every ninth in error."""
+def finished_rows(
+    tracks: int, seed: int = 0, stems: Sequence[str] = FOUR_STEMS, graphs: Mapping[str, str] | None = None
+) -> list[Row]:
+    """Tracks as the pipeline finishes them: the names of HOSTILE first, every ninth in error.
+
+    `graphs` names what gives each stem, by default a graph of its own; stems of one share its seconds.
+    """
     rng = np.random.default_rng(seed)
     names = [*HOSTILE, *(f"album {n // 12:03}/{n % 12 + 1:02} song {n}.flac" for n in range(tracks))][:tracks]
     rows, clock = [], BEGIN
     for number, name in enumerate(names):
         seconds = float(rng.gamma(9, 24))
-        length = round(seconds * SAMPLE_RATE)
+        length = round(seconds * RATE)
         slow = 3.5 if number % 61 == 17 else 1.0
         clock += timedelta(seconds=float(seconds / 38 * slow * rng.uniform(0.5, 1.5)))
         row: Row = {
@@ -64,7 +69,7 @@ def finished_rows(tracks: int, seed: int = 0, stems: Sequence[str] = STEMS) -> l
             "status": "ok",
             "warnings": [],
             "source_bytes": length * 2,
-            "sample_rate_hz": SAMPLE_RATE,
+            "sample_rate_hz": RATE,
             "channels": 2,
             "probe_s": seconds * 0.004,
             "started_at": clock - timedelta(seconds=seconds / 12),
@@ -74,7 +79,7 @@ def finished_rows(tracks: int, seed: int = 0, stems: Sequence[str] = STEMS) -> l
             kind, sentence = ERRORS[(number // 9) % 5 % len(ERRORS)]
             rows.append(row | {"status": "error", "error_kind": kind, "error": sentence})
             continue
-        chunks = len(plan_chunks(length))
+        chunks = len(RULE.chunks(length))
         row |= {"length": length, "chunks": chunks, "sections": 1, "clip_factor": 1.0}
         row |= {
             "decode_s": seconds * 0.006,
@@ -82,15 +87,20 @@ def finished_rows(tracks: int, seed: int = 0, stems: Sequence[str] = STEMS) -> l
             "write_s": seconds * 0.011,
             "upload_s": seconds * 0.004,
         }
-        row["stems"] = [_stem(name, stem, chunks, slow, rng) for stem in stems]
+        row["stems"] = [_stem(name, stem, chunks, slow, rng, graphs or {}) for stem in stems]
         rows.append(row)
     return rows
 
 
-def _stem(name: str, stem: str, chunks: int, slow: float, rng: np.random.Generator) -> Row:
-    infer_s = chunks * 0.085 * PROFILE.get(stem, 1.0) * slow * float(rng.uniform(0.9, 1.15))
+def _stem(
+    name: str, stem: str, chunks: int, slow: float, rng: np.random.Generator, graphs: Mapping[str, str]
+) -> Row:
+    graph = graphs.get(stem, stem)
+    sharing = max(1, list(graphs.values()).count(graph))
+    infer_s = chunks * 0.085 * PROFILE.get(stem, 1.0) * slow * float(rng.uniform(0.9, 1.15)) / sharing
     return {
         "stem": stem,
+        "graph": graph,
         "uri": f"file:///nowhere/stems/{name}/{stem}.wav",
         "bytes": 1_000_000,
         "peak": 0.8,
@@ -119,9 +129,9 @@ def write_tables(
         part = rows[start : start + rows_a_file]
         finished = [finished_track(row) for row in part]
         tracks = pa.Table.from_pylist(
-            [track_row(run_id, track, settings) for track in finished], schema.TRACKS
+            [track_row(run_id, track, RATE, settings) for track in finished], schema.TRACKS
         )
-        timings = [timing for track in finished for timing in timing_rows(run_id, track)]
+        timings = [timing for track in finished for timing in timing_rows(run_id, track, RATE)]
         for table, found in (("tracks", tracks), ("timings", pa.Table.from_pylist(timings, schema.TIMINGS))):
             (output / table).mkdir(parents=True, exist_ok=True)
             pq.write_table(found, output / table / f"{run_id}-{number:05}.parquet")
@@ -142,12 +152,12 @@ def write_record(output: Path, **more: Any) -> None:
 def write_stems(folder: Path, row: Row, voices: dict[str, np.ndarray], form: str = "wav") -> Row:
     """`row` as of a track with these stems, which are written to `folder`."""
     length = voices["mix"].shape[1]
-    chunks = len(plan_chunks(length))
+    chunks = len(RULE.chunks(length))
     folder.mkdir(parents=True, exist_ok=True)
     files = []
     for stem in row["stems"]:
         path = folder / f"{stem['stem']}.{form}"
-        write_audio(path, [voices[stem["stem"]]], length, Encoding(form))  # type: ignore[arg-type]
+        write_audio(path, [voices[stem["stem"]]], length, Encoding(form), RATE)  # type: ignore[arg-type]
         share = chunks / stem["chunks"]
         seconds_of = {name: stem[name] * share for name in ("infer_s", "queue_s", "batches")}
         files.append(stem | seconds_of | {"uri": str(path), "chunks": chunks})
@@ -165,7 +175,7 @@ def write_output(folder: Path, tracks: int = 200, seconds: float = 12.0) -> list
     formats = ("wav", "ogg", "mp3", "flac")
     for sample, form in zip(gather(str(folder), STORE).samples, formats, strict=True):
         at = places[sample.track_id]
-        turned = {stem: np.roll(samples, at * SAMPLE_RATE, axis=1) for stem, samples in music.items()}
+        turned = {stem: np.roll(samples, at * RATE, axis=1) for stem, samples in music.items()}
         rows[at] = write_stems(folder / "stems" / form, rows[at], turned, form)
     write_tables(folder, "r1", rows, rows_a_file=60)
     return rows
@@ -186,7 +196,7 @@ def benchmark_summary(benchmark_id: str = "20261124T080000-abc", **cluster: Any)
         connect_s=1.0,
         preflight_s=1.0,
         warm_up_s=10.0,
-        openings=[Opening("vocals", 0.1, 1.0, 2.0, 0.5, "A CPU")],
+        openings=[Opening(0.1, 1.0, 2.0, 0.5, "A CPU", "vocals")],
         last_run=f"runs/{benchmark_id}/run-1",
         figures=Figures(
             repeats=1,

@@ -39,7 +39,10 @@ def parser(prog: str = PROG) -> argparse.ArgumentParser:
         "--baseline", action="store_true", help="score the mixture too, as estimates called mix"
     )
     parser.add_argument(
-        "--stems", default="", metavar="A,B", help="score only these stems (default: all four)"
+        "--stems",
+        default="",
+        metavar="A,B",
+        help="score only these stems; needed where the two sides have different ones (default: all)",
     )
     parser.add_argument(
         "--output", type=uri, metavar="URI", help="folder for scores.parquet (default: only print)"

@@ -10,14 +10,13 @@ import pyarrow.parquet as pq
 import ray
 
 from jobs.evaluate import score_table, scoring
-from jobs.evaluate.layout import BASELINE, Pair, find_tracks, pair
+from jobs.evaluate.layout import BASELINE, Pair, choose_stems, find_tracks, pair
 from jobs.pipeline import dataset, ray_session
 from jobs.pipeline.arrow import Row
 from jobs.pipeline.driver import TracksMissing
 from jobs.pipeline.progress import Progress
 from separation.arguments import check_folder
 from separation.console import LineConsole
-from separation.contract import STEMS
 from separation.errors import UsageError
 from separation.program import ExitCode
 from separation.store.filesystems import join
@@ -27,11 +26,12 @@ EXAMPLES = 5  # of the stems that could not be scored; scores.parquet has all
 
 
 def evaluate(args: argparse.Namespace, console: LineConsole, store: Store) -> int:
-    stems = wanted_stems(args.stems)
+    wanted = tuple(dict.fromkeys(stem for stem in args.stems.split(",") if stem))
     if args.output:
         check_folder(args.output)
     sets = {name: find_tracks(uri, store) for name, uri in named(args.estimates, args.baseline).items()}
     pairs, found = pair(find_tracks(args.reference, store), sets, args.baseline)
+    stems = choose_stems(pairs, wanted)
     for name, tracks in sets.items():
         others = len(tracks) - found[name]
         passed_over = f"; {others} others passed over" if others else ""
@@ -95,13 +95,6 @@ def put_table(table: pa.Table, uri: str, store: Store) -> None:
     data = pa.BufferOutputStream()
     pq.write_table(table, data)
     store.put_bytes(data.getvalue().to_pybytes(), uri)
-
-
-def wanted_stems(text: str) -> tuple[str, ...]:
-    stems = tuple(stem for stem in text.split(",") if stem)
-    if unknown := [stem for stem in stems if stem not in STEMS]:
-        raise UsageError(f"--stems: {', '.join(unknown)}; expected some of {', '.join(STEMS)}")
-    return stems or STEMS
 
 
 def named(arguments: Sequence[str], baseline: bool) -> dict[str, str]:

@@ -46,7 +46,7 @@ def medians(scores: pa.Table, metric: str, names: Sequence[str], stems: Sequence
 def as_table(metric: str, lines: Sequence[Medians], tracks: int) -> Table:
     """`tracks` is how many there were to score."""
     table = Table(title=TITLES[metric], title_justify="left", box=SIMPLE)
-    table.add_column("estimates", overflow="fold")
+    table.add_column("estimates", overflow="fold", min_width=len("estimates"))
     for name in (*lines[0].by_stem, "mean", "tracks"):
         table.add_column(name, justify="right", no_wrap=True)
     for line in lines:

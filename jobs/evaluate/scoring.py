@@ -15,9 +15,9 @@ import pyarrow as pa
 
 from jobs.evaluate.layout import Pair, TrackStems
 from jobs.evaluate.sdr import Comparison, LengthsDiffer, compare, frame_sdr, median, si_sdr
-from separation.audio.decoder_process.decoding import open_decoding
+from separation.audio.decoder_process.decoding import Decoding, open_decoding
 from separation.audio.decoder_process.pool import DecoderPool
-from separation.contract import SAMPLE_RATE
+from separation.audio.limits import DEFAULTS
 from separation.errors import TrackError
 from separation.store.objects import Store
 from separation.store.source_cache import SourceCache
@@ -105,12 +105,14 @@ def _score_pair(pair: Pair, stems: Sequence[str], store: Store) -> Iterator[tupl
     with tempfile.TemporaryDirectory(prefix="stemfleet-") as folder, DecoderPool() as decoders:
         sources = SourceCache(folder, CACHE_BYTES, store)
         for name, estimate in pair.estimates.items():
-            compared: dict[str, Comparison] = {}
+            compared: dict[str, Compared] = {}
             reasons: dict[str, str] = {}
             for stem in stems:
                 try:
                     compared[stem] = _compare(pair.reference, estimate, stem, sources, decoders)
+                    _check_length(stem, compared)
                 except Unscored as error:
+                    compared.pop(stem, None)
                     reasons[stem] = str(error)
             for score in _scores(compared, reasons, stems):
                 yield name, score
@@ -120,9 +122,32 @@ class Unscored(Exception):
     """Why a stem has no score, in a sentence."""
 
 
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """A stem's comparison, and the sample rate of its reference in Hz."""
+
+    comparison: Comparison
+    sample_rate: int
+
+    @property
+    def duration_s(self) -> float:
+        return self.comparison.samples / self.sample_rate
+
+
+def _check_length(stem: str, compared: dict[str, Compared]) -> None:
+    """The stems of a track are as long as each other: they decide together which seconds count."""
+    first = next(iter(compared))
+    one, other = compared[first], compared[stem]
+    if one.comparison.energy.shape != other.comparison.energy.shape:
+        raise Unscored(
+            f"the reference's {stem} has {other.duration_s:.2f} s, its {first} {one.duration_s:.2f} s"
+        )
+
+
 def _compare(
     reference: TrackStems, estimate: TrackStems, stem: str, sources: SourceCache, decoders: DecoderPool
-) -> Comparison:
+) -> Compared:
+    """At the sample rate of the reference, to which an estimate of another is resampled."""
     for side, track in (("reference", reference), ("estimate", estimate)):
         if track.error:
             raise Unscored(f"the {side} {track.error}")
@@ -130,8 +155,13 @@ def _compare(
             raise Unscored(f"the {side} has no {stem}; it has {', '.join(sorted(track.files))}")
     true, guess = reference.files[stem], estimate.files[stem]
     try:
-        with _blocks(true, sources, decoders) as ours, _blocks(guess, sources, decoders) as theirs:
-            return compare(ours, theirs, estimate.gain / reference.gain)
+        with _decoding(true, sources, decoders) as ours:
+            rate = ours.sample_rate_hz
+            with _decoding(guess, sources, decoders, rate) as theirs:
+                is_resampled = theirs.sample_rate_hz != rate
+                slack = math.ceil(rate / theirs.sample_rate_hz) + 1 if is_resampled else 0
+                gain = estimate.gain / reference.gain
+                return Compared(compare(ours.blocks(), theirs.blocks(), rate, gain, slack), rate)
     except LengthsDiffer as error:
         raise Unscored(f"{guess}: {error}") from error
     except TrackError as error:
@@ -139,29 +169,31 @@ def _compare(
 
 
 @contextmanager
-def _blocks(uri: str, sources: SourceCache, decoders: DecoderPool) -> Iterator[Iterator[np.ndarray]]:
+def _decoding(
+    uri: str, sources: SourceCache, decoders: DecoderPool, sample_rate: int | None = None
+) -> Iterator[Decoding]:
+    """At the file's own rate for None."""
     with (
         sources.open(uri, sources.stat(uri).etag) as file,
-        open_decoding(file, uri, decoders) as decoding,
+        open_decoding(file, uri, decoders, DEFAULTS, sample_rate) as decoding,
     ):
-        yield decoding.blocks()
+        yield decoding
 
 
-def _scores(
-    compared: dict[str, Comparison], reasons: dict[str, str], stems: Sequence[str]
-) -> Iterator[Score]:
+def _scores(compared: dict[str, Compared], reasons: dict[str, str], stems: Sequence[str]) -> Iterator[Score]:
     """Of each stem, in the order of METRICS. A stem is either in `compared` or in `reasons`."""
-    frames = frame_sdr(compared) if compared else {}
+    comparisons = {stem: each.comparison for stem, each in compared.items()}
+    frames = frame_sdr(comparisons) if compared else {}
     for stem in stems:
         if stem in reasons:
             for metric in METRICS:
                 yield Score(stem, metric, "error", reason=reasons[stem])
             continue
         seconds = int(np.count_nonzero(~np.isnan(frames[stem])))
-        duration_s = compared[stem].samples / SAMPLE_RATE
+        duration_s = compared[stem].duration_s
         for metric, score_db, why_not in (
             ("sdr", median(frames[stem]), "in every second some stem or its estimate is silent"),
-            ("si_sdr", si_sdr(compared[stem]), "it or its estimate is silent throughout"),
+            ("si_sdr", si_sdr(comparisons[stem]), "it or its estimate is silent throughout"),
         ):
             if math.isnan(score_db):
                 yield Score(stem, metric, "silent", None, why_not, seconds, duration_s)

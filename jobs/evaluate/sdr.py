@@ -21,10 +21,7 @@ from itertools import zip_longest
 import numpy as np
 
 from separation.blocks import reblock
-from separation.contract import SAMPLE_RATE
 from separation.errors import SeparationError
-
-FRAME = SAMPLE_RATE  # samples: museval's window and hop, 1 s
 
 
 class LengthsDiffer(SeparationError):
@@ -51,32 +48,49 @@ class Comparison:
     products: tuple[float, float, float]
 
 
-def compare(reference: Iterable[np.ndarray], estimate: Iterable[np.ndarray], gain: float = 1.0) -> Comparison:
+def compare(
+    reference: Iterable[np.ndarray],
+    estimate: Iterable[np.ndarray],
+    sample_rate: int,
+    gain: float = 1.0,
+    slack: int = 0,
+) -> Comparison:
     """Compares blocks, float32 (2, n) of any n, read once and in parallel; `gain` multiplies the estimate.
 
-    Raises `LengthsDiffer` after both have been read.
+    `sample_rate`, in Hz, is that of both: a frame is a second, museval's window and hop. The estimate may be
+    `slack` samples longer or shorter, as one that was resampled is. Raises `LengthsDiffer` after both have
+    been read.
     """
     frames: list[tuple[float, float, bool]] = []
     of_reference = cross = of_estimate = 0.0
     lengths = [0, 0]
-    for true, guess in zip_longest(reblock(reference, FRAME), reblock(estimate, FRAME)):
+    for true, guess in zip_longest(reblock(reference, sample_rate), reblock(estimate, sample_rate)):
         for side, block in enumerate((true, guess)):
             lengths[side] += 0 if block is None else block.shape[1]
-        if lengths[0] != lengths[1]:
+        if true is None or abs(lengths[0] - lengths[1]) > slack:
             continue
+        guess = _fitted(guess, true)
         silent = not (true.sum(axis=0).any() and guess.sum(axis=0).any())
         true, guess = true.astype(np.float64), gain * guess.astype(np.float64)
         energy, error = product(true, true), product(true - guess, true - guess)
         of_reference += energy
         cross += product(true, guess)
         of_estimate += product(guess, guess)
-        if true.shape[1] == FRAME or not frames:
+        if true.shape[1] == sample_rate or not frames:
             frames.append((energy, error, silent))
-    if lengths[0] != lengths[1]:
+    if abs(lengths[0] - lengths[1]) > slack:
         raise LengthsDiffer(*lengths)
     energies, errors, silence = np.array(frames, np.float64).reshape(-1, 3).T
     products = (of_reference, cross, of_estimate)
     return Comparison(lengths[0], energies, errors, silence.astype(bool), products)
+
+
+def _fitted(guess: np.ndarray | None, true: np.ndarray) -> np.ndarray:
+    """`guess` as long as `true`: cut, or with zeros at its end; None is nothing but zeros."""
+    if guess is None:
+        return np.zeros_like(true)
+    missing = max(0, true.shape[1] - guess.shape[1])
+    return np.pad(guess, ((0, 0), (0, missing)))[:, : true.shape[1]]
 
 
 def product(one: np.ndarray, other: np.ndarray) -> float:

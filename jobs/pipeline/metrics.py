@@ -9,9 +9,8 @@ from ray.util.metrics import Counter, Gauge
 
 from jobs.pipeline.job import Job
 from jobs.pipeline.records import FinishedTrack
-from separation.contract import SAMPLE_RATE
 
-SPECIALIST = {  # in the actors, by stem and device
+INFERENCE = {  # in the actors, by graph and device
     "stemfleet_chunks_total": "Chunks inferred.",
     "stemfleet_audio_seconds_total": "Seconds of audio inferred: a track's length once its chunks are done.",
     "stemfleet_inference_seconds_total": "Seconds that sessions ran.",
@@ -21,7 +20,7 @@ SPECIALIST = {  # in the actors, by stem and device
 TRACKS = {  # in the driver
     "stemfleet_tracks_total": ("Finished tracks, by status and kind of error.", ("status", "error_kind")),
     "stemfleet_finished_audio_seconds_total": ("Seconds of audio of the tracks done.", ()),
-    "stemfleet_stage_seconds_total": ("Seconds of tasks outside of the specialists.", ("stage",)),
+    "stemfleet_stage_seconds_total": ("Seconds of tasks outside of inference.", ("stage",)),
     "stemfleet_source_bytes_total": ("Bytes of the finished tracks' sources.", ()),
     "stemfleet_stem_bytes_total": ("Bytes of the stems written.", ()),
 }
@@ -30,15 +29,15 @@ STAGES = ("probe", "decode", "stitch", "write")  # whose seconds a track's row h
 
 
 class InferenceMetrics:
-    """What the actor of one specialist counts: an `InferenceObserver`."""
+    """What the actor of one graph counts: an `InferenceObserver`."""
 
-    def __init__(self, job: Job, stem: str, device: str):
-        self._job = job
+    def __init__(self, job: Job, graph: str, device: str):
+        self._job, self._graph = job, graph
         self._length, self._chunk_s = 0, 0.0
-        tags = {"run_id": job.run_id, "stem": stem, "device": device}
+        tags = {"run_id": job.run_id, "graph": graph, "device": device}
         self._counters = {
             name: Counter(name, description, tuple(tags)).set_default_tags(tags)
-            for name, description in SPECIALIST.items()
+            for name, description in INFERENCE.items()
         }
 
     def inferred(self, lengths: list[int], infer_s: float, queue_s: float) -> None:
@@ -55,17 +54,28 @@ class InferenceMetrics:
             self._counters[f"stemfleet_{metric}_total"].inc(value)
 
     def _audio_s(self, length: int) -> float:
-        """A chunk's share of its track: chunks overlap, so each counts for an equal part."""
         if length != self._length:
-            chunks = sum(len(section.chunks) for section in self._job.sections(length))
-            self._length, self._chunk_s = length, length / SAMPLE_RATE / chunks
+            self._length, self._chunk_s = length, chunk_seconds(self._job, self._graph, length)
         return self._chunk_s
+
+
+def chunk_seconds(job: Job, graph: str, length: int) -> float:
+    """A chunk's share of its track's seconds; `length` is the track's in samples.
+
+    Chunks overlap, so each of the grids of the graph's own contract counts for an equal part: together they
+    are the track, once for every graph.
+    """
+    contract = job.bag.graphs[graph].contract
+    chunks = sum(len(section.chunks) for section in job.sections(length) if section.contract == contract)
+    return length / job.sample_rate / chunks
 
 
 class TrackMetrics:
     """What the driver counts of finished tracks."""
 
-    def __init__(self, run_id: str):
+    def __init__(self, run_id: str, sample_rate: int):
+        """`sample_rate` is the models', in Hz."""
+        self._sample_rate = sample_rate
         tags = {"run_id": run_id}
         self._counters = {
             name: Counter(name, description, ("run_id", *keys)).set_default_tags(tags)
@@ -80,7 +90,7 @@ class TrackMetrics:
         kind = track.failure.error_kind if track.failure else ""
         self._count("tracks", 1, status=track.status, error_kind=kind)
         if not track.failure:
-            self._count("finished_audio_seconds", track.length / SAMPLE_RATE)
+            self._count("finished_audio_seconds", track.length / self._sample_rate)
             self._count("stem_bytes", sum(stem.bytes or 0 for stem in work.stems))
         seconds = (track.probe_s, work.decode_s, work.stitch_s, work.write_s)
         for stage, spent in zip(STAGES, seconds, strict=True):

@@ -1,9 +1,7 @@
-"""What a report lists: runs, specialists, errors, the slowest tracks, and tracks to listen to."""
+"""What a report lists: runs, graphs, errors, the slowest tracks, and tracks to listen to."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
-
-from separation.contract import STEMS
 
 
 @dataclass
@@ -24,17 +22,26 @@ class Run:
 
 
 @dataclass
-class SpecialistUse:
-    """What the sessions of one stem did on one kind of device."""
+class GraphUse:
+    """What the sessions of a graph did on one kind of device.
 
-    stem: str
+    Where a stem is the mean of several graphs, the tables hold what these took together: then `graph` is
+    their names, joined with +.
+    """
+
+    graph: str
     provider: str
     device: str
+    stems: tuple[str, ...] = ()
     tracks: int = 0
     chunks: int = 0
     infer_s: float = 0.0
     queue_s: float = 0.0  # waiting for one of the node's slots
     audio_s: float = 0.0
+
+    @property
+    def graphs(self) -> int:
+        return self.graph.count("+") + 1
 
     @property
     def x_realtime(self) -> float | None:
@@ -68,8 +75,8 @@ class SlowTrack:
     track_id: str
     duration_s: float
     chunks: int
-    work_s: float  # of all stages and specialists, without waiting
-    longest_step: str  # the stage or specialist that took most of it
+    work_s: float  # of all stages and graphs, without waiting
+    longest_step: str  # the stage or graph that took most of it
     longest_step_s: float
 
     @property
@@ -86,8 +93,4 @@ class SampleTrack:
     clip_factor: float  # the gain that its stems were given against clipping
     stems: dict[str, str]  # stem -> URI of its file, in the order of `stem_order`
     elsewhere: tuple[str, ...] = ()  # stems that the tables name outside the output: they are not read
-
-
-def stem_order(stem: str) -> tuple[int, str]:
-    """A key to sort stems by: those of the bag in its order, then others such as `no_vocals`."""
-    return STEMS.index(stem) if stem in STEMS else len(STEMS), stem
+    mix: tuple[str, ...] = ()  # the stems whose sum is the mix; none if that is not known

@@ -13,9 +13,11 @@ from jobs.pipeline.output.run_record import RunRecord
 from jobs.pipeline.output.table_files import DamagedTable
 from jobs.report import benchmark
 from jobs.report.benchmark import Benchmark
-from jobs.report.entries import ErrorGroup, Run, SampleTrack, SlowTrack, SpecialistUse
+from jobs.report.entries import ErrorGroup, GraphUse, Run, SampleTrack, SlowTrack
+from jobs.report.mixture import stems_of_mix
 from jobs.report.tally import TIMINGS_READ, TRACKS_READ, Tally
 from jobs.report.timeline import Bin, plan_bins
+from separation.models.bag import Licence
 from separation.store.objects import Store
 
 
@@ -48,8 +50,8 @@ class Facts:
     record: RunRecord | None
     usd_per_node_hour: float | None
     runs: list[Run]  # in the order of time
-    stages: dict[str, float]  # seconds of tasks, by stage; the specialists are apart
-    specialists: list[SpecialistUse]
+    stages: dict[str, float]  # seconds of tasks, by stage; the graphs are apart
+    graphs: list[GraphUse]
     timeline: list[Bin]
     errors: list[ErrorGroup]  # the most frequent kind first
     slowest: list[SlowTrack]
@@ -89,7 +91,7 @@ class Facts:
 
     @property
     def actors(self) -> int | None:
-        """Per specialist, at most, as the last run planned them."""
+        """Per graph, at most, as the last run planned them."""
         return self.record.actors if self.record else None
 
     @property
@@ -99,13 +101,21 @@ class Facts:
         node_hours = sum(run.wall_s * len(run.nodes) for run in self.runs) / 3600
         return Cost(self.usd_per_node_hour, node_hours, self.audio_s / 3600)
 
-    def utilisation(self, specialist: SpecialistUse) -> tuple[float, float] | None:
+    @property
+    def licences(self) -> dict[Licence, tuple[str, ...]]:
+        """What is said about the use of the models -> the graphs of which it is said; none in older runs."""
+        found: dict[Licence, tuple[str, ...]] = {}
+        for graph, licence in self.record.licences.items() if self.record else ():
+            found[licence] = (*found.get(licence, ()), graph)
+        return found
+
+    def utilisation(self, graph: GraphUse) -> tuple[float, float] | None:
         """Shares of its actors' time in inference and in waiting for a slot; None if it is unknown."""
         if not self.actors or not self.wall_s:
             return None
-        actor_s = self.actors * self.wall_s
-        busy = min(1.0, specialist.infer_s / actor_s)
-        return busy, min(1.0 - busy, specialist.queue_s / actor_s)
+        actor_s = self.actors * graph.graphs * self.wall_s
+        busy = min(1.0, graph.infer_s / actor_s)
+        return busy, min(1.0 - busy, graph.queue_s / actor_s)
 
 
 def gather(output: str, store: Store, price: float | None = None) -> Facts:
@@ -132,19 +142,20 @@ def gather(output: str, store: Store, price: float | None = None) -> Facts:
         usd_per_node_hour=price,
         runs=runs,
         stages=tally.stages,
-        specialists=tally.specialists(),
+        graphs=tally.graphs(),
         timeline=plan_bins(runs, tally.finished()),
         errors=tally.errors(),
         slowest=tally.slowest(),
         median_chunk_s=tally.median_chunk_s(),
         damaged_tables=tuple(error.uri for error in damaged),
-        samples=[locate_stems(sample, folder) for sample in tally.samples()],
+        samples=[locate_stems(sample, folder, record) for sample in tally.samples()],
     )
 
 
-def locate_stems(sample: SampleTrack, folder: OutputFolder) -> SampleTrack:
+def locate_stems(sample: SampleTrack, folder: OutputFolder, record: RunRecord | None) -> SampleTrack:
     """`sample` with its stems where the output is now, and without those that are not below it."""
+    mix = stems_of_mix(record.settings if record else None, sample.stems)
     named = {stem: folder.stem_key(sample.track_id, stem, uri) for stem, uri in sample.stems.items()}
     here = {stem: folder.stem_uri(key) for stem, key in named.items() if key}
     here = {stem: uri for stem, uri in here.items() if not folder.leads_out(uri)}
-    return replace(sample, stems=here, elsewhere=tuple(stem for stem in named if stem not in here))
+    return replace(sample, stems=here, elsewhere=tuple(stem for stem in named if stem not in here), mix=mix)

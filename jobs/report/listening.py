@@ -3,7 +3,7 @@
 import contextlib
 import io
 import tempfile
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
@@ -12,26 +12,28 @@ from typing import BinaryIO
 import numpy as np
 import soundfile
 
+from jobs.report.colours import MIX
 from jobs.report.entries import SampleTrack
 from separation.audio.decoder_process.decoding import open_decoding
 from separation.audio.decoder_process.pool import DecoderPool
+from separation.audio.encoding import MP3_RATES
+from separation.audio.limits import DEFAULTS
 from separation.blocks import reblock
-from separation.contract import CHANNELS, SAMPLE_RATE, STEMS
+from separation.contract import CHANNELS
 from separation.errors import StorageError, TrackError
 from separation.store.objects import Store
 
 CLIP_S = 10
-HOPS_PER_SECOND = 10
-HOP = SAMPLE_RATE // HOPS_PER_SECOND  # samples: the resolution of waveforms and of the choice of a clip
+HOPS_PER_SECOND = 10  # the resolution of waveforms and of the choice of a clip
 COLUMNS = 320  # per waveform
-FADE = SAMPLE_RATE // 50  # samples: a clip must not click
+FADES_PER_SECOND = 50  # a clip must not click
+OTHER_RATE = 44_100  # Hz, of the clips of files that have a rate which MP3 has not
+HIGHEST_RATE = 192_000  # Hz, of stems
 SILENCE = 1e-4  # -80 dB of full scale
 MP3_LEVEL = 0.5  # on libsndfile's scale from 0, the best, to 1, the smallest; 10 s are about 150 kB
 
 MOST_STEM_BYTES = 1_000_000_000  # copied for a page: 47 minutes of float32
 HEADER_BYTES = 1_000_000
-
-MIX = "mix"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +71,7 @@ def listen(track: SampleTrack, store: Store) -> SampleSounds:
         decoders = stack.enter_context(DecoderPool())
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="stemfleet-")))
         files: dict[str, BinaryIO] = {}
+        rate = 0  # Hz, of the first file
         for number, (stem, uri) in enumerate(track.stems.items()):
             target = folder / str(number)
             try:
@@ -76,88 +79,99 @@ def listen(track: SampleTrack, store: Store) -> SampleSounds:
                     raise StorageError(uri, f"{size} bytes, too many for its length or to be shown")
                 store.download(uri, target)
                 file = stack.enter_context(target.open("rb"))
-                with open_decoding(file, uri, decoders):
-                    pass
+                with open_decoding(file, uri, decoders, DEFAULTS, None) as decoding:
+                    rate = rate or decoding.sample_rate_hz
                 files[stem] = file
             except (OSError, StorageError, TrackError) as error:
                 missing.setdefault(_reason(error), []).append(stem)
         notes = [f"{', '.join(stems)}: {reason}" for reason, stems in missing.items() if stems]
         if not track.stems and not track.elsewhere:
             notes.append("the timings name no stems of this track")
-        with_mix = sum_to_mix(files)
-        if files and not with_mix:
-            notes.append("no mix: it is shown as the sum of the stems, which are not all here")
         if not files:
             return SampleSounds(track, [], notes)
+        stems = Stems(track, files, decoders, rate if rate in MP3_RATES else OTHER_RATE)
+        if not stems.mix:
+            notes.append("no mix: it is shown as the sum of the stems, which are not all here")
         try:
-            return _clip_all(track, files, decoders, with_mix, notes)
+            return _clip_all(stems, notes)
         except TrackError as error:
             return SampleSounds(track, [], [*notes, _reason(error)])
 
 
 def most_bytes(track: SampleTrack) -> int:
     """Of a stem of that length in the largest of the formats, and of one that a page is worth."""
-    return min(MOST_STEM_BYTES, HEADER_BYTES + round(track.duration_s * SAMPLE_RATE) * CHANNELS * 4)
+    return min(MOST_STEM_BYTES, HEADER_BYTES + round(track.duration_s * HIGHEST_RATE) * CHANNELS * 4)
 
 
-def sum_to_mix(stems: Collection[str]) -> bool:
-    """Whether these stems add up to the mix: those of all specialists, or `vocals` and `no_vocals`."""
-    return set(STEMS) <= set(stems) or any(f"no_{stem}" in stems for stem in stems)
+@dataclass(frozen=True, slots=True)
+class Stems:
+    """The files of a track's stems, here, and the rate at which they are decoded, in Hz."""
+
+    track: SampleTrack
+    files: dict[str, BinaryIO]  # stem -> its file
+    decoders: DecoderPool
+    rate: int
+
+    @property
+    def hop(self) -> int:
+        """Samples."""
+        return self.rate // HOPS_PER_SECOND
+
+    @property
+    def mix(self) -> list[int]:
+        """Indices of the stems whose sum is the mix; none if one of them is not here."""
+        names = list(self.files)
+        complete = set(self.track.mix) <= set(names)
+        return [names.index(stem) for stem in self.track.mix] if complete else []
+
+    @property
+    def sounds(self) -> list[str]:
+        """The names of what is shown."""
+        return [*([MIX] if self.mix else []), *self.files]
+
+    def blocks(self, start: int = 0, stop: int | None = None) -> Iterator[np.ndarray]:
+        """The sounds in blocks of a hop, (sounds, 2, hop), at the level at which they were separated."""
+        mix = self.mix
+        with contextlib.ExitStack() as stack:
+            decodings = [
+                stack.enter_context(
+                    open_decoding(file, self.track.stems[stem], self.decoders, DEFAULTS, self.rate)
+                )
+                for stem, file in self.files.items()
+            ]
+            # zip would leave all but the first before their end, and their processes could not be used again
+            for parts in zip_longest(*(reblock(each.blocks(start, stop), self.hop) for each in decodings)):
+                if any(part is None for part in parts):
+                    return
+                shortest = min(part.shape[1] for part in parts)  # lossy stems may end some samples apart
+                stems = np.stack([part[:, :shortest] for part in parts]) / np.float32(self.track.clip_factor)
+                yield np.concatenate([stems[mix].sum(axis=0, keepdims=True), stems]) if mix else stems
 
 
-def _clip_all(
-    track: SampleTrack, files: dict[str, BinaryIO], decoders: DecoderPool, with_mix: bool, notes: list[str]
-) -> SampleSounds:
-    names = [*([MIX] if with_mix else []), *files]
-    peaks, powers = _measure(track, files, decoders, with_mix)
+def _clip_all(stems: Stems, notes: list[str]) -> SampleSounds:
+    peaks, powers = _measure(stems)
     hops = min(CLIP_S * HOPS_PER_SECOND, peaks.shape[1])
-    start = liveliest_hop(powers[1:] if with_mix else powers, hops) * HOP
-    blocks = list(_blocks(track, files, decoders, with_mix, start, start + hops * HOP))
-    clips = np.concatenate(blocks, axis=2)
+    start = liveliest_hop(powers[1:] if stems.mix else powers, hops) * stems.hop
+    clips = np.concatenate(list(stems.blocks(start, start + hops * stems.hop)), axis=2)
     return SampleSounds(
-        track,
+        stems.track,
         [
-            Sound(name, envelope(peak), encode_mp3(clip))
-            for name, peak, clip in zip(names, peaks, clips, strict=True)
+            Sound(name, envelope(peak), encode_mp3(clip, stems.rate))
+            for name, peak, clip in zip(stems.sounds, peaks, clips, strict=True)
         ],
         notes,
-        start / SAMPLE_RATE,
-        clips.shape[2] / SAMPLE_RATE,
+        start / stems.rate,
+        clips.shape[2] / stems.rate,
     )
 
 
-def _measure(
-    track: SampleTrack, files: dict[str, BinaryIO], decoders: DecoderPool, with_mix: bool
-) -> tuple[np.ndarray, np.ndarray]:
+def _measure(stems: Stems) -> tuple[np.ndarray, np.ndarray]:
     """Peak and mean power per hop, of each sound: (sounds, hops) both."""
     peaks, powers = [], []
-    for block in _blocks(track, files, decoders, with_mix):
+    for block in stems.blocks():
         peaks.append(np.abs(block).max(axis=(1, 2)))
         powers.append(np.square(block).mean(axis=(1, 2)))
     return np.stack(peaks, axis=1), np.stack(powers, axis=1)
-
-
-def _blocks(
-    track: SampleTrack,
-    files: dict[str, BinaryIO],
-    decoders: DecoderPool,
-    with_mix: bool,
-    start: int = 0,
-    stop: int | None = None,
-) -> Iterator[np.ndarray]:
-    """The track in blocks of a hop, (sounds, 2, HOP), at the level at which it was separated."""
-    with contextlib.ExitStack() as stack:
-        decodings = [
-            stack.enter_context(open_decoding(file, track.stems[stem], decoders))
-            for stem, file in files.items()
-        ]
-        # zip would leave all but the first before their end, and their processes could not be used again
-        for parts in zip_longest(*(reblock(each.blocks(start, stop), HOP) for each in decodings)):
-            if any(part is None for part in parts):
-                return
-            shortest = min(part.shape[1] for part in parts)  # lossy stems may end some samples apart
-            stems = np.stack([part[:, :shortest] for part in parts]) / np.float32(track.clip_factor)
-            yield np.concatenate([stems.sum(axis=0, keepdims=True), stems]) if with_mix else stems
 
 
 def liveliest_hop(powers: np.ndarray, hops: int) -> int:
@@ -178,16 +192,16 @@ def envelope(peaks: np.ndarray) -> np.ndarray:
     return np.asarray(np.maximum.reduceat(peaks, starts))
 
 
-def encode_mp3(clip: np.ndarray) -> bytes:
-    """(2, n) to MP3, which every browser plays; faded in and out, and turned down if it would clip."""
-    fade = min(FADE, clip.shape[1] // 2)
+def encode_mp3(clip: np.ndarray, rate: int) -> bytes:
+    """(2, n) at `rate` Hz to MP3, which browsers play; faded in and out, turned down if it would clip."""
+    fade = min(rate // FADES_PER_SECOND, clip.shape[1] // 2)
     gain = np.ones(clip.shape[1], np.float32)
     gain[:fade] = np.linspace(0, 1, fade, dtype=np.float32)
     gain[len(gain) - fade :] = gain[:fade][::-1]
     loudest = max(1.0, float(np.abs(clip).max(initial=0.0)))
     data = io.BytesIO()
     with soundfile.SoundFile(
-        data, "w", SAMPLE_RATE, 2, format="MP3", subtype="MPEG_LAYER_III", compression_level=MP3_LEVEL
+        data, "w", rate, 2, format="MP3", subtype="MPEG_LAYER_III", compression_level=MP3_LEVEL
     ) as file:
         file.write((clip * gain / loudest).T)
     return data.getvalue()

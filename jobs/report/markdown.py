@@ -23,8 +23,8 @@ def render(facts: Facts) -> str:
         (row.name, formatting.duration(row.seconds), formatting.percent(row.share))
         for row in time_shares(facts)
     ]
-    lines += [*table(("step", "time", "share"), rows), "", "## The specialists", ""]
-    lines += [*_specialists(facts), "", "## Errors", ""]
+    lines += [*table(("step", "time", "share"), rows), "", "## Inference", ""]
+    lines += [*_graphs(facts), "", "## Errors", ""]
     lines += [*_errors(facts), "", "## Slowest tracks", ""]
     slow = [
         (
@@ -35,7 +35,7 @@ def render(facts: Facts) -> str:
         )
         for each in facts.slowest
     ]
-    lines += [*table(("track", "length", "per chunk", "mostly"), slow), "", "## Runs", ""]
+    lines += [*table(("track", "length", "per chunk", "mostly"), slow), "", *_licences(facts), "## Runs", ""]
     runs = [
         (
             run.run_id,
@@ -78,14 +78,15 @@ def _summary(facts: Facts) -> list[str]:
     return [*lines, f"- cost to date: {formatting.dollars(cost.usd)} for {node_hours} node-hours"]
 
 
-def _specialists(facts: Facts) -> list[str]:
+def _graphs(facts: Facts) -> list[str]:
     rows = []
-    for each in facts.specialists:
+    for each in facts.graphs:
         used = facts.utilisation(each)
         busy, waiting = map(formatting.percent, used) if used else ("unknown", "unknown")
         rows.append(
             (
-                each.stem,
+                each.graph,
+                ", ".join(each.stems),
                 each.device,
                 each.provider,
                 each.chunks,
@@ -94,7 +95,18 @@ def _specialists(facts: Facts) -> list[str]:
                 waiting,
             )
         )
-    return table(("stem", "device", "provider", "chunks", "× real time", "busy", "waiting"), rows)
+    return table(("graph", "stems", "device", "provider", "chunks", "× real time", "busy", "waiting"), rows)
+
+
+def _licences(facts: Facts) -> list[str]:
+    if not facts.licences:
+        return []
+    rows = [
+        (", ".join(graphs), licence.weights, licence.terms, licence.said_at)
+        for licence, graphs in facts.licences.items()
+    ]
+    names = ("graph", "weights", "terms", "said at")
+    return ["## Licence of the models", "", *table(names, rows), ""]
 
 
 def _errors(facts: Facts) -> list[str]:

@@ -12,13 +12,11 @@ from importlib.resources import files
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-from jobs.report import charts, formatting
+from jobs.report import charts, colours, formatting
 from jobs.report.charts import Part
-from jobs.report.entries import SpecialistUse
+from jobs.report.entries import GraphUse
 from jobs.report.facts import Facts
-from jobs.report.listening import CLIP_S, MIX, SampleSounds
-from jobs.report.tally import STAGES
-from separation.contract import STEMS
+from jobs.report.listening import CLIP_S, SampleSounds
 
 FILES = files("jobs.report")
 STAGE_LABELS = {
@@ -59,12 +57,14 @@ def render(facts: Facts, samples: Sequence[SampleSounds]) -> str:
             "safe_text",
         )
     }
+    of_graphs = colours.of_sounds(map(colours.key_of, facts.graphs))
+    of_stems = colours.of_sounds(sound.name for each in samples for sound in each.sounds)
     environment.globals |= {
-        "colour": colour,
+        "graph_colour": lambda graph: of_graphs[colours.key_of(graph)],
         "throughput": charts.throughput,
         "share_bar": share_bar,
-        "busy_bar": busy_bar,
-        "waveform": waveform,
+        "busy_bar": lambda graph: busy_bar(facts, graph, of_graphs[colours.key_of(graph)]),
+        "waveform": lambda sample, number: waveform(sample, number, of_stems[sample.sounds[number].name]),
         "data_uri": data_uri,
         "clip_s": CLIP_S,
     }
@@ -74,29 +74,26 @@ def render(facts: Facts, samples: Sequence[SampleSounds]) -> str:
     )
 
 
-def colour(name: str) -> str:
-    """The CSS class of a stem, a stage or another part of a chart."""
-    return f"c-{name}" if name in (*STEMS, *STAGES, MIX, "waiting") else "c-rest"
-
-
 def time_shares(facts: Facts) -> list[Share]:
     """Where the workers' time went, in the order of the data flow."""
-    stems: dict[str, float] = {}
-    for specialist in facts.specialists:
-        stems[specialist.stem] = stems.get(specialist.stem, 0.0) + specialist.infer_s
-    waiting = sum(specialist.queue_s for specialist in facts.specialists)
-    stages = {name: (STAGE_LABELS[name], seconds) for name, seconds in facts.stages.items()}
-    rows = {
-        **{name: stages[name] for name in ("probe", "decode")},
-        "waiting": ("waiting for a slot on the node", waiting),
-        **{stem: (f"{stem} specialist", seconds) for stem, seconds in stems.items()},
-        **{name: stages[name] for name in ("stitch", "write")},
-    }
-    total = sum(seconds for _, seconds in rows.values())
-    return [
-        Share(text, colour(name), seconds, seconds / total if total else 0.0)
-        for name, (text, seconds) in rows.items()
+    found = colours.of_sounds(map(colours.key_of, facts.graphs))
+    graphs: dict[str, tuple[str, float]] = {}  # on all devices: colour and seconds
+    for each in facts.graphs:
+        seconds = graphs.get(each.graph, ("", 0.0))[1] + each.infer_s
+        graphs[each.graph] = found[colours.key_of(each)], seconds
+    waiting = sum(each.queue_s for each in facts.graphs)
+
+    def stage(name: str) -> tuple[str, str, float]:
+        return STAGE_LABELS[name], colours.OF_PARTS[name], facts.stages[name]
+
+    rows = [
+        *map(stage, ("probe", "decode")),
+        ("waiting for a slot on the node", colours.OF_PARTS[colours.WAITING], waiting),
+        *((f"graph {name}", colour, seconds) for name, (colour, seconds) in graphs.items()),
+        *map(stage, ("stitch", "write")),
     ]
+    total = sum(seconds for *_, seconds in rows)
+    return [Share(*row, row[2] / total if total else 0.0) for row in rows]
 
 
 def share_bar(rows: Sequence[Share]) -> Markup:
@@ -104,20 +101,19 @@ def share_bar(rows: Sequence[Share]) -> Markup:
     return charts.bar(parts, "; ".join(part.title for part in parts))
 
 
-def busy_bar(facts: Facts, specialist: SpecialistUse) -> Markup:
-    busy, waiting = facts.utilisation(specialist) or (0.0, 0.0)
+def busy_bar(facts: Facts, graph: GraphUse, colour: str) -> Markup:
+    busy, waiting = facts.utilisation(graph) or (0.0, 0.0)
     parts = [
-        Part(busy, colour(specialist.stem), f"in inference {formatting.percent(busy)}"),
-        Part(waiting, colour("waiting"), f"waiting for a slot {formatting.percent(waiting)}"),
+        Part(busy, colour, f"in inference {formatting.percent(busy)}"),
+        Part(waiting, colours.OF_PARTS[colours.WAITING], f"waiting for a slot {formatting.percent(waiting)}"),
     ]
-    return charts.bar(parts, f"{specialist.stem}: " + ", ".join(part.title for part in parts))
+    return charts.bar(parts, f"{graph.graph}: " + ", ".join(part.title for part in parts))
 
 
-def waveform(sample: SampleSounds, number: int) -> Markup:
+def waveform(sample: SampleSounds, number: int, colour: str) -> Markup:
     sound, length_s = sample.sounds[number], sample.track.duration_s
     clip = sample.clip_start_s / length_s, (sample.clip_start_s + sample.clip_s) / length_s
-    label = f"waveform of {sound.name}"
-    return charts.waveform(sound.envelope, sample.peak, clip, colour(sound.name), label)
+    return charts.waveform(sound.envelope, sample.peak, clip, colour, f"waveform of {sound.name}")
 
 
 def data_uri(clip: bytes) -> str:

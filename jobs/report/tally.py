@@ -10,7 +10,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from jobs.report.entries import ErrorGroup, Example, Run, SampleTrack, SlowTrack, SpecialistUse, stem_order
+from jobs.pipeline.stem_order import stem_order
+from jobs.report.entries import ErrorGroup, Example, GraphUse, Run, SampleTrack, SlowTrack
 
 STAGES = ("probe", "decode", "stitch", "write")  # those of `tracks`, each with a column `<stage>_s`
 TRACKS_READ = [
@@ -19,7 +20,8 @@ TRACKS_READ = [
     *("started_at", "finished_at"),
 ]
 TIMINGS_READ = [
-    *("run_id", "track_id", "stem", "uri", "provider", "device", "node", "chunks", "queue_s", "infer_s"),
+    *("run_id", "track_id", "stem", "graph", "uri", "provider", "device", "node", "chunks", "queue_s"),
+    "infer_s",
 ]
 
 SLOWEST = 12  # tracks listed
@@ -40,7 +42,7 @@ class Tally:
     def __init__(self) -> None:
         self.stages = dict.fromkeys(STAGES, 0.0)
         self._runs: dict[str, Run] = {}
-        self._specialists: dict[tuple[str, str, str], SpecialistUse] = {}
+        self._graphs: dict[tuple[str, str, str], GraphUse] = {}
         self._finished: dict[str, list[Finished]] = {}  # by run
         self._chunk_s: list[np.ndarray] = [np.empty(0, np.float32)]
         self._slowest: list[tuple[float, str, SlowTrack]] = []
@@ -51,13 +53,14 @@ class Tally:
     def add(self, tracks: pa.Table, timings: pa.Table) -> None:
         """Counts rows of `tracks`, and those rows of `timings` that belong to them."""
         timings = timings.filter(pc.is_in(timings["track_id"], value_set=tracks["track_id"]))
+        timings = _with_graphs(timings)
         good = tracks.filter(pc.equal(tracks["status"], "ok"))
         bad = tracks.filter(pc.not_equal(tracks["status"], "ok"))
         self._add_runs(tracks, timings)
         self._add_finished(tracks)
         for stage in STAGES:
             self.stages[stage] += pc.sum(tracks[f"{stage}_s"]).as_py() or 0.0
-        self._add_specialists(good, timings)
+        self._add_graphs(good, timings)
         self._add_slowest(good, timings)
         self._add_errors(bad)
         self._add_samples(good, timings)
@@ -97,22 +100,34 @@ class Tally:
             audio_s = pc.if_else(pc.equal(rows["status"], "ok"), rows["duration_s"], None).to_numpy()
             self._finished.setdefault(run_id, []).append(Finished(at_us, audio_s.astype(np.float32)))
 
-    def _add_specialists(self, tracks: pa.Table, timings: pa.Table) -> None:
-        inferred = timings.filter(pc.is_valid(timings["infer_s"]))  # `no_vocals` has no specialist
-        index = pc.index_in(inferred["track_id"], value_set=tracks["track_id"])
-        inferred = inferred.append_column("audio_s", tracks["duration_s"].take(index))
-        sums = [
-            ("track_id", "count"),
-            *((name, "sum") for name in ("chunks", "infer_s", "queue_s", "audio_s")),
-        ]
-        for row in inferred.group_by(["stem", "provider", "device"]).aggregate(sums).to_pylist():
-            key = row["stem"], row["provider"] or "unknown", row["device"] or "unknown"
-            specialist = self._specialists.setdefault(key, SpecialistUse(*key))
-            specialist.tracks += row["track_id_count"]
-            specialist.chunks += row["chunks_sum"] or 0
-            specialist.infer_s += row["infer_s_sum"] or 0.0
-            specialist.queue_s += row["queue_s_sum"] or 0.0
-            specialist.audio_s += row["audio_s_sum"] or 0.0
+    def _add_graphs(self, tracks: pa.Table, timings: pa.Table) -> None:
+        """Stems of one graph share its seconds, and each names all of its chunks."""
+        keys = ["graph", "provider", "device"]
+        inferred = timings.filter(pc.is_valid(timings["infer_s"]))  # a rest of the mix has no graph
+        per_track = inferred.group_by(["track_id", *keys]).aggregate(
+            [("infer_s", "sum"), ("queue_s", "sum"), ("chunks", "max")]
+        )
+        index = pc.index_in(per_track["track_id"], value_set=tracks["track_id"])
+        per_track = per_track.append_column("audio_s", tracks["duration_s"].take(index))
+        sums = ("chunks_max", "infer_s_sum", "queue_s_sum", "audio_s")
+        for row in (
+            per_track.group_by(keys)
+            .aggregate([("track_id", "count"), *((name, "sum") for name in sums)])
+            .to_pylist()
+        ):
+            graph = self._graph(row)
+            graph.tracks += row["track_id_count"]
+            graph.chunks += row["chunks_max_sum"] or 0
+            graph.infer_s += row["infer_s_sum_sum"] or 0.0
+            graph.queue_s += row["queue_s_sum_sum"] or 0.0
+            graph.audio_s += row["audio_s_sum"] or 0.0
+        for row in inferred.group_by([*keys, "stem"]).aggregate([]).to_pylist():
+            graph = self._graph(row)
+            graph.stems = tuple(sorted({*graph.stems, row["stem"]}, key=stem_order))
+
+    def _graph(self, row: dict[str, Any]) -> GraphUse:
+        key = row["graph"], row["provider"] or "unknown", row["device"] or "unknown"
+        return self._graphs.setdefault(key, GraphUse(*key))
 
     def _add_slowest(self, tracks: pa.Table, timings: pa.Table) -> None:
         tracks = tracks.filter(pc.greater(pc.coalesce(tracks["chunks"], 0), 0))
@@ -160,8 +175,8 @@ class Tally:
         """In the order of time."""
         return sorted(self._runs.values(), key=lambda run: (run.started_at, run.run_id))
 
-    def specialists(self) -> list[SpecialistUse]:
-        return sorted(self._specialists.values(), key=lambda s: (*stem_order(s.stem), s.provider, s.device))
+    def graphs(self) -> list[GraphUse]:
+        return sorted(self._graphs.values(), key=lambda g: (*stem_order(g.graph), g.provider, g.device))
 
     def finished(self) -> dict[str, Finished]:
         """By run id."""
@@ -190,6 +205,12 @@ class Tally:
         return [sample for _, sample in self._samples]
 
 
+def _with_graphs(timings: pa.Table) -> pa.Table:
+    """Tables from before there was a column `graph` have a graph per stem, of the same name."""
+    graphs = pc.coalesce(timings["graph"], timings["stem"])
+    return timings.set_column(timings.column_names.index("graph"), "graph", graphs)
+
+
 def _rows_of(timings: pa.Table, track_id: str) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = timings.filter(pc.equal(timings["track_id"], track_id)).to_pylist()
     return rows
@@ -198,6 +219,8 @@ def _rows_of(timings: pa.Table, track_id: str) -> list[dict[str, Any]]:
 def _slow_track(row: dict[str, Any], work_s: float, stems: list[dict[str, Any]]) -> SlowTrack:
     """From a row of `tracks` and its rows of `timings`."""
     steps = {stage: row[f"{stage}_s"] or 0.0 for stage in STAGES}
-    steps |= {stem["stem"]: stem["infer_s"] or 0.0 for stem in stems}
+    for stem in stems:
+        name = f"graph {stem['graph']}"
+        steps[name] = steps.get(name, 0.0) + (stem["infer_s"] or 0.0)
     longest = max(steps, key=lambda step: steps[step])
     return SlowTrack(row["track_id"], row["duration_s"], row["chunks"], work_s, longest, steps[longest])

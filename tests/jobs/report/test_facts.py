@@ -6,14 +6,17 @@ from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from jobs.report.facts import gather
 from jobs.report.listening import listen
 from jobs.report.tally import SAMPLES, SLOWEST, STAGES
-from separation.contract import SAMPLE_RATE, STEMS
 from separation.errors import StorageError
+from separation.models.bag import Licence
+from tests.bags import FOUR_STEMS
 from tests.outputs import ACTORS, BEGIN, ERRORS, Row, finished_rows, write_record, write_tables
+from tests.sounds import RATE
 from tests.stores import STORE
 
 Full = tuple[Path, list[Row]]
@@ -24,7 +27,7 @@ def good(rows: list[Row]) -> list[Row]:
 
 
 def audio_s(rows: list[Row]) -> float:
-    return sum(row["length"] for row in good(rows)) / SAMPLE_RATE
+    return sum(row["length"] for row in good(rows)) / RATE
 
 
 def test_sums_are_those_of_the_rows(full_output: Full) -> None:
@@ -37,9 +40,9 @@ def test_sums_are_those_of_the_rows(full_output: Full) -> None:
     assert facts.wall_s == wall.total_seconds()
     for stage in STAGES:
         assert facts.stages[stage] == pytest.approx(sum(row.get(f"{stage}_s") or 0.0 for row in rows))
-    assert [each.stem for each in facts.specialists] == list(STEMS)
-    for each in facts.specialists:
-        runs = [stem for row in good(rows) for stem in row["stems"] if stem["stem"] == each.stem]
+    assert [each.graph for each in facts.graphs] == list(FOUR_STEMS)
+    for each in facts.graphs:
+        runs = [stem for row in good(rows) for stem in row["stems"] if stem["graph"] == each.graph]
         assert each.infer_s == pytest.approx(sum(run["infer_s"] for run in runs))
         assert each.queue_s == pytest.approx(sum(run["queue_s"] for run in runs))
         assert each.chunks == sum(run["chunks"] for run in runs)
@@ -80,7 +83,7 @@ def test_slowest_are_those_of_the_most_work_a_chunk(full_output: Full) -> None:
     assert [slow.track_id for slow in facts.slowest] == [row["track_id"] for row in expected]
     assert [slow.chunk_s for slow in facts.slowest] == pytest.approx([chunk_s(row) for row in expected])
     assert facts.median_chunk_s == pytest.approx(np.median([chunk_s(row) for row in good(rows)]), rel=1e-6)
-    parts = {stem["stem"]: stem["infer_s"] for stem in expected[0]["stems"]}
+    parts = {f"graph {stem['graph']}": stem["infer_s"] for stem in expected[0]["stems"]}
     assert facts.slowest[0].longest_step == max(parts, key=lambda stem: parts[stem])
 
 
@@ -91,14 +94,14 @@ def test_samples_do_not_depend_on_files_or_order(tmp_path: Path) -> None:
     one, many = (gather(str(tmp_path / name), STORE) for name in ("one", "many"))
     assert [each.track_id for each in one.samples] == [each.track_id for each in many.samples]
     assert len(one.samples) == SAMPLES
-    assert list(one.samples[0].stems) == list(STEMS)
+    assert list(one.samples[0].stems) == list(FOUR_STEMS)
     assert one.audio_s == pytest.approx(many.audio_s)
     assert [slow.track_id for slow in one.slowest] == [slow.track_id for slow in many.slowest]
 
 
 def test_a_long_track_is_sampled_only_for_want_of_shorter_ones(tmp_path: Path) -> None:
-    rows = [row | {"length": 3600 * SAMPLE_RATE} for row in good(finished_rows(8))]
-    rows[3]["length"] = 60 * SAMPLE_RATE
+    rows = [row | {"length": 3600 * RATE} for row in good(finished_rows(8))]
+    rows[3]["length"] = 60 * RATE
     write_tables(tmp_path, "r1", rows)
     samples = gather(str(tmp_path), STORE).samples
     assert samples[0].track_id == rows[3]["track_id"]
@@ -148,7 +151,7 @@ def test_what_run_json_does_not_say_is_not_made_up(tmp_path: Path) -> None:
     facts = gather(str(tmp_path), STORE)
     assert facts.cost is None
     assert facts.catalogue_tracks is None
-    assert facts.utilisation(facts.specialists[0]) is None
+    assert facts.utilisation(facts.graphs[0]) is None
 
 
 def test_a_running_job_leaves_twins_that_differ(tmp_path: Path) -> None:
@@ -161,17 +164,68 @@ def test_a_running_job_leaves_twins_that_differ(tmp_path: Path) -> None:
     (tmp_path / "timings/r2-00000.parquet").unlink()
     facts = gather(str(tmp_path), STORE)
     assert facts.done == len(good(rows))
-    assert facts.specialists[0].tracks == len(good(rows[:40]))
+    assert facts.graphs[0].tracks == len(good(rows[:40]))
 
 
-def test_a_job_of_one_specialist_and_its_complement(tmp_path: Path) -> None:
-    """`no_vocals` has a file and no specialist."""
+def test_a_job_of_one_stem_and_its_complement(tmp_path: Path) -> None:
+    """`no_vocals` has a file and no graph."""
     rows = good(finished_rows(20, stems=("vocals",)))
     rest = {"stem": "no_vocals", "uri": f"{tmp_path}/stems/no_vocals.wav"}
     write_tables(tmp_path, "r1", [row | {"stems": [*row["stems"], rest]} for row in rows])
     facts = gather(str(tmp_path), STORE)
-    assert [each.stem for each in facts.specialists] == ["vocals"]
+    assert [each.graph for each in facts.graphs] == ["vocals"]
     assert list(facts.samples[0].stems) == ["vocals", "no_vocals"]
+
+
+def test_stems_of_one_graph_count_once(tmp_path: Path) -> None:
+    graphs = {"drums": "htdemucs", "bass": "htdemucs", "other": "htdemucs", "vocals": "m1+m2"}
+    rows = good(finished_rows(30, graphs=graphs))
+    write_tables(tmp_path, "r1", rows)
+    write_record(tmp_path)
+    facts = gather(str(tmp_path), STORE)
+    one, two = facts.graphs
+    assert (one.graph, one.stems, one.graphs) == ("htdemucs", ("drums", "bass", "other"), 1)
+    assert (two.graph, two.stems, two.graphs) == ("m1+m2", ("vocals",), 2)
+    for each in facts.graphs:
+        runs = [stem for row in rows for stem in row["stems"] if stem["graph"] == each.graph]
+        assert each.tracks == len(rows)
+        assert each.chunks == sum(row["chunks"] for row in rows)
+        assert each.infer_s == pytest.approx(sum(run["infer_s"] for run in runs))
+        assert each.queue_s == pytest.approx(sum(run["queue_s"] for run in runs))
+        assert each.audio_s == pytest.approx(audio_s(rows))
+        busy, _ = facts.utilisation(each) or (0.0, 0.0)
+        assert busy == pytest.approx(each.infer_s / (ACTORS * each.graphs * facts.wall_s))
+    slow = facts.slowest[0]
+    (row,) = [row for row in rows if row["track_id"] == slow.track_id]
+    seconds = [sum(s["infer_s"] for s in row["stems"] if s["graph"] == each.graph) for each in facts.graphs]
+    assert slow.longest_step == ("graph htdemucs" if seconds[0] > seconds[1] else "graph m1+m2")
+    assert slow.longest_step_s == pytest.approx(max(seconds))
+
+
+def test_tables_without_a_column_graph_have_a_graph_per_stem(tmp_path: Path) -> None:
+    write_tables(tmp_path, "r1", finished_rows(30))
+    expected = gather(str(tmp_path), STORE).graphs
+    (file,) = (tmp_path / "timings").iterdir()
+    pq.write_table(pq.read_table(file).drop_columns(["graph"]), file)
+    assert gather(str(tmp_path), STORE).graphs == expected
+
+
+def test_the_stems_that_make_the_mix_are_those_of_the_settings(tmp_path: Path) -> None:
+    rows = finished_rows(5, stems=("piano", "vocals"))
+    write_tables(tmp_path, "r1", rows)
+    for models, mix in ((["vocals", "piano"], ("vocals", "piano")), (["vocals", "piano", "drums"], ())):
+        write_record(tmp_path, settings={"models": dict.fromkeys(models, "0" * 64)})
+        assert gather(str(tmp_path), STORE).samples[0].mix == mix
+
+
+def test_licences_are_those_of_the_record(tmp_path: Path) -> None:
+    assert not gather(str(tmp_path), STORE).licences
+    science = {"weights": "for science only", "terms": "none", "said_at": "https://example.org/327"}
+    write_record(tmp_path, licences={"drums": science, "mine": {"weights": "MIT"}, "bass": science})
+    assert gather(str(tmp_path), STORE).licences == {
+        Licence(**science): ("drums", "bass"),
+        Licence("MIT"): ("mine",),
+    }
 
 
 @pytest.mark.parametrize("written_to", ["s3://music/out", "s3://music/out/", "out"])

@@ -15,64 +15,77 @@ from jobs.report.listening import (
     envelope,
     listen,
     liveliest_hop,
-    sum_to_mix,
 )
 from separation.audio.encoding import Encoding, write_audio
-from separation.contract import SAMPLE_RATE, STEMS
+from tests.bags import FOUR_STEMS
+from tests.sounds import RATE
 from tests.stores import STORE
 
 SECONDS = 16
-TONES = dict(zip(STEMS, (220, 330, 440, 550), strict=True))  # Hz
-BUSY = slice(4 * SAMPLE_RATE, 15 * SAMPLE_RATE)  # where all four play; elsewhere only the drums
+TONES = dict(zip(FOUR_STEMS, (220, 330, 440, 550), strict=True))  # Hz
+BUSY = 4, 15  # seconds between which all four play; elsewhere only the drums
 
 
-def voice(stem: str) -> np.ndarray:
-    tone = 0.15 * np.sin(2 * np.pi * TONES[stem] * np.arange(SECONDS * SAMPLE_RATE) / SAMPLE_RATE)
+def voice(stem: str, rate: int = RATE) -> np.ndarray:
+    tone = 0.15 * np.sin(2 * np.pi * TONES[stem] * np.arange(SECONDS * rate) / rate)
     if stem != "drums":
-        tone[: BUSY.start] = tone[BUSY.stop :] = 0
+        tone[: BUSY[0] * rate] = tone[BUSY[1] * rate :] = 0
     return np.stack([tone, tone]).astype(np.float32)
 
 
-def write_track(folder: Path, form: str, factor: float = 1.0, stems: tuple[str, ...] = STEMS) -> SampleTrack:
+def write_track(
+    folder: Path, form: str, factor: float = 1.0, stems: tuple[str, ...] = FOUR_STEMS, rate: int = RATE
+) -> SampleTrack:
     files = {}
     for stem in stems:
         files[stem] = str(folder / f"{stem}.{form}")
-        samples = voice(stem) * np.float32(factor)
-        write_audio(files[stem], [samples], samples.shape[1], Encoding(form))  # type: ignore[arg-type]
-    return SampleTrack("a", SECONDS, factor, files)
+        samples = voice(stem, rate) * np.float32(factor)
+        write_audio(files[stem], [samples], samples.shape[1], Encoding(form), rate)  # type: ignore[arg-type]
+    return SampleTrack("a", SECONDS, factor, files, mix=FOUR_STEMS)
 
 
-def heard_samples(clip: bytes) -> np.ndarray:
-    samples, rate = soundfile.read(io.BytesIO(clip))
-    assert rate == SAMPLE_RATE
+def heard_samples(clip: bytes, rate: int = RATE) -> np.ndarray:
+    samples, found = soundfile.read(io.BytesIO(clip))
+    assert found == rate
     return samples.T
 
 
-def loudest_tone(samples: np.ndarray) -> float:
+def loudest_tone(samples: np.ndarray, rate: int = RATE) -> float:
     spectrum = np.abs(np.fft.rfft(samples[0]))
-    return float(np.argmax(spectrum) * SAMPLE_RATE / samples.shape[1])
+    return float(np.argmax(spectrum) * rate / samples.shape[1])
+
+
+@pytest.mark.parametrize(("rate", "heard_at"), [(16_000, 16_000), (48_000, 48_000), (96_000, 44_100)])
+def test_stems_of_other_rates_are_heard_as_they_are(tmp_path: Path, rate: int, heard_at: int) -> None:
+    heard = listen(write_track(tmp_path, "wav", rate=rate), STORE)
+    assert 4.0 <= heard.clip_start_s <= 5.0
+    assert heard.clip_s == CLIP_S
+    for each in heard.sounds[1:]:
+        samples = heard_samples(each.clip, heard_at)
+        assert samples.shape[1] == pytest.approx(CLIP_S * heard_at, abs=3_000)
+        assert loudest_tone(samples, heard_at) == pytest.approx(TONES[each.name], abs=1)
 
 
 @pytest.mark.parametrize("form", ["wav", "flac", "mp3", "ogg"])
 def test_clips_are_each_stem_where_all_play(tmp_path: Path, form: str) -> None:
     heard = listen(write_track(tmp_path, form), STORE)
     assert heard.notes == []
-    assert [each.name for each in heard.sounds] == ["mix", *STEMS]
+    assert [each.name for each in heard.sounds] == ["mix", *FOUR_STEMS]
     assert 4.0 <= heard.clip_start_s <= 5.0
     assert heard.clip_s == CLIP_S
     for each in heard.sounds[1:]:
         samples = heard_samples(each.clip)
-        assert abs(samples.shape[1] - CLIP_S * SAMPLE_RATE) < 3000
+        assert abs(samples.shape[1] - CLIP_S * RATE) < 3000
         assert loudest_tone(samples) == pytest.approx(TONES[each.name], abs=1)
         assert samples.std() == pytest.approx(0.15 / np.sqrt(2), rel=0.1)
-    assert heard.peak == pytest.approx(np.abs(sum(map(voice, STEMS))).max(), rel=0.1)
+    assert heard.peak == pytest.approx(np.abs(sum(map(voice, FOUR_STEMS))).max(), rel=0.1)
     silent_end = heard.sounds[4].envelope[-10:]
     assert silent_end.max() < 0.01 < heard.sounds[1].envelope[-12:-2].min()
 
 
 def test_the_mix_is_the_sum_at_the_level_of_the_separation(tmp_path: Path) -> None:
     heard = listen(write_track(tmp_path, "wav", factor=0.25), STORE)
-    middle = slice(SAMPLE_RATE, 8 * SAMPLE_RATE)
+    middle = slice(RATE, 8 * RATE)
     mix, *stems = (heard_samples(each.clip)[:, middle] for each in heard.sounds)
     np.testing.assert_allclose(mix, sum(stems), atol=0.02)
     assert stems[0].std() == pytest.approx(0.15 / np.sqrt(2), rel=0.05)
@@ -110,33 +123,27 @@ def test_no_stem_at_all_is_a_note(tmp_path: Path) -> None:
     assert listen(SampleTrack("a", 1.0, 1.0, {}), STORE).notes == ["the timings name no stems of this track"]
 
 
+def test_the_mix_is_the_sum_of_the_stems_that_make_it_alone(tmp_path: Path) -> None:
+    track = replace(write_track(tmp_path, "wav"), mix=("vocals", "drums"))
+    heard = listen(track, STORE)
+    middle = slice(RATE, 8 * RATE)
+    mix, drums, _, _, vocals = (heard_samples(each.clip)[:, middle] for each in heard.sounds)
+    np.testing.assert_allclose(mix, drums + vocals, atol=0.02)
+    assert [each.name for each in listen(replace(track, mix=()), STORE).sounds] == list(FOUR_STEMS)
+
+
 def test_one_stem_of_four_is_no_mix(tmp_path: Path) -> None:
     heard = listen(write_track(tmp_path, "wav", stems=("vocals",)), STORE)
     assert [each.name for each in heard.sounds] == ["vocals"]
     assert "no mix" in heard.notes[0]
 
 
-@pytest.mark.parametrize(
-    ("stems", "are_all"),
-    [
-        (STEMS, True),
-        (("vocals", "no_vocals"), True),
-        (("vocals",), False),
-        (("no_vocals",), False),
-        (STEMS[1:], False),
-        ((), False),
-    ],
-)
-def test_which_stems_make_a_mix(stems: tuple[str, ...], are_all: bool) -> None:
-    assert sum_to_mix(stems) is are_all
-
-
 def test_a_track_shorter_than_a_clip_is_heard_whole(tmp_path: Path) -> None:
-    samples = voice("drums")[:, : SAMPLE_RATE * 3 // 2 + 7]
-    write_audio(tmp_path / "a.wav", [samples], samples.shape[1], Encoding())
+    samples = voice("drums")[:, : RATE * 3 // 2 + 7]
+    write_audio(tmp_path / "a.wav", [samples], samples.shape[1], Encoding(), RATE)
     heard = listen(SampleTrack("a", 1.5, 1.0, {"drums": str(tmp_path / "a.wav")}), STORE)
     assert heard.clip_start_s == 0
-    assert heard.clip_s == samples.shape[1] / SAMPLE_RATE
+    assert heard.clip_s == samples.shape[1] / RATE
 
 
 def test_lively_weighs_a_quiet_stem_like_a_loud_one() -> None:
@@ -155,6 +162,6 @@ def test_an_envelope_keeps_every_peak() -> None:
 
 
 def test_a_clip_too_loud_is_turned_down() -> None:
-    samples = heard_samples(encode_mp3(voice("drums")[:, : 2 * SAMPLE_RATE] * 20))
+    samples = heard_samples(encode_mp3(voice("drums")[:, : 2 * RATE] * 20, RATE))
     assert 0.8 < np.abs(samples).max() < 1.1
-    assert loudest_tone(samples[:, SAMPLE_RATE // 2 : SAMPLE_RATE]) == pytest.approx(220, abs=2)
+    assert loudest_tone(samples[:, RATE // 2 : RATE]) == pytest.approx(220, abs=2)

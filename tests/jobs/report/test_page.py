@@ -9,13 +9,17 @@ from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pytest
 import soundfile
 
 from jobs.report import formatting
 from jobs.report import run as report
 from jobs.report.charts import nice_ticks
-from tests.outputs import HOSTILE, Row, finished_rows, write_record, write_tables
+from jobs.report.colours import EXTRA
+from jobs.report.tally import SAMPLES
+from tests.outputs import HOSTILE, Row, finished_rows, write_record, write_stems, write_tables
+from tests.sounds import RATE
 from tests.stores import STORE
 
 Full = tuple[Path, list[Row]]
@@ -116,11 +120,13 @@ def test_every_hostile_name_can_be_shown_anywhere(tmp_path: Path) -> None:
     for number, name in enumerate(HOSTILE):
         row = next(row for row in finished_rows(20) if row["status"] == "ok")
         stems = [
-            stem | {"stem": name, "device": name, "provider": name, "node": name} for stem in row["stems"]
+            stem | {"stem": name, "graph": name, "device": name, "provider": name, "node": name}
+            for stem in row["stems"]
         ]
         error = {"status": "error", "error_kind": name, "error": name, "track_id": name + "!"}
         write_tables(folder, f"{number}", [row | {"track_id": name, "stems": stems[:1]}, row | error])
-    write_record(folder, run_id=HOSTILE[0], versions={HOSTILE[0]: HOSTILE[6]})
+    said = {"weights": HOSTILE[0], "terms": HOSTILE[1], "said_at": HOSTILE[6]}
+    write_record(folder, run_id=HOSTILE[0], versions={HOSTILE[0]: HOSTILE[6]}, licences={HOSTILE[8]: said})
     found = Page(report.report(str(folder), "html", STORE))
     assert found.wrong == []
     assert {tag for tag, _ in found.elements} <= ELEMENTS
@@ -152,7 +158,7 @@ def test_the_plots_are_there(page: Page) -> None:
     assert len(page.all("svg", "waveform")) == 4 * 5
     coloured = Counter(str(a.get("class")) for a in page.all("rect"))
     for stem in ("drums", "bass", "other", "vocals"):
-        assert coloured[f"c-{stem}"] >= 3  # where the time went, its key, the specialist
+        assert coloured[f"c-{stem}"] >= 3  # where the time went, its key, the graph
     heights = [float(str(a["height"]).rstrip("%")) for a in page.all("rect", "rate")]
     assert 30 < max(heights) <= 84.01
     road = [float(str(a["width"]).rstrip("%")) for a in page.all("rect") if str(a["class"]).startswith("c-")]
@@ -178,6 +184,58 @@ def test_the_figures_are_on_the_page(page: Page) -> None:
     assert any(re.match(r"\$\d", text) for text in figures)
     assert sum("open" in a for a in page.all("details")) == 3
     assert len(page.all("details")) == 4
+
+
+@pytest.mark.parametrize(
+    ("stems", "graphs"),
+    [
+        (("drums", "bass", "other", "vocals", "guitar", "piano"), ["htdemucs_6s"]),
+        (("speech", "steps"), ["speech", "steps"]),
+        (tuple(f"stem_{n}" for n in range(9)), ["one"]),
+        (("probe", "mix", "waiting"), ["decode"]),  # as parts of the charts are called
+    ],
+)
+def test_any_stems_of_any_graphs(tmp_path: Path, stems: tuple[str, ...], graphs: list[str]) -> None:
+    of = {stem: graphs[at % len(graphs)] for at, stem in enumerate(stems)}
+    rows = [row for row in finished_rows(9, stems=stems, graphs=of) if row["status"] == "ok"]
+    tones = np.random.default_rng(0).uniform(-0.1, 0.1, (len(stems), 2, RATE)).astype(np.float32)
+    voices = dict(zip(stems, tones, strict=True))
+    rows = [
+        write_stems(tmp_path / f"stems/{at}", row, voices | {"mix": voices.get("mix", tones[0])})
+        for at, row in enumerate(rows)
+    ]
+    write_tables(tmp_path, "r1", rows)
+    write_record(tmp_path, settings={"models": dict.fromkeys(stems, "0" * 64), "options": {}})
+    found = Page(report.report(str(tmp_path), "html", STORE))
+    assert found.wrong == []
+    assert len(found.all("audio")) == SAMPLES * (1 + len(stems))
+    names = found.text("p")
+    assert all(names.count(stem) == SAMPLES * (2 if stem == "mix" else 1) for stem in stems)
+    assert [text for text in found.text("h3") if text in graphs] == graphs
+    classes = {str(a["class"]) for a in found.all("path")}
+    assert len(classes) == min(1 + len(stems), 1 + EXTRA) or "mix" in stems
+    style = Path(report.__file__).with_name("page.css").read_text()
+    assert all(f".{each} {{" in style for each in classes)
+    bars = [a for a in found.all("rect") if str(a.get("class")).startswith("c-")]
+    assert sum(float(str(a["width"]).rstrip("%")) for a in bars[: 5 + len(graphs)]) == pytest.approx(
+        100, abs=0.1
+    )
+    text = report.report(str(tmp_path), "md", STORE)
+    for graph in graphs:
+        assert f"graph {graph}" in found.text("td")  # where the time went
+        assert f"| graph {graph} |".replace("_", r"\_") in text
+
+
+def test_a_licence_is_shown(tmp_path: Path) -> None:
+    write_tables(tmp_path, "r1", finished_rows(3))
+    said = {"weights": "scientific purposes only", "terms": "MIT code", "said_at": "https://example.org/327"}
+    write_record(tmp_path, licences={"drums": said, "bass": {"weights": "not stated"}})
+    cells = Page(report.report(str(tmp_path), "html", STORE)).text("td")
+    assert [cells.index(text) for text in said.values()] == sorted(
+        cells.index(text) for text in said.values()
+    )
+    assert "not stated" in cells
+    assert "scientific purposes only" in report.report(str(tmp_path), "md", STORE)
 
 
 def test_an_output_of_which_nothing_is_known(tmp_path: Path) -> None:

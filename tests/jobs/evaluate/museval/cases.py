@@ -2,8 +2,7 @@
 
 import numpy as np
 
-from separation.contract import SAMPLE_RATE, STEMS
-
+RATE = 44_100  # Hz
 Stems = dict[str, np.ndarray]  # float32 (2, samples) each
 
 
@@ -18,7 +17,7 @@ def noise(samples: int, seed: int) -> np.ndarray:
 
 
 def music(samples: int) -> Stems:
-    time = np.arange(samples) / SAMPLE_RATE
+    time = np.arange(samples) / RATE
     hits = noise(samples, 1) * np.exp(-12 * (time % 0.37))
     bass = sum(np.sin(2 * np.pi * 55 * n * time) / n for n in (1, 2, 3)) * np.exp(-2 * (time % 0.74))
     chord = sum(np.sin(2 * np.pi * hertz * time) for hertz in (220, 277.2, 329.6)) * (
@@ -53,28 +52,28 @@ def cases() -> dict[str, tuple[Stems, Stems]]:
     """Name -> references and estimates."""
     built: dict[str, tuple[Stems, Stems]] = {}
     for name, samples in (
-        ("of an odd length", 5 * SAMPLE_RATE + 16_321),
+        ("of an odd length", 5 * RATE + 16_321),
         ("under a second", 17_640),
-        ("of a second", SAMPLE_RATE),
-        ("of a second and a sample", SAMPLE_RATE + 1),
+        ("of a second", RATE),
+        ("of a second and a sample", RATE + 1),
     ):
         references = music(samples)
         built[name] = references, leaky(references)
 
-    references, second = music(6 * SAMPLE_RATE), SAMPLE_RATE
+    references, second = music(6 * RATE), RATE
     estimates = leaky(references)
     references["drums"][:, second : 2 * second] = 0
     estimates["vocals"][:, 2 * second : 3 * second] = 0
     references["bass"][1, 3 * second : 4 * second] = -references["bass"][0, 3 * second : 4 * second]
     built["with silent and opposed channels"] = references, estimates
 
-    references = {stem: np.stack([sound[0], sound[0]]) for stem, sound in music(3 * SAMPLE_RATE).items()}
+    references = {stem: np.stack([sound[0], sound[0]]) for stem, sound in music(3 * RATE).items()}
     built["with equal channels"] = references, leaky(references)
 
-    references = music(3 * SAMPLE_RATE + 7)
+    references = music(3 * RATE + 7)
     late = {stem: np.roll(sound, 10, axis=1) for stem, sound in references.items()}
     built["delayed by 10 samples"] = references, late
     built["at half the level"] = references, {stem: 0.5 * sound for stem, sound in references.items()}
     mix = np.sum([*references.values()], axis=0, dtype=np.float32)
-    built["with the mix for every stem"] = references, dict.fromkeys(STEMS, mix)
+    built["with the mix for every stem"] = references, dict.fromkeys(references, mix)
     return built

@@ -14,8 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from separation.contract import SAMPLE_RATE, STEMS
-from tests.jobs.evaluate.museval.cases import cases
+from tests.jobs.evaluate.museval.cases import RATE, cases
 
 
 def load_metrics():
@@ -31,11 +30,11 @@ def record() -> dict[str, object]:
     metrics = load_metrics()
     scores = {}
     for name, (references, estimates) in cases().items():
-        true, guess = (np.stack([side[stem].T for stem in STEMS]) for side in (references, estimates))
-        sdr = metrics.bss_eval(np.float64(true), np.float64(guess), window=SAMPLE_RATE, hop=SAMPLE_RATE)[0]
+        true, guess = (np.stack([side[stem].T for stem in references]) for side in (references, estimates))
+        sdr = metrics.bss_eval(np.float64(true), np.float64(guess), window=RATE, hop=RATE)[0]
         scores[name] = {
             stem: [None if math.isnan(value) else value for value in row]
-            for stem, row in zip(STEMS, sdr.tolist(), strict=True)
+            for stem, row in zip(references, sdr.tolist(), strict=True)
         }
     versions = {package: version(package) for package in ("museval", "numpy", "scipy")}
     return {"versions": versions, "sdr_db": scores}
