@@ -26,7 +26,6 @@ from separation.audio import limits
 from separation.audio.decoder_process.pool import DecoderPool
 from separation.audio.mixes import read_mix
 from separation.audio.stem_files import write_stems
-from separation.contract import SAMPLE_RATE
 from separation.local import LocalSeparator
 from separation.options import Options
 from separation.store.objects import Store
@@ -67,13 +66,19 @@ def run_bare(tracks: Path, output: Path, models: str, stems: str, store: Store) 
     """Audio seconds, and seconds of the core in a loop as `python -m separation` runs it, without loading."""
     options = Options(stems=tuple(stems.split(",")) if stems else ())
     separator = LocalSeparator(models, options, "cpu", os.cpu_count() or 1, output / "cache", store)
-    audio, pool, clock = 0.0, DecoderPool(), time.perf_counter()
+    rate, audio, pool, clock = separator.sample_rate, 0.0, DecoderPool(), time.perf_counter()
     for path in sorted(path for path in tracks.rglob("*") if path.is_file()):
-        mix, _ = read_mix(str(path), limits.DEFAULTS, pool, store)
+        mix, _ = read_mix(str(path), limits.DEFAULTS, pool, store, rate)
         write_stems(
-            separator.separate(mix), str(path.relative_to(tracks)), mix.shape[1], options, str(output), store
+            separator.separate(mix),
+            str(path.relative_to(tracks)),
+            mix.shape[1],
+            options,
+            str(output),
+            store,
+            sample_rate=rate,
         )
-        audio += mix.shape[1] / SAMPLE_RATE
+        audio += mix.shape[1] / rate
     return audio, time.perf_counter() - clock
 
 

@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 
 from jobs.pipeline.records import Failure, TrackChunk
-from separation.contract import CHANNELS, SEGMENT
+from separation.contract import CHANNELS
 from separation.store.redact import shown
 
 T = TypeVar("T")
@@ -137,19 +137,22 @@ def with_failure(table: pa.Table, failure: Failure) -> pa.Table:
 
 
 def pack(segments: np.ndarray | Sequence[np.ndarray | None]) -> pa.LargeBinaryArray:
-    """Segments, each float32 (channels, SEGMENT), as a column of their bytes; None as no bytes."""
+    """Segments, each float32 (channels, segment), as a column of their bytes; None as no bytes.
+
+    Those of several contracts differ in length.
+    """
     sizes = [0 if segment is None else segment.nbytes for segment in segments]
     offsets = np.concatenate([[0], np.cumsum(sizes, dtype=np.int64)])
     if not isinstance(segments, np.ndarray):
-        present = [segment for segment in segments if segment is not None]
-        segments = np.stack(present) if present else np.empty(0, np.float32)
+        present = [segment.reshape(-1) for segment in segments if segment is not None]
+        segments = np.concatenate(present) if present else np.empty(0, np.float32)
     buffers = [None, pa.py_buffer(offsets), pa.py_buffer(np.ascontiguousarray(segments))]
     return pa.LargeBinaryArray.from_buffers(pa.large_binary(), len(sizes), buffers)
 
 
 def unpack(column: pa.ChunkedArray, row: int) -> np.ndarray:
-    """A row's segment, float32 (channels, SEGMENT), as a view of the block."""
-    return np.frombuffer(column[row].as_buffer(), np.float32).reshape(CHANNELS, SEGMENT)
+    """A row's segment, float32 (channels, segment), as a view of the block."""
+    return np.frombuffer(column[row].as_buffer(), np.float32).reshape(CHANNELS, -1)
 
 
 def sections_of(chunks: pa.Table) -> list[list[tuple[int, TrackChunk]]]:

@@ -136,12 +136,12 @@ def announced(attempts: AttemptLog, work: list[str]) -> Iterator[list[int]]:
 
 
 @contextmanager
-def loading(stem: str, actor_id: str, job: Job, attempts: AttemptLog) -> Iterator[None]:
-    """A specialist that kills each process that loads it is a broken model: no track can be done."""
+def loading(graph: str, actor_id: str, job: Job, attempts: AttemptLog) -> Iterator[None]:
+    """A graph that kills each process that loads it is a broken model: no track can be done."""
     with announced(attempts, [f"load {actor_id}"]) as (died,):
         if died >= TRIES:
-            file = join(job.bag.uri, job.bag.specialists[stem].file)
-            raise ModelError(file, f"the process that loads {stem} died {died} times")
+            file = join(job.bag.uri, job.bag.graphs[graph].file)
+            raise ModelError(file, f"the process that loads {graph} died {died} times")
         yield
 
 

@@ -159,9 +159,9 @@ class ActorRunner:
     def __init__(self, stage: PoolStage, job: Job, log: AttemptLog):
         self._stage, self._log = stage, log
         actor_id = ray.get_runtime_context().get_actor_id() or ""
-        with attempts.loading(stage.stem, actor_id, job, log):
-            observe = partial(InferenceMetrics, job, stage.stem)
-            self._step = stage.load(stage.stem, job, this_worker(job), observe)
+        with attempts.loading(stage.graph, actor_id, job, log):
+            observe = partial(InferenceMetrics, job, stage.graph)
+            self._step = stage.load(stage.graph, job, this_worker(job), observe)
 
     def __call__(self, chunks: pa.Table) -> pa.Table:
         return attempts.guard(chunks, self._stage.verb, self._log, self._step)

@@ -17,9 +17,8 @@ from jobs.pipeline.output.tables import TableWriter
 from jobs.pipeline.progress import Counts, Progress
 from jobs.pipeline.records import FinishedSection, FinishedTrack, merge
 from separation.console import counted
-from separation.contract import SAMPLE_RATE
 from separation.errors import SeparationError
-from separation.store.redact import host_of, shown
+from separation.store.redact import shown
 
 HOSTS_NAMED = 10  # in the sentence about sources that could not be reached
 FINISHING = 8  # long tracks joined at once; each is a task on a worker
@@ -79,22 +78,24 @@ def run(
     pipeline = pipeline or RayPipeline(job)
     missing = set(tracks["track_id"].to_pylist())
     with (
-        TableWriter(job.output, job.run_id, job.store, check, Settings.of(job).digest) as tables,
+        TableWriter(
+            job.output, job.run_id, job.store, job.sample_rate, check, Settings.of(job).digest
+        ) as tables,
         Progress(tracks.num_rows, console) as progress,
         ThreadPoolExecutor(FINISHING) as pool,
     ):
         finisher = Finisher(pool, partial(finish, pipeline, job))
-        metrics = TrackMetrics(job.run_id)
+        metrics = TrackMetrics(job.run_id, job.sample_rate)
 
         def commit(finished: FinishedTrack) -> None:
             track = finished.track
             missing.discard(track.track_id)
             if track.failure and track.failure.is_pending:
                 check()
-                progress.add_unreachable(host_of(track.uri), track.failure.error)
+                progress.add_unreachable(track.uri, track.failure.error)
                 return
             tables.add(finished)
-            progress.add(None if track.failure else track.length / SAMPLE_RATE)
+            progress.add(None if track.failure else track.length / job.sample_rate)
             metrics.add(finished, progress.counts.left)
 
         for section in pipeline.sections(tracks):
@@ -114,7 +115,7 @@ def run(
 def finish(pipeline: Pipeline, job: Job, sections: Sequence[FinishedSection]) -> FinishedTrack:
     """A track from all of its sections, whose parts are removed once it is here; for several threads."""
     finished = pipeline.finish(sections)
-    job.store.remove(parts(job, finished.track.track_id, finished.sections))
+    job.store.remove(parts(job, finished.track.track_id))
     return finished
 
 

@@ -4,10 +4,13 @@ from dataclasses import dataclass
 
 from jobs.pipeline.sizing import JobPlan
 from separation.audio.limits import DEFAULTS, Limits
-from separation.grid import Section, plan_sections
+from separation.console import counted
+from separation.contract import Contract
+from separation.grid import GridRule, Section, plan_sections
 from separation.models.bag import Bag
 from separation.options import Options
 from separation.store.objects import Store
+from separation.store.redact import shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,16 +30,51 @@ class Job:
 
     @property
     def engine(self) -> str:
-        """The provider that the specialists run on."""
+        """The provider that the graphs run on."""
         return self.plan.provider
 
     @property
     def stems(self) -> tuple[str, ...]:
-        """The stems that specialists infer, in the order in which a section goes through their pools."""
-        return self.options.specialists(self.bag.stems)
+        """The stems that graphs infer."""
+        return self.bag.inferred(self.options.chosen(self.bag.stems))
+
+    @property
+    def graphs(self) -> tuple[str, ...]:
+        """The graphs of these stems, in the order in which a section goes through their pools."""
+        return self.bag.graphs_of(self.stems)
+
+    @property
+    def contracts(self) -> dict[str, Contract]:
+        """The contracts of these stems, by name."""
+        return self.bag.contracts_of(self.stems)
+
+    def describe(self) -> list[str]:
+        """Lines about the models, as the plan is: their licences are shown and forbid nothing here."""
+        licences: dict[str, list[str]] = {}
+        for graph in self.graphs:
+            licence = self.bag.graphs[graph].licence
+            said = ", ".join(part for part in (licence.weights, licence.terms, licence.said_at) if part)
+            licences.setdefault(said, []).append(graph)
+        name = self.bag.name or "without a name"
+        lines = [f"models: {name}, {', '.join(self.stems)} by {counted(len(self.graphs), 'graph')}"]
+        for said, graphs in licences.items():
+            of = f" of {', '.join(graphs)}" if len(licences) > 1 else ""
+            lines.append(f"licence of the weights{of}: {said}")
+        return [shown(line) for line in (*lines, *self.plan.describe())]
+
+    @property
+    def grid_rules(self) -> dict[str, GridRule]:
+        return self.options.grid_rules(self.contracts)
+
+    @property
+    def sample_rate(self) -> int:
+        """Hz, of mixes and stems."""
+        return self.bag.sample_rate
 
     def sections(self, length: int) -> list[Section]:
         """The sections of a track of `length` samples: every stage computes the same ones from it."""
-        return plan_sections(
-            length, self.plan.chunks_per_section, self.options.overlap, self.options.grid_shifts
-        )
+        return plan_sections(length, self.grid_rules, self.plan.section_chunks)
+
+    def stems_in(self, section: Section) -> tuple[str, ...]:
+        """The inferred stems whose contract has the section's grid."""
+        return tuple(stem for stem in self.stems if self.bag.contract_name(stem) == section.contract)

@@ -7,14 +7,14 @@ is said at once. `JobRequest.job` then sizes it for the cluster's nodes.
 import argparse
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from jobs.pipeline import sizing
 from jobs.pipeline.job import Job
-from jobs.pipeline.sizing import Node
+from jobs.pipeline.sizing import Node, Workload
 from separation import options as separation_options
 from separation.arguments import (
     absolute,
@@ -26,8 +26,10 @@ from separation.arguments import (
 )
 from separation.audio import limits
 from separation.audio.limits import Limits
-from separation.models.bag import Bag, fetch, read_bag
-from separation.models.specialist import PROVIDERS
+from separation.models.bag import Bag
+from separation.models.bag_json import read_bag
+from separation.models.graph import PROVIDERS
+from separation.models.graph_files import fetch
 from separation.options import Options
 from separation.store.disk.private_folder import default_cache
 from separation.store.objects import Store
@@ -69,8 +71,20 @@ class JobRequest:
 
     @property
     def stems(self) -> tuple[str, ...]:
-        """Those that specialists infer."""
-        return self.options.specialists(self.bag.stems)
+        """Those that graphs infer."""
+        return self.bag.inferred(self.options.chosen(self.bag.stems))
+
+    @property
+    def graphs(self) -> tuple[str, ...]:
+        """The graphs of these stems."""
+        return self.bag.graphs_of(self.stems)
+
+    @property
+    def work(self) -> Workload:
+        """What runs on every track; its chunks are float32."""
+        contracts = self.bag.contracts_of(self.stems).values()
+        chunk_bytes = max(4 * contract.channels * contract.segment for contract in contracts)
+        return Workload(len(self.graphs), len(self.stems), chunk_bytes)
 
     def job(self, nodes: Sequence[Node]) -> Job:
         """The job on a cluster of `nodes`, under a new run id; raises `PlanError` if it does not fit."""
@@ -79,7 +93,7 @@ class JobRequest:
             output=self.output,
             bag=self.bag,
             options=self.options,
-            plan=sizing.plan_job(self.nodes or nodes, len(self.stems), self.provider, self.overrides),
+            plan=sizing.plan_job(self.nodes or nodes, self.work, self.provider, self.overrides),
             cache=self.cache,
             cache_bytes=self.cache_bytes,
             verify_writes=self.verify_writes,
@@ -87,15 +101,25 @@ class JobRequest:
             limits=self.limits,
         )
 
+    def for_tracks(self, job: Job, tracks: int) -> Job:
+        """The job with sections short enough for `tracks` tracks, where that leaves the stems' bits alone.
+
+        It does as long as no sample has more than two chunks: see `overlap_add.join_sections`.
+        """
+        rules = job.grid_rules.values()
+        if self.overrides.get("chunks_per_section") or any(2 * r.stride < r.segment for r in rules):
+            return job
+        grids = tracks * min(len(rule.shifts) for rule in rules)
+        return replace(job, plan=job.plan.for_tracks(len(job.graphs), grids))
+
 
 def from_arguments(args: argparse.Namespace, store: Store) -> JobRequest:
     """The request, with its models fetched to this machine's cache and checked."""
     options = separation_options.from_arguments(args)
     nodes = sizing.nodes_to_come(args.nodes, args.node_cpus, args.node_gpus, args.node_memory_gb)
     bag = read_bag(args.models, store)
-    for stem in options.specialists(bag.stems):
-        fetch(bag, stem, Path(args.cache) / "models", store)
-    return JobRequest(
+    options.encoding.check_rate(bag.sample_rate)
+    request = JobRequest(
         output=absolute(args.output),
         bag=bag,
         options=options,
@@ -108,6 +132,9 @@ def from_arguments(args: argparse.Namespace, store: Store) -> JobRequest:
         limits=limits.from_arguments(args),
         store=store,
     )
+    for graph in request.graphs:
+        fetch(bag, graph, Path(args.cache) / "models", store)
+    return request
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -117,9 +144,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     plan.add_argument(
         "--provider", choices=PROVIDERS, default="auto", help="what runs the models (default: %(default)s)"
     )
-    plan.add_argument("--actors", type=positive_int, metavar="N", help="actors per model, on all nodes")
+    plan.add_argument("--actors", type=positive_int, metavar="N", help="actors per graph, on all nodes")
     plan.add_argument(
-        "--max-actors", type=positive_int, metavar="N", help="how many actors per model a pool may grow to"
+        "--max-actors", type=positive_int, metavar="N", help="how many actors per graph a pool may grow to"
     )
     plan.add_argument("--cpus-per-actor", type=non_negative_float, metavar="N", help="CPUs that Ray reserves")
     plan.add_argument("--gpus-per-actor", type=non_negative_float, metavar="N", help="GPUs that Ray reserves")
@@ -131,7 +158,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="how many inferences may run at once on a node (0: any number)",
     )
     plan.add_argument("--batch", type=positive_int, metavar="N", help="chunks per inference")
-    plan.add_argument("--chunks-per-section", type=positive_int, metavar="N", help="chunks per block of Ray")
+    plan.add_argument(
+        "--chunks-per-section",
+        type=positive_int,
+        metavar="N",
+        help="chunks per block of Ray, however few the tracks are",
+    )
     plan.add_argument(
         "--task-cpus", type=positive_float, metavar="N", help="CPUs of a task that cuts or stitches"
     )

@@ -1,5 +1,6 @@
 """How far a job is: a live table on a terminal, a line every ten seconds in a log."""
 
+import re
 import threading
 import time
 from dataclasses import dataclass, field
@@ -8,9 +9,11 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from separation.store.redact import shown
+from separation.store.redact import host_of, shown
 
 LINE_S = 10.0
+REASONS = 10  # that are said of a host
+TRIES = re.compile(r"\((\d+ tries in \d+ s|\d+ times)\)$")  # how long it was tried, which is no other reason
 
 
 @dataclass
@@ -46,6 +49,7 @@ class Progress:
     def __init__(self, total: int, console: Console):
         self.counts = Counts(total)
         self._console = console
+        self._reasons: dict[str, set[str]] = {}  # by host: why its sources could not be read
         self._started = time.monotonic()
         self._stop = threading.Event()
         self._live = Live(get_renderable=self._table, console=console, refresh_per_second=2, transient=True)
@@ -74,10 +78,13 @@ class Progress:
             self.counts.done += 1
             self.counts.audio_s += audio_s
 
-    def add_unreachable(self, host: str, reason: str) -> None:
-        """Counts a track that stays pending, and says so for the first one of a host."""
-        if host not in self.counts.unreachable:
-            sentence = f"{host} cannot be read: {shown(reason)}; its tracks stay pending"
+    def add_unreachable(self, uri: str, reason: str) -> None:
+        """Counts a track that stays pending, and says so once for each reason of its host."""
+        host = host_of(uri)
+        said = self._reasons.setdefault(host, set())
+        if len(said) < REASONS and (cause := TRIES.sub("", reason)) not in said:
+            said.add(cause)
+            sentence = f"{shown(uri)} cannot be read: {shown(reason)}; it stays pending"
             self._console.print(sentence, markup=False, highlight=False, soft_wrap=True)
         self.counts.unreachable[host] = self.counts.unreachable.get(host, 0) + 1
 

@@ -4,7 +4,7 @@
     Track            + what the probe found
     TrackSection     + which of the track's sections                one row per section
     TrackChunk       + which of the section's chunks                one row per chunk; its audio is beside it
-    FinishedSection  TrackSection + what each specialist did to it  one row per section
+    FinishedSection  TrackSection + what each graph did to it       one row per section
     FinishedTrack    all sections of a track as one                 a row of the output's tables
 
 `arrow` converts them to and from tables; the fields of a nested record become columns of the same table. A
@@ -71,7 +71,7 @@ class Encoded:
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """The whole track, decoded; `length` in samples at 44.1 kHz."""
+    """The whole track, decoded; `length` in samples at the models' sample rate."""
 
     length: int
     level: Level
@@ -102,12 +102,12 @@ class Track:
 
     @property
     def is_silent(self) -> bool:
-        """Whether it is digital silence, so that no specialist needs to see it."""
+        """Whether it is digital silence, so that no graph needs to see it."""
         return self.decoded is not None and self.decoded.level.is_silent
 
     @property
     def length(self) -> int:
-        """Samples at 44.1 kHz; only of a track that was decoded."""
+        """Samples at the models' sample rate; only of a track that was decoded."""
         return known(self.decoded).length
 
     @property
@@ -120,13 +120,15 @@ class Track:
 class TrackSection:
     """`index` of `sections` sections of a track; it has `chunks` chunks, none if the track is in error.
 
-    Its chunks themselves follow from the track's length: `Job.sections`.
+    `contract` is the name of its grid's, empty for a section without chunks. The chunks themselves follow
+    from the track's length: `Job.sections`.
     """
 
     track: Track
     index: int
     sections: int
     chunks: int
+    contract: str = ""
 
     def failed(self, error: TrackError | SourceUnreachable) -> "TrackSection":
         return replace(self, track=replace(self.track, failure=Failure.of(error)))
@@ -139,12 +141,12 @@ class TrackChunk:
     section: TrackSection
     decode_s: float
     chunk: int
-    skipped: bool = False  # by the specialists: its stems are silent, as its segment of the mix
+    skipped: bool = False  # by the graphs: its stems are silent, as its segment of the mix
 
 
 @dataclass(frozen=True, slots=True)
 class InferenceRun:
-    """What one specialist did to one chunk, or, summed, to several."""
+    """What one graph did to one chunk, or, summed, what one or several did to several."""
 
     infer_s: float  # the chunk's share of its batch
     queue_s: float  # its share of the batch's wait for a slot on the node
@@ -160,10 +162,12 @@ class InferenceRun:
 class StemResult:
     """One stem of a section or a track: its file, once that is written, and the inference it took.
 
-    The complement of `--two-stems` has no inference of its own.
+    `chunks` counts the inferences of its graphs, whose names `graph` joins with +. A rest of the mix has no
+    inference of its own.
     """
 
     stem: str
+    graph: str | None = None
     uri: str | None = None
     bytes: int | None = None
     sha256: str | None = None
@@ -181,7 +185,7 @@ class Work:
     write_s: float | None = None
     upload_s: float | None = None  # of write_s, what the store took
     clip_factor: float | None = None
-    silent_chunks: int | None = None  # that no specialist saw
+    silent_chunks: int | None = None  # that no graph saw
     stems: tuple[StemResult, ...] = ()
 
 
@@ -225,14 +229,17 @@ def merge(sections: Sequence[FinishedSection]) -> FinishedTrack:
     first = next((each for each in ordered if each.track.failure), ordered[0])
     if first.track.failure or len(ordered) == 1:
         return FinishedTrack(first.track, first.section.sections, first.inferred_chunks, first.work)
-    by_stem = zip(*(each.work.stems for each in ordered), strict=True)
+    by_stem: dict[str, list[StemResult]] = {}  # sections of different contracts have different stems
+    for each in ordered:
+        for result in each.work.stems:
+            by_stem.setdefault(result.stem, []).append(result)
     work = Work(
         decode_s=sum(each.work.decode_s or 0.0 for each in ordered),
         stitch_s=sum(each.work.stitch_s or 0.0 for each in ordered),
         write_s=sum(each.work.write_s or 0.0 for each in ordered),
         upload_s=sum(each.work.upload_s or 0.0 for each in ordered),
         silent_chunks=sum(each.work.silent_chunks or 0 for each in ordered),
-        stems=tuple(_sum_of_stem(results) for results in by_stem),
+        stems=tuple(map(_sum_of_stem, by_stem.values())),
     )
     chunks = sum(each.inferred_chunks for each in ordered)
     return FinishedTrack(first.track, first.section.sections, chunks, work)
@@ -240,11 +247,13 @@ def merge(sections: Sequence[FinishedSection]) -> FinishedTrack:
 
 def _sum_of_stem(results: Sequence[StemResult]) -> StemResult:
     chunks = sum(known(result.chunks) for result in results)
-    return StemResult(results[0].stem, chunks=chunks, run=sum_runs(result.run for result in results))
+    return StemResult(
+        results[0].stem, results[0].graph, chunks=chunks, run=sum_runs(result.run for result in results)
+    )
 
 
 def sum_runs(runs: Iterable[InferenceRun | None]) -> InferenceRun | None:
-    """Runs of one specialist as one, or None; model, provider, device and node are the first one's."""
+    """Runs of the same graphs as one, or None; model, provider, device and node are the first one's."""
     there = [run for run in runs if run is not None]
     if not there:
         return None
@@ -257,3 +266,20 @@ def sum_runs(runs: Iterable[InferenceRun | None]) -> InferenceRun | None:
             batches=first.batches + run.batches,
         )
     return first
+
+
+def share_of(run: InferenceRun, share: float) -> InferenceRun:
+    """A run whose seconds several stems share; each of them was in all of its batches."""
+    return replace(run, infer_s=run.infer_s * share, queue_s=run.queue_s * share)
+
+
+def join_runs(runs: Sequence[InferenceRun]) -> InferenceRun | None:
+    """What the graphs of one stem took together; their models and precisions are joined with +."""
+    total = sum_runs(runs)
+    if total is None or len(runs) == 1:
+        return total
+    return replace(
+        total,
+        model_sha256="+".join(run.model_sha256 or "" for run in runs),
+        precision="+".join(dict.fromkeys(run.precision or "" for run in runs)),
+    )

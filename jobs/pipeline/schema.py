@@ -44,6 +44,7 @@ TIMINGS = pa.schema(
         ("run_id", pa.string()),
         ("track_id", pa.string()),
         ("stem", pa.string()),
+        ("graph", pa.string()),
         ("uri", pa.string()),
         ("bytes", pa.int64()),
         ("sha256", pa.string()),
@@ -68,8 +69,8 @@ MEANINGS = {
         ("status error_kind error", "`ok` or `error`, why in a word, and in a sentence"),
         ("warnings", "what was unusual about the file"),
         ("source_bytes source_etag sample_rate_hz channels duration_s", "of the file"),
-        ("chunks sections", "how often each specialist ran; in how many pieces the track travelled"),
-        ("silent_chunks", "chunks of digital silence that no specialist saw: all of a silent track"),
+        ("chunks sections", "its chunks, over all grids; in how many pieces the track travelled"),
+        ("silent_chunks", "chunks of digital silence that no graph saw: all of a silent track"),
         ("clip_factor", "what `rescale` multiplied all stems by"),
         (
             "probe_s decode_s stitch_s write_s upload_s",
@@ -80,6 +81,7 @@ MEANINGS = {
     ),
     "timings": (
         ("track_id stem run_id", "the track, the stem, and the run that finished it"),
+        ("graph", "the model that gives the stem; several are joined with +, and so are their digests"),
         ("uri bytes sha256 peak", "of the stem's file; `peak` before `clip_factor`"),
         (
             "model_sha256 precision provider device node",
@@ -87,7 +89,8 @@ MEANINGS = {
         ),
         (
             "chunks batches infer_s queue_s",
-            "seconds of inference, and of waiting for a turn on the node's cores",
+            "inferences, their seconds, and those of waiting for a turn on the node's cores; stems of one "
+            "graph share its seconds equally",
         ),
         ("x_realtime", "the track's seconds over `infer_s`"),
     ),

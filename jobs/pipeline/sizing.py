@@ -1,6 +1,6 @@
-"""Sizes a job from its cluster: actors per specialist, CPUs and GPUs per actor, chunks per batch and section.
+"""Sizes a job from its cluster: actors per graph, CPUs and GPUs per actor, chunks per batch and section.
 
-Every number follows from what Ray reports of the nodes, and an option can set it instead. Each specialist
+Every number follows from what Ray reports of the nodes, and an option can set it instead. Each graph
 has one pool of actors; all pools run at the same time, since a section goes through one after the other.
 """
 
@@ -10,23 +10,28 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from separation.console import counted, plural
-from separation.contract import CHANNELS, SEGMENT
 from separation.errors import PlanError, UsageError
-from separation.models.specialist import ON_GPU
+from separation.models.graph import ON_GPU
 
-CHUNK_BYTES = CHANNELS * SEGMENT * 4  # float32: 2.75 MB
-STORE_PER_MIX = 32  # bytes of object store for each byte of a section's mix, or it spills (measured)
+# Bytes of object store for each byte that the pools' actors hold, or it spills: four pools of one actor
+# hold 23 times a section's mix in what they take and give, and needed 32 times it (measured).
+STORE_PER_HELD = 32 / 23
 MOST_CHUNKS = 64  # of a section, 6.2 minutes: most tracks are one section and need no parts
+FEWEST_CHUNKS = 4  # of a section in a small catalogue: neighbours then share a twelfth of their samples
+# In all, for each actor: filling and emptying the pools then takes about a tenth of the time.
+SECTIONS_PER_ACTOR = 10
 TASK_CPUS = 0.3  # of a cut or stitch task; at 0.4 or more, four pools on 2 CPUs hang (measured)
 # Of a probe, and of Ray's task that gives each row its block. Ray Data reserves half of the CPUs for its
 # operators, in equal parts, and the pools have the rest: at 0.3 a cluster of 4 CPUs ran one probe at a time,
-# at 0.05 about one per CPU (measured).
-PROBE_CPUS = 0.05
+# at 0.05 about one per CPU (measured). With eight pools on 2 CPUs, 0.03 still lets two run.
+PROBE_CPUS = 0.03
 RAY_TASK_CPUS = 1.0  # left free on every node for all of its tasks
 GPU_ACTOR_CPUS = 0.25  # an actor on a GPU only feeds it
 GPU_BATCH = 2  # chunks: about 1 GB each at fp32, for four sessions in an L4's 24 GB (estimated, not measured)
 MOST_THREADS = 8  # of a session: beyond that, a second actor gains more
+SESSION_BYTES = 1.1e9  # of memory, full-size htdemucs in float32 on one thread (measured)
 STORE_OF_MEMORY = 0.25  # of a node's memory: Ray's object store takes 0.3 of what the system leaves free
+SESSIONS_OF_MEMORY = 0.5  # of a node's memory
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +59,19 @@ def nodes_to_come(
 
 
 @dataclass(frozen=True, slots=True)
+class Workload:
+    """What a job runs on every track: `graphs` that infer `stems`, whose longest mix is `chunk_bytes`."""
+
+    graphs: int
+    stems: int
+    chunk_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class JobPlan:
     """The numbers of one job; its fields are the keys of `plan` in run.json and, mostly, options.
 
-    `actors` and `max_actors` count one specialist's pool over the whole cluster.
+    `actors` and `max_actors` count one graph's pool over the whole cluster.
     """
 
     provider: str
@@ -70,13 +84,29 @@ class JobPlan:
     batch: int  # chunks per inference
     chunks_per_section: int
     store_chunks: int  # the longest section that the object stores hold without spilling
+    chunk_bytes: int  # of a chunk's mix; the largest, where graphs take segments of different lengths
     task_cpus: float = TASK_CPUS
+    sections_per_track: int = 1  # at least, of each grid, where that leaves FEWEST_CHUNKS in each
+
+    def section_chunks(self, grid: int) -> int:
+        """Chunks of a section, but for the last, of a grid of `grid` chunks: whole batches."""
+        chunks = max(FEWEST_CHUNKS, math.ceil(grid / self.sections_per_track))
+        return min(self.batch * math.ceil(chunks / self.batch), self.chunks_per_section)
+
+    def for_tracks(self, graphs: int, tracks: int) -> "JobPlan":
+        """The plan with sections so short that `tracks` tracks (or grids) keep the pools of `graphs` busy.
+
+        A section goes through one pool after the other: twelve whole tracks would leave four pools idle for
+        a fifth of the time.
+        """
+        wanted = SECTIONS_PER_ACTOR * graphs * self.max_actors
+        return replace(self, sections_per_track=math.ceil(wanted / max(1, tracks)))
 
     def describe(self) -> list[str]:
         device = f"{self.gpus_per_actor:g} GPU" if self.gpus_per_actor else counted(self.threads, "thread")
         most = f" to {self.max_actors}" if self.max_actors > self.actors else ""
         return [
-            f"pools: {self.actors}{most} actor{plural(self.max_actors)} per specialist, each {device} and "
+            f"pools: {self.actors}{most} actor{plural(self.max_actors)} per graph, each {device} and "
             f"{self.cpus_per_actor:g} CPU, on {self.provider}",
             f"inference: {counted(self.batch, 'chunk')} per batch, "
             + (
@@ -85,19 +115,25 @@ class JobPlan:
                 else "as many at once as there are actors"
             ),
             f"sections: up to {counted(self.chunks_per_section, 'chunk')}, "
-            f"{self.chunks_per_section * CHUNK_BYTES / 2**20:.0f} MiB of mix"
+            f"{self.chunks_per_section * self.chunk_bytes / 2**20:.0f} MiB of mix"
             + (
                 f"; those over {self.store_chunks} chunks will spill from the object store to disk"
                 if self.chunks_per_section > self.store_chunks
+                else ""
+            )
+            + (
+                f"; a track has at least {self.sections_per_track}, of {FEWEST_CHUNKS} chunks or more, since "
+                "few tracks are left"
+                if self.sections_per_track > 1
                 else ""
             ),
         ]
 
 
-def plan_job(nodes: Sequence[Node], specialists: int, provider: str, overrides: Mapping[str, Any]) -> JobPlan:
-    """Sizes `specialists` pools on `nodes`; raises `PlanError` with the numbers if they do not fit.
+def plan_job(nodes: Sequence[Node], work: Workload, provider: str, overrides: Mapping[str, Any]) -> JobPlan:
+    """Sizes the pools for `work` on `nodes`; raises `PlanError` with the numbers if they do not fit.
 
-    `overrides` are fields of `JobPlan`; None values leave the number that follows from the nodes.
+    `overrides` are fields of `JobPlan`, of which None leaves the number that follows from the nodes.
     """
     given = {name: value for name, value in overrides.items() if value is not None}
     nodes = [node for node in nodes if node.cpus or node.gpus]  # a head may run no work
@@ -109,55 +145,88 @@ def plan_job(nodes: Sequence[Node], specialists: int, provider: str, overrides: 
     if provider in ON_GPU and not gpus:
         raise PlanError(f"--provider {provider} needs a GPU; the cluster's {len(nodes)} nodes have none")
     size = _on_gpus if provider in ON_GPU else _on_cpus
-    most = _store_chunks(nodes)
     plan = replace(
-        size(nodes, specialists, given.get("threads")),
-        provider=provider,
-        store_chunks=most,
-        chunks_per_section=min(MOST_CHUNKS, most),
+        size(nodes, work.graphs, given.get("threads")), provider=provider, chunk_bytes=work.chunk_bytes
     )
     plan = replace(plan, **{"max_actors": given.get("actors", plan.max_actors), **given})
-    check(plan, nodes, specialists)
+    most = _store_chunks([node for node in nodes if node.gpus or not plan.gpus_per_actor], work, plan.actors)
+    plan = replace(plan, store_chunks=most)
+    if "chunks_per_section" not in given:
+        plan = replace(plan, chunks_per_section=_whole_batches(min(MOST_CHUNKS, most), plan.batch))
+    check(plan, nodes, work.graphs)
     return plan
 
 
-def _on_cpus(nodes: Sequence[Node], specialists: int, threads: int | None) -> JobPlan:
+def _on_cpus(nodes: Sequence[Node], graphs: int, threads: int | None) -> JobPlan:
     """Every node holds the same actors of each pool, which share its slots.
 
     Many sessions of few threads rather than few of many: a thread that another program displaces delays
-    only its own session (docs/decisions.md).
+    only its own session (docs/decisions.md). The memory bounds how many; its size follows from the store's.
     """
     smallest = min(node.cpus for node in nodes)
     cores = max(1, int(smallest))
-    threads = threads or min(MOST_THREADS, max(1, cores // max(1, specialists)))
+    memory = min(node.store_bytes for node in nodes) / STORE_OF_MEMORY
+    sessions = max(1, int(SESSIONS_OF_MEMORY * memory / SESSION_BYTES / graphs)) * graphs  # of a node
+    threads = threads or _threads(cores, sessions)
     slots = max(1, cores // threads)
-    per_node = max(1, math.ceil(slots / specialists))  # actors of each pool
-    left = smallest - max(RAY_TASK_CPUS, smallest / 8)
-    cpus = min(float(threads), math.floor(100 * left / (specialists * per_node)) / 100)
+    per_node = max(1, math.ceil(slots / graphs))  # actors of each pool
+    cpus = min(float(threads), _actor_cpus(smallest, graphs * per_node))
     actors = per_node * len(nodes)
-    return JobPlan("cpu", actors, actors, max(cpus, 0.0), 0.0, threads, slots, 1, 1, 1)
+    return JobPlan("cpu", actors, actors, cpus, 0.0, threads, slots, 1, 1, 1, 1)
 
 
-def _on_gpus(nodes: Sequence[Node], specialists: int, threads: int | None) -> JobPlan:
-    """One actor of each specialist on every GPU."""
-    gpus = int(sum(node.gpus for node in nodes))
-    share = math.floor(100 / specialists) / 100
-    return JobPlan("cuda", gpus, gpus, GPU_ACTOR_CPUS, share, 1, 0, GPU_BATCH, 1, 1)
+def _threads(cores: int, sessions: int) -> int:
+    """The fewest threads with which at most `sessions` sessions fill the most cores."""
+    most = min(MOST_THREADS, cores)
+
+    def filled(threads: int) -> int:
+        at_once = cores // threads
+        return threads * (at_once if threads == most else min(at_once, sessions))
+
+    return max(range(1, most + 1), key=lambda threads: (filled(threads), -threads))
 
 
-def _store_chunks(nodes: Sequence[Node]) -> int:
-    """The longest section, in chunks, that the smallest object store holds without spilling."""
+def _on_gpus(nodes: Sequence[Node], graphs: int, threads: int | None) -> JobPlan:
+    """One actor of each graph on every GPU; of a lone graph two, so that one computes while one is fed."""
+    with_gpu = [node for node in nodes if node.gpus]
+    per_gpu = 2 if graphs == 1 else 1
+    actors = per_gpu * int(sum(node.gpus for node in with_gpu))
+    share = math.floor(10_000 / (graphs * per_gpu)) / 10_000  # Ray counts in these
+    cpus = min(_actor_cpus(node.cpus, graphs * per_gpu * node.gpus) for node in with_gpu)
+    return JobPlan("cuda", actors, actors, min(GPU_ACTOR_CPUS, cpus), share, 1, 0, GPU_BATCH, 1, 1, 1)
+
+
+def _actor_cpus(node_cpus: float, actors: float) -> float:
+    """The CPUs of each of a node's `actors` beside its tasks; 0 if these leave none."""
+    left = node_cpus - max(RAY_TASK_CPUS, node_cpus / 8)
+    cpus = max(0, math.floor(100 * left / actors)) / 100
+    return cpus - 0.01 if cpus == TASK_CPUS else cpus  # or `check` refuses it
+
+
+def _store_chunks(nodes: Sequence[Node], work: Workload, actors: int) -> int:
+    """The longest section, in chunks, that the smallest object store of `nodes` holds without spilling.
+
+    Each of the `actors` of every pool, which these nodes share, holds what it takes and what it gives. The
+    stems are the graphs' in equal parts here, and the last graph drops the mix.
+    """
+    held = 2 * work.graphs + work.stems * work.graphs - 1
+    per_mix = STORE_PER_HELD * held * math.ceil(actors / len(nodes))
     store = min(node.store_bytes for node in nodes)
-    chunks = int(store / (STORE_PER_MIX * CHUNK_BYTES))
+    chunks = int(store / (per_mix * work.chunk_bytes))
     if not chunks:
         raise PlanError(
-            f"a section of one chunk needs {STORE_PER_MIX * CHUNK_BYTES / 1e6:.0f} MB of object store on "
-            f"every node ({STORE_PER_MIX} times its mix); the smallest has {store / 1e6:.0f} MB"
+            f"a section of one chunk needs {per_mix * work.chunk_bytes / 1e6:.0f} MB of object store on "
+            f"every node ({per_mix:.0f} times its mix); the smallest has {store / 1e6:.0f} MB"
         )
     return chunks
 
 
-def check(plan: JobPlan, nodes: Sequence[Node], specialists: int) -> None:
+def _whole_batches(chunks: int, batch: int) -> int:
+    """`chunks` without the rest that would end each section in a smaller batch."""
+    return max(1, chunks - chunks % batch)
+
+
+def check(plan: JobPlan, nodes: Sequence[Node], graphs: int) -> None:
     """Refuses a plan whose smallest pools and tasks would wait for each other forever."""
     if plan.actors < 1 or plan.max_actors < plan.actors:
         raise PlanError(f"a pool cannot have {plan.actors} to {plan.max_actors} actors")
@@ -166,11 +235,11 @@ def check(plan: JobPlan, nodes: Sequence[Node], specialists: int) -> None:
         ("CPUs", plan.cpus_per_actor, sum(node.cpus for node in nodes)),
     ):
         tasks = RAY_TASK_CPUS if name == "CPUs" else 0.0
-        need = specialists * plan.actors * each + tasks
+        need = graphs * plan.actors * each + tasks
         if need > have + 1e-6:
             beside = f" and {tasks:g} for the tasks beside them" if tasks else ""
             raise PlanError(
-                f"{specialists} pools of {plan.actors} actors at {each:g} {name}{beside} need {need:g}; "
+                f"{graphs} pools of {plan.actors} actors at {each:g} {name}{beside} need {need:g}; "
                 f"the cluster has {have:g} {name}"
             )
     if plan.cpus_per_actor == plan.task_cpus:
@@ -180,6 +249,6 @@ def check(plan: JobPlan, nodes: Sequence[Node], specialists: int) -> None:
         )
     if plan.cpus_per_actor <= 0 and not plan.gpus_per_actor:
         raise PlanError(
-            f"{sum(node.cpus for node in nodes):g} CPUs leave none for {specialists} pools beside the "
+            f"{sum(node.cpus for node in nodes):g} CPUs leave none for {graphs} pools beside the "
             f"{RAY_TASK_CPUS:g} that other tasks need; a node needs 2"
         )

@@ -6,12 +6,14 @@ import pyarrow.compute as pc
 
 from jobs.pipeline import dataset, job_request, ray_session
 from jobs.pipeline.catalogue.reading import Catalogue, read_catalogue
+from jobs.pipeline.catalogue.shared_stems import refuse_shared_stems
 from jobs.pipeline.cost import estimate
 from jobs.pipeline.driver import SourcesUnreachable, run
 from jobs.pipeline.job import Job
+from jobs.pipeline.job_request import JobRequest
 from jobs.pipeline.output import run_record, tables
 from jobs.pipeline.output.lease import Lease
-from jobs.separate.work import find_work, refuse_mixture
+from jobs.separate.work import RemainingWork, find_work, refuse_mixture
 from separation.arguments import check_folder
 from separation.console import LineConsole, counted
 from separation.program import ExitCode
@@ -25,25 +27,39 @@ def separate(args: argparse.Namespace, console: LineConsole, store: Store) -> in
     request = job_request.from_arguments(args, store)
     found = read_catalogue(args.input, request.output, store)
     check_folder(request.output)
+    refuse_shared_stems(found.tracks, request.options, request.bag.stems)
     refuse_mixture(found, request, force=args.force)
     with ray_session.connect():
         job = request.job(dataset.cluster_nodes())
-        for line in job.plan.describe():
-            console.print(line)
         if not args.dry_run:
             with Lease(job.output, job.run_id, store, console.print) as lease:
-                return work_through(found, args, job, lease, console)
+                return work_through(found, args, request, job, lease, console)
         work = find_work(found, job, force=args.force, retry_errors=args.retry_errors)
+        job = for_what_is_left(work, request, job, console)
         console.result(work.describe())
         for line in estimate.of_catalogue(job, work.pending.num_rows, args.benchmark):
             console.result(line)
         return ExitCode.DONE
 
 
+def for_what_is_left(work: RemainingWork, request: JobRequest, job: Job, console: LineConsole) -> Job:
+    """The job with sections for the tracks that are left; prints its plan."""
+    job = request.for_tracks(job, work.pending.num_rows)
+    for line in job.describe():
+        console.print(line)
+    return job
+
+
 def work_through(
-    found: Catalogue, args: argparse.Namespace, job: Job, lease: Lease, console: LineConsole
+    found: Catalogue,
+    args: argparse.Namespace,
+    request: JobRequest,
+    job: Job,
+    lease: Lease,
+    console: LineConsole,
 ) -> int:
     work = find_work(found, job, force=args.force, retry_errors=args.retry_errors)
+    job = for_what_is_left(work, request, job, console)
     console.print(work.describe())
     tables.forget(job.output, work.again, job.store)
     tables.drop_uncommitted(job.output, job.store)
@@ -64,10 +80,19 @@ def work_through(
 
 def show_errors(job: Job, console: LineConsole) -> None:
     """Prints how many tracks each kind of error has, and a few of them."""
-    columns = ["uri", "status", "error_kind", "error"]
+    columns = ["track_id", "uri", "status", "error_kind", "error"]
     errors = tables.read_table(job.output, "tracks", job.store, columns).filter(pc.field("status") == "error")
     for count in pc.value_counts(errors["error_kind"]).to_pylist():
-        kind = count["values"]
-        console.result(f"{counted(count['counts'], 'track')} {kind}:")
+        number, kind = count["counts"], count["values"]
+        console.result(f"{counted(number, 'track')} {kind}:")
         for row in errors.filter(pc.field("error_kind") == kind).slice(0, EXAMPLES).to_pylist():
-            console.result(f"  {row['uri']}: {row['error']}")
+            console.result(f"  {called(row['track_id'], row['uri'])}: {row['error']}")
+        if number > EXAMPLES:
+            console.result(f"  and {number - EXAMPLES} more")
+
+
+def called(track_id: str, uri: str) -> str:
+    """A track by its uri, and by its id where the uri does not tell that."""
+    if not uri or not track_id:
+        return uri or track_id or "a row with neither track_id nor uri"
+    return uri if uri.endswith(track_id) else f"{track_id} ({uri})"

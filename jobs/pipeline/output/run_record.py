@@ -13,6 +13,7 @@ from jobs.pipeline.output.settings import Settings
 from jobs.pipeline.sizing import Node
 from separation import __version__
 from separation.errors import StorageError
+from separation.models.bag import Licence
 from separation.store.filesystems import join
 from separation.store.objects import Store
 from separation.store.redact import without_credentials
@@ -38,7 +39,9 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
     settings: Settings = Settings()
     arguments: dict[str, Any] = {}  # of the command line, without credentials
     catalogue: CatalogueSize = CatalogueSize()
-    shifts_samples: tuple[int, ...] = ()
+    licences: dict[str, Licence] = {}  # of the graphs that ran
+    # Of each grid, by contract; a list of older versions, which had one contract.
+    shifts_samples: dict[str, tuple[int, ...]] | tuple[int, ...] = ()
     # The fields of `JobPlan`, `Node` and `Counts` change from version to version.
     plan: dict[str, int | float | str] = {}
     cluster: list[dict[str, int | float]] = []  # one entry per node
@@ -62,7 +65,7 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def actors(self) -> int | None:
-        """Per specialist, at most, over the whole cluster."""
+        """Per graph, at most, over the whole cluster."""
         most = self.plan.get("max_actors") or self.plan.get("actors")
         return int(most) if most else None
 
@@ -104,7 +107,8 @@ def write(
         settings=Settings.of(job),
         arguments=redacted,
         catalogue=CatalogueSize(tracks),
-        shifts_samples=job.options.grid_shifts,
+        licences={graph: job.bag.graphs[graph].licence for graph in job.graphs},
+        shifts_samples={name: rule.shifts for name, rule in job.grid_rules.items()},
         plan=asdict(job.plan),
         cluster=[asdict(node) for node in nodes],
         price=NodePrice(arguments.get("price")),

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Self
 
 import msgspec
@@ -13,7 +13,8 @@ from separation.errors import UsageError
 from separation.options import Options
 
 SHOWN_DIGITS = 12  # of a model's sha256
-DEFAULTS: dict[str, Any] = json.loads(json.dumps(asdict(Options())))
+OLD_OVERLAP = 0.25  # of all runs before a bag could have another one of its own
+DEFAULTS: dict[str, Any] = json.loads(json.dumps(asdict(Options(overlap=OLD_OVERLAP))))
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,15 +25,17 @@ class Settings:
     makes a difference, too.
     """
 
-    models: dict[str, str] = field(default_factory=dict)  # stem -> sha256 of its graph
+    models: dict[str, str] = field(default_factory=dict)  # stem -> what gives it: see `Bag.fingerprint`
     precision: str | None = None
     options: dict[str, Any] = field(default_factory=dict)
     engine: str | None = None  # the provider; None where no plan has chosen it yet
 
     @classmethod
     def of(cls, job: Job | JobRequest) -> Self:
-        models = {stem: job.bag.specialists[stem].sha256 for stem in job.stems}
-        return cls(models, job.bag.precision, json.loads(json.dumps(asdict(job.options))), job.engine)
+        stems = dict.fromkeys((*job.stems, *job.options.chosen(job.bag.stems)))
+        models = {stem: job.bag.fingerprint(stem) for stem in job.bag.stems if stem in stems}
+        options = replace(job.options, overlap=_stated_overlap(job))
+        return cls(models, job.bag.precision(job.stems), json.loads(json.dumps(asdict(options))), job.engine)
 
     def parse_options(self) -> Options:
         """Raises `UsageError` for a value that this version does not know."""
@@ -46,7 +49,7 @@ class Settings:
         """The stems that every finished track has; empty if the record does not say."""
         if stem := self.options.get("two_stems"):
             return {stem, f"no_{stem}"}
-        return set(self.models)
+        return set(self.options.get("stems") or self.models)
 
     @property
     def digest(self) -> str:
@@ -69,6 +72,18 @@ class Settings:
     def _by_name(self) -> dict[str, Any]:
         models = {f"model of {stem}": sha256 for stem, sha256 in self.models.items()}
         return {**models, "precision": self.precision, "engine": self.engine, **DEFAULTS, **self.options}
+
+
+def _stated_overlap(job: Job | JobRequest) -> float | None:
+    """One value for every way to ask for the same grids: `OLD_OVERLAP` first, then None."""
+    contracts = job.bag.contracts_of(job.stems).values()
+
+    def strides(overlap: float | None) -> list[int]:
+        return [contract.stride_for(overlap) for contract in contracts]
+
+    wanted = strides(job.options.overlap)
+    same = (overlap for overlap in (OLD_OVERLAP, None) if strides(overlap) == wanted)
+    return next(same, job.options.overlap)
 
 
 def _shown(value: Any) -> str:

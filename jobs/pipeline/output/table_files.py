@@ -49,7 +49,7 @@ def read(uri: str, store: Store, wanted: pa.Schema) -> pa.Table:
         found = pa.table(columns, schema=wanted)
         found.validate(full=True)
     except (pa.ArrowException, OSError, ValueError) as error:
-        raise DamagedTable(uri, f"not a table of ours: {error}") from error
+        raise DamagedTable(uri, f"not a table of ours: {str(error).rstrip('.')}") from error
     for name in REQUIRED.intersection(wanted.names):
         if found[name].null_count:
             raise DamagedTable(uri, f"not a table of ours: a row has no {name}")

@@ -29,7 +29,6 @@ from jobs.pipeline.output.table_files import (
     schema_of,
 )
 from jobs.pipeline.records import FinishedTrack, StemResult, Track
-from separation.contract import SAMPLE_RATE
 from separation.store.filesystems import join
 from separation.store.objects import Store
 from separation.store.redact import without_credentials
@@ -45,32 +44,36 @@ def report_damage(error: DamagedTable) -> None:
     raise error
 
 
-def track_row(run_id: str, finished: FinishedTrack, settings: str | None = None) -> Row:
-    """A finished track's row of `tracks`; `settings` is their digest."""
+def track_row(run_id: str, finished: FinishedTrack, sample_rate: int, settings: str | None = None) -> Row:
+    """A finished track's row of `tracks`; `sample_rate` is the models' in Hz, `settings` their digest."""
     track = finished.track
     columns = to_row(replace(finished, work=replace(finished.work, stems=()))) | {
         "run_id": run_id,
         "uri": without_credentials(track.uri),
         "status": track.status,
-        "duration_s": track.decoded and track.length / SAMPLE_RATE,
+        "duration_s": track.decoded and track.length / sample_rate,
         "settings_sha256": settings,
     }
     return {name: columns[name] for name in schema.TRACKS.names}
 
 
-def timing_rows(run_id: str, finished: FinishedTrack) -> list[Row]:
+def timing_rows(run_id: str, finished: FinishedTrack, sample_rate: int) -> list[Row]:
     """A finished track's rows of `timings`, one per stem; none for a track in error."""
     track = finished.track
-    return [] if track.failure else [_timing_row(run_id, track, stem) for stem in finished.work.stems]
+    return (
+        []
+        if track.failure
+        else [_timing_row(run_id, track, stem, sample_rate) for stem in finished.work.stems]
+    )
 
 
-def _timing_row(run_id: str, track: Track, stem: StemResult) -> Row:
+def _timing_row(run_id: str, track: Track, stem: StemResult, sample_rate: int) -> Row:
     infer_s = stem.run.infer_s if stem.run else None
     columns = to_row(stem) | {
         "run_id": run_id,
         "track_id": track.track_id,
         "batches": stem.run and round(stem.run.batches),
-        "x_realtime": track.length / SAMPLE_RATE / infer_s if infer_s else None,
+        "x_realtime": track.length / sample_rate / infer_s if infer_s else None,
     }
     return {name: columns[name] for name in schema.TIMINGS.names}
 
@@ -87,11 +90,12 @@ class TableWriter:
         output: str,
         run_id: str,
         store: Store,
+        sample_rate: int,
         check: Callable[[], None] = lambda: None,
         settings: str | None = None,
     ):
         self.output, self.run_id, self._store, self._check = output, run_id, store, check
-        self._settings = settings
+        self._sample_rate, self._settings = sample_rate, settings
         self._new: list[FinishedTrack] = []  # not yet in the tables below
         self._tracks = schema.TRACKS.empty_table()  # of the last file
         self._timings = schema.TIMINGS.empty_table()
@@ -131,8 +135,8 @@ class TableWriter:
         if not new:
             return
         self._check()
-        tracks = [track_row(self.run_id, track, self._settings) for track in new]
-        timings = [timing for track in new for timing in timing_rows(self.run_id, track)]
+        tracks = [track_row(self.run_id, track, self._sample_rate, self._settings) for track in new]
+        timings = [timing for track in new for timing in timing_rows(self.run_id, track, self._sample_rate)]
         self._tracks = pa.concat_tables([self._tracks, pa.Table.from_pylist(tracks, schema.TRACKS)])
         self._timings = pa.concat_tables([self._timings, pa.Table.from_pylist(timings, schema.TIMINGS)])
         name = f"{self.run_id}-{self._number:05}.parquet"

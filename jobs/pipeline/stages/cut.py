@@ -1,4 +1,4 @@
-"""cut: decodes a section's part of its track and cuts it into the segments that the specialists see."""
+"""cut: decodes a section's part of its track and cuts it into the segments that its graphs see."""
 
 import time
 
@@ -40,12 +40,12 @@ def cut_section(section: TrackSection, job: Job, worker: Worker) -> pa.Table:
 
 
 def segments_of(section: TrackSection, job: Job, worker: Worker) -> tuple[list[np.ndarray], list[bool]]:
-    """Each float32 (channels, SEGMENT), level taken off, and whether the specialists skip it."""
+    """Each float32 (channels, segment), level taken off, and whether the graphs skip it."""
     track = section.track
     chunks = job.sections(track.length)[section.index].chunks
     start, stop = context(chunks, track.length)
-    with worker.open_source(track.uri, track.etag, job.limits) as reader:
+    with worker.open_source(track.uri, track.etag, job.limits, job.sample_rate) as reader:
         mix = np.concatenate(list(reader.blocks(start, stop)), axis=1)
-    flat = normalize(mix, track.level)
+    flat = normalize(mix, track.level, job.contracts[section.contract].level)
     skipped = [job.options.skip_silence and is_silent(mix, chunk, start) for chunk in chunks]
     return [cut(flat, chunk, start) for chunk in chunks], skipped

@@ -29,7 +29,7 @@ def probe_track(listed: ListedTrack, job: Job, worker: Worker) -> Track:
             found = worker.sources.stat(listed.uri)
             source = Source(found.bytes, found.etag)
             job.limits.check_size(listed.uri, found.bytes)
-            with worker.open_source(listed.uri, found.etag, job.limits) as reader:
+            with worker.open_source(listed.uri, found.etag, job.limits, job.sample_rate) as reader:
                 encoded = Encoded(reader.sample_rate_hz, reader.channels)
                 meter = LevelMeter()
                 for block in reader.blocks():

@@ -14,9 +14,9 @@ def separation_stages(job: Job) -> Stages:
     plan = job.plan
     infer = (
         PoolStage(
-            name=infer_name(stem),
-            verb=f"infer {stem} of",
-            stem=stem,
+            name=infer_name(graph),
+            verb=f"infer {graph} of",
+            graph=graph,
             load=load_infer,
             cpus=plan.cpus_per_actor,
             gpus=plan.gpus_per_actor,
@@ -24,7 +24,7 @@ def separation_stages(job: Job) -> Stages:
             actors=plan.actors,
             max_actors=plan.max_actors,
         )
-        for stem in job.stems
+        for graph in job.graphs
     )
     return Stages(
         probe=TaskStage(name="probe", verb="probe", cpus=PROBE_CPUS, work=probe),

@@ -20,6 +20,6 @@ def split_track(track: Track, job: Job) -> list[TrackSection]:
         return [TrackSection(track, index=0, sections=1, chunks=0)]
     sections = job.sections(track.length)
     return [
-        TrackSection(track, index, len(sections), len(section.chunks))
-        for index, section in enumerate(sections)
+        TrackSection(track, section.index, len(sections), len(section.chunks), section.contract)
+        for section in sections
     ]

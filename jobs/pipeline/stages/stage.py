@@ -12,7 +12,7 @@ from jobs.pipeline.stages.worker import Worker
 
 
 class InferenceObserver(Protocol):
-    """Told of every inference of one specialist in one process."""
+    """Told of every inference of one graph in one process."""
 
     def inferred(self, lengths: list[int], infer_s: float, queue_s: float) -> None:
         """A batch of chunks, each with the length of its track in samples."""
@@ -31,10 +31,10 @@ class Unobserved:
         pass
 
 
-Observe = Callable[[str], InferenceObserver]  # from the device that a specialist's session reports
+Observe = Callable[[str], InferenceObserver]  # from the device that a graph's session reports
 Step = Callable[[pa.Table], pa.Table]
 TaskWork = Callable[[pa.Table, Job, Worker], pa.Table]
-Load = Callable[[str, Job, Worker, Observe], Step]  # a stem's specialist, ready for tables of chunks
+Load = Callable[[str, Job, Worker, Observe], Step]  # a graph by its name, ready for tables of chunks
 FinishWork = Callable[[Sequence[FinishedSection], Job, Worker], FinishedTrack]
 
 
@@ -65,9 +65,9 @@ class TaskStage(Stage):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoolStage(Stage):
-    """Runs on a pool of actors, each of which loads the stem's specialist once."""
+    """Runs on a pool of actors, each of which loads the graph once."""
 
-    stem: str
+    graph: str
     load: Load
     gpus: float  # 0 on CPUs
     batch: int  # rows of a call on a GPU; a CPU gets whole blocks
@@ -112,6 +112,6 @@ class Stages:
         return {stage.process_title: stage.name for stage in stages}
 
 
-def infer_name(stem: str) -> str:
-    """The name of a stem's stage; a stem may be called as another stage is, `probe` or `finish`."""
-    return f"infer_{stem}"
+def infer_name(graph: str) -> str:
+    """The name of a graph's stage; a graph may be called as another stage is, `probe` or `finish`."""
+    return f"infer_{graph}"

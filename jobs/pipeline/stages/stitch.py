@@ -24,14 +24,18 @@ from jobs.pipeline.records import (
     Track,
     TrackChunk,
     Work,
+    join_runs,
     merge,
+    share_of,
     sum_runs,
 )
 from jobs.pipeline.stages.infer import audio_column, run_column
 from jobs.pipeline.stages.worker import SourceMix, Worker
-from separation.audio.stem_files import Blocks, MixMinus, write_stems
+from separation.audio.stem_files import Blocks, write_stems
 from separation.errors import SourceUnreachable, TrackError
 from separation.overlap_add import StitchedStem, overlap_add, silence
+from separation.rests import stems_to_write
+from separation.separator import of_contract
 from separation.store.filesystems import join
 
 LoadSum = Callable[[str, int], np.ndarray]  # stem, index of a section -> its weighted sum
@@ -53,15 +57,15 @@ def stitch_section(
         return _write_silence(rows[0][1], job, worker)
     clock = time.perf_counter()
     grid = job.sections(track.length)[section.index]
+    stems = job.stems_in(grid)
     sums = {
-        stem: overlap_add(grid, (unpack(table[audio_column(stem)], row) for row, _ in rows))
-        for stem in job.stems
+        stem: overlap_add(grid, (unpack(table[audio_column(stem)], row) for row, _ in rows)) for stem in stems
     }
     work = Work(
         decode_s=sum(chunk.decode_s for _, chunk in rows),
         stitch_s=time.perf_counter() - clock,
         silent_chunks=sum(chunk.skipped for _, chunk in rows),
-        stems=tuple(_result(table, stem, rows) for stem in job.stems),
+        stems=tuple(_result(table, stem, rows, job) for stem in stems),
     )
     if section.sections == 1:
         failure, work = write_track(track, work, lambda stem, _: sums[stem], job, worker)
@@ -70,7 +74,7 @@ def stitch_section(
     for stem, weighted_sum in sums.items():
         data = io.BytesIO()
         np.save(data, weighted_sum)
-        job.store.put_bytes(data.getvalue(), part(job, track.track_id, stem, section.index))
+        job.store.put_bytes(data.getvalue(), part(job, track.track_id, stem, grid))
     write_s = time.perf_counter() - clock
     return FinishedSection(section, replace(work, write_s=write_s, upload_s=write_s))
 
@@ -83,18 +87,30 @@ def _write_silence(chunk: TrackChunk, job: Job, worker: Worker) -> FinishedSecti
         decode_s=chunk.decode_s,
         stitch_s=0.0,
         silent_chunks=sum(len(each.chunks) for each in sections),
-        stems=tuple(StemResult(stem, chunks=0) for stem in job.stems),
+        stems=tuple(StemResult(stem, _graphs(stem, job), chunks=0) for stem in job.stems),
     )
     failure, work = write_track(track, work, lambda _, index: silence(sections[index]), job, worker)
     return FinishedSection(replace(section, track=replace(track, failure=failure)), work)
 
 
-def _result(table: pa.Table, stem: str, rows: list[tuple[int, TrackChunk]]) -> StemResult:
-    runs = table[run_column(stem)]
-    inferred = [runs[row].as_py() for row, chunk in rows if not chunk.skipped]
-    return StemResult(
-        stem, chunks=len(inferred), run=sum_runs(from_row(InferenceRun, run) for run in inferred)
-    )
+def _result(table: pa.Table, stem: str, rows: list[tuple[int, TrackChunk]], job: Job) -> StemResult:
+    """A stem of a section, with its share of what its graphs took."""
+    runs: list[InferenceRun] = []
+    chunks = 0
+    graphs = job.bag.graphs_of([stem])
+    for graph in graphs:
+        column = table[run_column(graph)]
+        inferred = [column[row].as_py() for row, chunk in rows if not chunk.skipped]
+        chunks += len(inferred)
+        total = sum_runs(from_row(InferenceRun, run) for run in inferred)
+        if total is not None:
+            runs.append(share_of(total, 1 / len(job.bag.contributions(graph, job.stems))))
+    return StemResult(stem, _graphs(stem, job), chunks=chunks, run=join_runs(runs))
+
+
+def _graphs(stem: str, job: Job) -> str:
+    """The names of a stem's graphs, for the tables."""
+    return "+".join(job.bag.graphs_of([stem]))
 
 
 def finish(sections: Sequence[FinishedSection], job: Job, worker: Worker) -> FinishedTrack:
@@ -104,9 +120,10 @@ def finish(sections: Sequence[FinishedSection], job: Job, worker: Worker) -> Fin
     """
     merged = merge(sections)
     track = merged.track
+    planned = job.sections(track.length) if track.failure is None else []
 
     def load(stem: str, index: int) -> np.ndarray:
-        data = job.store.read_bytes(part(job, track.track_id, stem, index))
+        data = job.store.read_bytes(part(job, track.track_id, stem, planned[index]))
         weighted_sum: np.ndarray = np.load(io.BytesIO(data))
         return weighted_sum
 
@@ -124,16 +141,25 @@ def write_track(
     sections = job.sections(track.length)
 
     def stitched(stem: str) -> StitchedStem:
-        return StitchedStem(sections, lambda index: load(stem, index), track.level)
+        contract = job.bag.contract_name(stem)
+        own = of_contract(sections, contract)
+        level_rule = job.bag.contracts[contract].level
+        return StitchedStem(own, lambda index: load(stem, index), track.level, level_rule)
 
-    blocks: dict[str, Blocks] = {stem: stitched(stem) for stem in job.stems}
-    if two := job.options.two_stems:
-        mix = SourceMix(track.uri, track.etag, job.limits, worker)
-        blocks[f"no_{two}"] = MixMinus(mix, blocks[two])
+    mix = SourceMix(track.uri, track.etag, job.limits, job.sample_rate, worker)
+    inferred_blocks: dict[str, Blocks] = {stem: stitched(stem) for stem in job.stems}
+    blocks = stems_to_write(job.bag, job.options, inferred_blocks, mix)
     stems = join(job.output, "stems")
     try:
         files, factor = write_stems(
-            blocks, track.track_id, track.length, job.options, stems, job.store, job.verify_writes
+            blocks,
+            track.track_id,
+            track.length,
+            job.options,
+            stems,
+            job.store,
+            job.verify_writes,
+            sample_rate=job.sample_rate,
         )
     except (TrackError, SourceUnreachable) as error:
         return Failure.of(error), work

@@ -25,11 +25,14 @@ class Worker:
     decoders: DecoderPool  # of this process
 
     @contextmanager
-    def open_source(self, uri: str, etag: str, limits: Limits) -> Iterator[Decoding]:
-        """The track from the node's cache, decoded in a process of its own; it must still have `etag`."""
+    def open_source(self, uri: str, etag: str, limits: Limits, sample_rate: int) -> Iterator[Decoding]:
+        """The track from the node's cache, decoded in a process of its own; it must still have `etag`.
+
+        Its samples come at `sample_rate` in Hz.
+        """
         with (
             self.sources.open(uri, etag) as file,
-            open_decoding(file, uri, self.decoders, limits) as decoding,
+            open_decoding(file, uri, self.decoders, limits, sample_rate) as decoding,
         ):
             yield decoding
 
@@ -50,8 +53,9 @@ class SourceMix:
     uri: str
     etag: str
     limits: Limits
+    sample_rate: int
     worker: Worker
 
     def __iter__(self) -> Iterator[np.ndarray]:
-        with self.worker.open_source(self.uri, self.etag, self.limits) as reader:
+        with self.worker.open_source(self.uri, self.etag, self.limits, self.sample_rate) as reader:
             yield from reblock(reader.blocks())

@@ -23,7 +23,7 @@ class InProcess:
 
     def sections(self, tracks: pa.Table) -> Iterator[FinishedSection]:
         stages, worker = separation_stages(self.job), self.worker()
-        infer = [stage.load(stage.stem, self.job, worker, unobserved) for stage in stages.infer]
+        infer = [stage.load(stage.graph, self.job, worker, unobserved) for stage in stages.infer]
         for track in blocks(tracks):
             probed = stages.probe.work(track, self.job, worker)
             for section in blocks(stages.split.work(probed, self.job, worker)):

@@ -21,13 +21,13 @@ from jobs.pipeline.records import (
     TrackSection,
     Work,
 )
-from separation.contract import CHANNELS, SEGMENT
+from separation.contract import CHANNELS, HTDEMUCS
 from separation.errors import ErrorKind
 from separation.level import Level
 
 
 def segment(value: float) -> np.ndarray:
-    return np.full((CHANNELS, SEGMENT), value, np.float32)
+    return np.full((CHANNELS, HTDEMUCS.segment), value, np.float32)
 
 
 MOMENT = datetime(2026, 11, 27, 23, 7, 15, 250, tzinfo=UTC)
@@ -52,8 +52,8 @@ WORK = Work(
     upload_s=0.0,
     clip_factor=1.0,
     stems=(
-        StemResult("bass", "s3://out/bass.wav", 44, "1" * 64, 0.9, 2, RUN),
-        StemResult("no_bass", "s3://out/no_bass.wav", 44, "2" * 64, 0.9),
+        StemResult("bass", "all+bass", "s3://out/bass.wav", 44, "1" * 64, 0.9, 2, RUN),
+        StemResult("no_bass", None, "s3://out/no_bass.wav", 44, "2" * 64, 0.9),
     ),
 )
 

@@ -27,18 +27,21 @@ from jobs.pipeline.job import Job
 from jobs.pipeline.output import tables
 from jobs.pipeline.output.lease import Lease
 from jobs.pipeline.sizing import JobPlan
-from separation.contract import SAMPLE_RATE, STEMS, STRIDE
-from separation.models.bag import read_bag
+from separation.contract import HTDEMUCS
+from separation.models.bag_json import read_bag
 from separation.options import Options
 from separation.store.objects import Store
-from tests.bags import write_gain_bag
+from tests.bags import FOUR_STEMS, write_gain_bag
 from tests.jobs.pipeline.in_process import InProcess
 from tests.stores import STORE
 
-TRACKS = {"short.wav": 0.4, "long.wav": 1.5 * STRIDE / SAMPLE_RATE}  # seconds; one section, and two
+TRACKS = {
+    "short.wav": 0.4,
+    "long.wav": 1.5 * HTDEMUCS.stride / HTDEMUCS.sample_rate,
+}  # seconds; one section, and two
 WRITES = {  # who writes, by which verb, below which folders: how often in this job
-    ("separation.audio.stem_files", "put_file", ("stems",)): 2 * len(STEMS),
-    ("jobs.pipeline.stages.stitch", "put_bytes", ("parts",)): 2 * len(STEMS),  # of the long track
+    ("separation.audio.stem_files", "put_file", ("stems",)): 2 * len(FOUR_STEMS),
+    ("jobs.pipeline.stages.stitch", "put_bytes", ("parts",)): 2 * len(FOUR_STEMS),  # of the long track
     ("jobs.pipeline.driver", "remove", ("parts",)): 1,  # when they are joined
     ("jobs.pipeline.output.tables", "put_bytes", ("timings", "tracks")): 4,  # after each track
 }
@@ -56,13 +59,13 @@ def music(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_gain_bag(folder / "models")
     (folder / "in").mkdir()
     for seed, (name, seconds) in enumerate(TRACKS.items()):
-        noise = 0.1 * np.random.default_rng(seed).standard_normal((int(seconds * SAMPLE_RATE), 2))
-        soundfile.write(folder / "in" / name, noise, SAMPLE_RATE)
+        noise = 0.1 * np.random.default_rng(seed).standard_normal((int(seconds * HTDEMUCS.sample_rate), 2))
+        soundfile.write(folder / "in" / name, noise, HTDEMUCS.sample_rate)
     return folder
 
 
 def job_at(music: Path, output: Path, run_id: str, store: Store) -> Job:
-    plan = JobPlan("cpu", 1, 1, 1.0, 0.0, 1, 0, 1, 1, 1)
+    plan = JobPlan("cpu", 1, 1, 1.0, 0.0, 1, 0, 1, 1, 1, 2**22)
     bag = read_bag(str(music / "models"), STORE)
     return Job(
         run_id, str(output), bag, Options(), plan, str(music / "cache"), 10**9, verify_writes=0.0, store=store
@@ -145,13 +148,13 @@ def check(output: Path, run_ids: set[str], expected: dict[str, str] | None = Non
     for track in tracks:
         assert (track["status"], track["run_id"] in run_ids) == ("ok", True)
         mine = [row for row in timings if row["track_id"] == track["track_id"]]
-        assert sorted(row["stem"] for row in mine) == sorted(STEMS)
+        assert sorted(row["stem"] for row in mine) == sorted(FOUR_STEMS)
         for row in mine:
             assert there[f"{track['track_id']}/{row['stem']}.wav"] == row["sha256"]
     if expected is not None:
         assert there == expected
         assert {row["track_id"] for row in tracks} == set(TRACKS)
-        assert len(timings) == len(TRACKS) * len(STEMS)
+        assert len(timings) == len(TRACKS) * len(FOUR_STEMS)
         assert not [path for path in (output / "parts").rglob("*") if path.is_file()]
     return there
 
@@ -162,7 +165,7 @@ def expected(music: Path) -> dict[str, str]:
     output = music / "undisturbed"
     assert in_child(lambda: separate(music, output, "r0")) == 0
     stems = check(output, {"r0"})
-    assert len(stems) == len(TRACKS) * len(STEMS)
+    assert len(stems) == len(TRACKS) * len(FOUR_STEMS)
     return check(output, {"r0"}, stems)
 
 

@@ -35,7 +35,7 @@ from jobs.pipeline.sizing import JobPlan
 from jobs.separate.run import work_through
 from separation.console import LineConsole
 from separation.errors import ErrorKind
-from separation.models.bag import read_bag
+from separation.models.bag_json import read_bag
 from separation.options import Options
 from tests.bags import write_gain_bag
 from tests.stores import STORE
@@ -98,31 +98,38 @@ class Finished:
 def test_a_track_whose_source_cannot_be_reached_gets_no_row_and_its_host_is_counted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    far, near = Failure(UNREACHABLE, "503, busy"), Failure(ErrorKind.CORRUPT, "why")
-    uris = ["http://far/a", "http://far/b", "http://far/b", "s3://near/c", "s3://other/d"]
+    far, near = Failure(UNREACHABLE, "503, busy (3 tries in 1 s)"), Failure(ErrorKind.CORRUPT, "why")
+    later, other = (Failure(UNREACHABLE, f"{why} (4 tries in 60 s)") for why in ("503, busy", "416"))
+    uris = ["http://far/a", "http://far/b", "http://far/b", "s3://near/c", "s3://other/d", "http://far/e"]
     whole = [
         section(uris[0], 0, 1, far),
         section(uris[1], 0, 2),
-        section(uris[2], 1, 2, far),
+        section(uris[2], 1, 2, later),
         section(uris[3], 0, 1, near),
         section(uris[4], 0, 1, far),
+        section(uris[5], 0, 1, other),
     ]
     job = job_at(tmp_path)
     tracks = to_table([ListedTrack(uri, uri) for uri in dict.fromkeys(uris)], ListedTrack)
     log, checked = io.StringIO(), list[int]()
     counts = run(tracks, job, Console(file=log, width=200), Finished(whole), lambda: checked.append(1))
-    assert (counts.left, counts.failed, counts.unreachable) == (0, 1, {"http://far": 2, "s3://other": 1})
-    assert counts.totals() == {"total": 4, "done": 0, "failed": 1, "pending": 3, "audio_s": 0}
+    assert (counts.left, counts.failed, counts.unreachable) == (0, 1, {"http://far": 3, "s3://other": 1})
+    assert counts.totals() == {"total": 5, "done": 0, "failed": 1, "pending": 4, "audio_s": 0}
     assert read_table(job.output, "tracks", STORE)["track_id"].to_pylist() == ["s3://near/c"]
-    assert log.getvalue().count("http://far cannot be read: 503, busy; its tracks stay pending") == 1
+    said = [line for line in log.getvalue().splitlines() if line.startswith("http://far")]
+    assert said == [
+        "http://far/a cannot be read: 503, busy (3 tries in 1 s); it stays pending",
+        "http://far/e cannot be read: 416 (4 tries in 60 s); it stays pending",
+    ]
     assert len(checked) >= 3  # a run that lost its lease goes no further, even if there is nothing to write
 
     monkeypatch.setattr("jobs.separate.run.run", lambda *arguments, **more: counts)
     monkeypatch.setattr("jobs.pipeline.dataset.cluster_nodes", list)
     again = SimpleNamespace(force=False, retry_errors=False)
-    words = r"3 sources could not be reached: 2 at http://far, 1 at s3://other; run again"
+    request = SimpleNamespace(for_tracks=lambda job, tracks: job)
+    words = r"4 sources could not be reached: 3 at http://far, 1 at s3://other; run again"
     with Lease(job.output, job.run_id, STORE) as lease, pytest.raises(SourcesUnreachable, match=words):
-        work_through(Catalogue(tracks), again, job, lease, LineConsole(file=log))  # type: ignore[arg-type]
+        work_through(Catalogue(tracks), again, request, job, lease, LineConsole(file=log))  # type: ignore[arg-type]
     record = read_record(job.output, STORE)
     assert record and record.totals == counts.totals()
 
@@ -134,7 +141,7 @@ def test_the_hosts_with_the_most_tracks_are_named() -> None:
 
 
 def job_at(folder: Path) -> Job:
-    plan = JobPlan("cpu", 1, 1, 1.0, 0.0, 1, 1, 2, 2, 2)
+    plan = JobPlan("cpu", 1, 1, 1.0, 0.0, 1, 1, 2, 2, 2, 2**22)
     bag = read_bag(str(write_gain_bag(folder / "models")), STORE)
     return Job("run", str(folder / "out"), bag, Options(), plan, str(folder / "cache"), 10**9, 0.0, STORE)
 

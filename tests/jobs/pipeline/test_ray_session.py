@@ -35,3 +35,18 @@ def test_a_cluster_that_does_not_answer_is_said(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(ray, "init", refuse)
     with pytest.raises(ClusterError, match=r"no Ray cluster answers: 127\.0\.0\.1:1"), ray_session.connect():
         pass
+
+
+@pytest.mark.parametrize("kind", [Exception, RuntimeError, ValueError, TimeoutError])
+def test_ray_that_does_not_start_is_one_sentence(
+    kind: type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(**_: object) -> None:
+        raise kind("The current node timed out during startup.\n  This could happen\n")
+
+    monkeypatch.setattr(ray, "init", fail)
+    with pytest.raises(ClusterError) as caught, ray_session.connect():
+        pass
+    assert str(caught.value) == (
+        "Ray does not start: The current node timed out during startup. This could happen"
+    )

@@ -1,5 +1,6 @@
 """What is left of a catalogue, and which settings one output may have."""
 
+import io
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,9 +12,11 @@ from jobs.pipeline.catalogue.reading import Catalogue
 from jobs.pipeline.job import Job
 from jobs.pipeline.output import run_record
 from jobs.pipeline.sizing import JobPlan
+from jobs.separate.run import show_errors
 from jobs.separate.work import find_work, refuse_mixture
+from separation.console import LineConsole
 from separation.errors import UsageError
-from separation.models.bag import read_bag
+from separation.models.bag_json import read_bag
 from separation.options import Options
 from tests.bags import write_gain_bag
 from tests.outputs import finished_rows, write_tables
@@ -23,7 +26,7 @@ from tests.stores import STORE
 @pytest.fixture
 def job(tmp_path: Path) -> Job:
     """Whose output holds the tracks a and b."""
-    plan = JobPlan("cpu", 1, 2, 0.5, 0.0, 2, 1, 1, 16, 40)
+    plan = JobPlan("cpu", 1, 2, 0.5, 0.0, 2, 1, 1, 16, 40, 2**22)
     bag = read_bag(str(write_gain_bag(tmp_path / "models")), STORE)
     job = Job("r1", str(tmp_path / "out"), bag, Options(), plan, str(tmp_path / "cache"), 0, 0.0, STORE)
     run_record.write(job, {}, [])
@@ -63,3 +66,25 @@ def test_an_output_without_tracks_takes_any_settings(job: Job, tmp_path: Path) -
         (tmp_path / "out" / table / "r1-00000.parquet").unlink()
     other = replace(job, options=Options(overlap=0.5))
     assert find_work(catalogue_of("a"), other, force=False, retry_errors=False).pending.num_rows == 1
+
+
+def test_the_summary_names_every_error_and_says_how_many_more(job: Job) -> None:
+    good, *_ = (row for row in finished_rows(9) if row["status"] == "ok")
+    bad = good | {"status": "error", "error_kind": "bad_key", "error": "why", "stems": []}
+    names = [("1", "/m/s.wav"), ("2", "/m/s.wav"), ("", "/m/t.wav"), ("5", ""), ("", ""), ("z", "/m/z")]
+    rows = [bad | {"track_id": track_id, "uri": uri} for track_id, uri in names]
+    rows.append(bad | {"error_kind": "missing", "track_id": "m/u.wav", "uri": "/m/u.wav"})
+    write_tables(Path(job.output), "r2", rows)
+    log = io.StringIO()
+    show_errors(job, LineConsole(file=log, width=200))
+    assert log.getvalue().splitlines() == [
+        "6 tracks bad_key:",
+        "  1 (/m/s.wav): why",
+        "  2 (/m/s.wav): why",
+        "  /m/t.wav: why",
+        "  5: why",
+        "  a row with neither track_id nor uri: why",
+        "  and 1 more",
+        "1 track missing:",
+        "  /m/u.wav: why",
+    ]

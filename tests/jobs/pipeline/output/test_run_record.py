@@ -12,8 +12,11 @@ from jobs.pipeline.output import run_record
 from jobs.pipeline.output.run_record import NodePrice, RunRecord
 from jobs.pipeline.output.settings import Settings
 from jobs.pipeline.sizing import JobPlan, Node
+from separation.contract import HTDEMUCS
 from separation.errors import StorageError, UsageError
-from separation.models.bag import read_bag
+from separation.grid import draw_shifts
+from separation.models.bag import Licence
+from separation.models.bag_json import read_bag
 from separation.options import Options
 from tests.bags import write_gain_bag
 from tests.stores import STORE
@@ -21,7 +24,7 @@ from tests.stores import STORE
 
 @pytest.fixture
 def job(tmp_path: Path) -> Job:
-    plan = JobPlan("cpu", 1, 2, 0.5, 0.0, 2, 1, 1, 16, 40)
+    plan = JobPlan("cpu", 1, 2, 0.5, 0.0, 2, 1, 1, 16, 40, 2**22)
     bag = read_bag(str(write_gain_bag(tmp_path / "models")), STORE)
     options = Options(stems=("vocals", "drums"), shifts=2)
     return Job("r1", str(tmp_path / "out"), bag, options, plan, str(tmp_path / "cache"), 0, 0.0, STORE)
@@ -36,11 +39,12 @@ def test_a_record_is_read_as_written(job: Job) -> None:
     assert (found.input, found.output) == ("https://host/in", job.output)
     assert found.arguments["seconds"] == [3.0, 4.0]
     assert found.settings == Settings.of(job)
-    assert found.settings.parse_options() == job.options
+    assert found.settings.parse_options() == replace(job.options, overlap=0.25)  # the contract's own
     assert found.settings.outputs == {"vocals", "drums"}
     assert (found.actors, found.catalogue.tracks, found.totals) == (2, 5, totals)
     assert (found.price, found.usd_per_node_hour) == (NodePrice(0.5), 0.5)
-    assert found.shifts_samples == job.options.grid_shifts
+    assert found.shifts_samples == {"htdemucs": draw_shifts(2, 0, HTDEMUCS.max_shift)}
+    assert found.licences == dict.fromkeys(("drums", "vocals"), Licence())
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Each stage alone, with a worker, a specialist and an observer of the test's own."""
+"""Each stage alone, with a worker, a graph and an observer of the test's own."""
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -20,23 +20,24 @@ from jobs.pipeline.stages.slots import Slots
 from jobs.pipeline.stages.split import split
 from jobs.pipeline.stages.worker import Worker, worker_of
 from separation.audio.limits import Limits
-from separation.contract import SAMPLE_RATE, STRIDE
+from separation.contract import HTDEMUCS
 from separation.errors import ErrorKind
-from separation.models.bag import Bag, SpecialistFile
 from separation.options import Options
 from separation.store.objects import Store
 from separation.store.retry import RetryPolicy
+from tests.bags import bag_of_stems
 from tests.stores import STORE
 from tests.web import says, web_server
 
-LENGTH = int(2.5 * STRIDE)  # three chunks: two sections
+LENGTH = int(2.5 * HTDEMUCS.stride)  # three chunks: two sections
 
 
 @dataclass
 class Halving:
-    """A specialist in name, which needs no graph."""
+    """A graph in name, which needs no file: every row is half of the mix, times its number."""
 
-    stem: str
+    name: str
+    rows: int = 1
     provider: str = "none"
     device: str = "test"
     breaks: bool = False
@@ -44,7 +45,7 @@ class Halving:
     def __call__(self, segments: np.ndarray) -> np.ndarray:
         if self.breaks:
             raise OSError("the device is gone")
-        return segments / 2
+        return np.stack([(row + 1) * segments / 2 for row in range(self.rows)], axis=1)
 
 
 @dataclass
@@ -61,10 +62,8 @@ class Counter:
 
 @pytest.fixture
 def job(tmp_path: Path) -> Job:
-    file = SpecialistFile("x.onnx", "0" * 64, 1, "", "")
-    stems = ("bass", "vocals")
-    bag = Bag(str(tmp_path), "halves", stems, "fp32", dict.fromkeys(stems, file))
-    plan = JobPlan("cpu", 1, 1, 1.0, 0.0, 1, 1, 2, 2, 2)
+    bag = replace(bag_of_stems(("bass", "vocals")), uri=str(tmp_path))
+    plan = JobPlan("cpu", 1, 1, 1.0, 0.0, 1, 1, 2, 2, 2, 2**22)
     return Job("run", str(tmp_path / "out"), bag, Options(), plan, str(tmp_path / "cache"), 10**9, 0.0, STORE)
 
 
@@ -76,7 +75,7 @@ def worker(job: Job) -> Worker:
 @pytest.fixture
 def listed(tmp_path: Path) -> pa.Table:
     noise = np.random.default_rng(0).uniform(-0.5, 0.5, (LENGTH, 2))
-    soundfile.write(tmp_path / "song.wav", noise, SAMPLE_RATE)
+    soundfile.write(tmp_path / "song.wav", noise, HTDEMUCS.sample_rate)
     tracks = [
         ListedTrack("song.wav", str(tmp_path / "song.wav")),
         ListedTrack("missing.wav", str(tmp_path / "missing.wav")),
@@ -118,7 +117,7 @@ def test_a_source_that_cannot_be_reached_is_pending_in_every_stage_that_reads_it
     assert len(failures) == 3
     for failure in failures:
         assert failure and failure.is_pending
-        assert failure.error.startswith("503")
+        assert failure.error.startswith("the server answers 503")
     (good, missing, refused) = from_table(Track, probe(listed, job, elsewhere))
     assert good.failure is None
     assert not any(each.failure and each.failure.is_pending for each in (missing, refused))
@@ -165,8 +164,7 @@ def test_infer_batches_the_good_chunks_and_is_observed(
 
 def test_the_stages_of_a_job_have_names_of_their_own(job: Job) -> None:
     stems = ("probe", "cut", "finish", "Drums", "drums", "lead-vocals")
-    bag = replace(job.bag, stems=stems, specialists=dict.fromkeys(stems, job.bag.specialists["bass"]))
-    stages = separation_stages(replace(job, bag=bag))
+    stages = separation_stages(replace(job, bag=bag_of_stems(stems)))
     titles = stages.process_titles
     assert len(titles) == len(set(titles.values())) == 5 + len(stems)
     assert [stage.verb for stage in stages.infer][:2] == ["infer probe of", "infer cut of"]
