@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from separation.contract import SAMPLE_RATE
+from band.rate import RATE_HZ
 
 # Semitones above the tonic, and progressions (scale degrees from 0, one per bar) that are common in each.
 SCALES = {
@@ -61,7 +61,7 @@ class SongSection:
 
 @dataclass(frozen=True, slots=True)
 class Arrangement:
-    """`samples` at 44.1 kHz; `tonic` is a MIDI pitch class; `swing` delays the off-beat, in beats."""
+    """`samples` at RATE_HZ; `tonic` is a MIDI pitch class; `swing` delays the off-beat, in beats."""
 
     samples: int
     bpm: float
@@ -77,11 +77,11 @@ class Arrangement:
         whole, part = divmod(beat, 1.0)
         middle = 0.5 + self.swing
         swung = part / 0.5 * middle if part < 0.5 else middle + (part - 0.5) / 0.5 * (1 - middle)
-        return round((whole + swung) * 60 / self.bpm * SAMPLE_RATE)
+        return round((whole + swung) * 60 / self.bpm * RATE_HZ)
 
     def length(self, beats: float) -> int:
         """The number of samples in `beats` beats, at least 1."""
-        return max(1, round(beats * 60 / self.bpm * SAMPLE_RATE))
+        return max(1, round(beats * 60 / self.bpm * RATE_HZ))
 
     def degree(self, beat: float) -> int:
         """The scale degree of the chord that sounds at `beat`."""
@@ -109,7 +109,7 @@ def draw_arrangement(rng: np.random.Generator, samples: int) -> Arrangement:
     mode = str(rng.choice(list(SCALES), p=(0.4, 0.4, 0.1, 0.1)))
     progressions = PROGRESSIONS[mode]
     progression = progressions[rng.integers(len(progressions))]
-    bars = int(samples / SAMPLE_RATE * bpm / 60 / beats_per_bar) + 1
+    bars = int(samples / RATE_HZ * bpm / 60 / beats_per_bar) + 1
     return Arrangement(
         samples=samples,
         bpm=bpm,

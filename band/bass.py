@@ -6,6 +6,7 @@ A pattern gives the notes of one bar as (onset, duration, interval): beats, beat
 import numpy as np
 
 from band.arrangement import Arrangement, Note, SongSection
+from band.rate import RATE_HZ
 from band.tone import (
     Timbre,
     add_at,
@@ -17,7 +18,6 @@ from band.tone import (
     row_times,
     to_table,
 )
-from separation.contract import SAMPLE_RATE
 
 
 def fingered(rng: np.random.Generator) -> Timbre:
@@ -32,7 +32,7 @@ def fingered(rng: np.random.Generator) -> Timbre:
     def note(hz: float, length: int) -> np.ndarray:
         k = harmonics(hz, 100)
         t = row_times(length)
-        a_period = np.log(np.maximum(np.cos(np.pi * k * hz / SAMPLE_RATE), 1e-3)) * stretch
+        a_period = np.log(np.maximum(np.cos(np.pi * k * hz / RATE_HZ), 1e-3)) * stretch
         amplitudes = np.abs(np.sin(np.pi * k * position)) / k**bright
         sound = read_table(to_table(amplitudes * np.exp(t * (a_period * hz * 8 - 1 / decay_s))), hz, length)
         return fade(sound, 0.003, 0.04)
@@ -85,7 +85,7 @@ def upright(rng: np.random.Generator) -> Timbre:
         k = harmonics(hz, 40)
         t = row_times(length)
         amplitudes = np.exp(-t * (1 / decay_s + 1.2 * k)) / (1 + (k * hz / 350) ** 1.5)
-        into = hz * (1 - slide * np.exp(-np.arange(length) / (0.03 * SAMPLE_RATE)))
+        into = hz * (1 - slide * np.exp(-np.arange(length) / (0.03 * RATE_HZ)))
         return fade(read_table(to_table(amplitudes), into, length), 0.006, 0.05)
 
     return note

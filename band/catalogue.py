@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
+from band.rate import RATE_HZ
 from band.song import song
-from separation.contract import SAMPLE_RATE
 
 BROKEN_NAME = "broken/not really audio.mp3"
 BROKEN_BYTES = b"<html><body>404 Not Found</body></html>\n" * 40  # what a failed download leaves behind
@@ -20,7 +20,7 @@ class Spec:
 
     name: str
     seconds: float
-    sample_rate: int = SAMPLE_RATE
+    sample_rate: int = RATE_HZ
     channels: int = 2
     subtype: str | None = None  # soundfile's default for the extension: 16 bit, or lossy
 
@@ -83,14 +83,14 @@ def write_broken(folder: Path) -> Path:
 
 
 def resample(mix: np.ndarray, sample_rate: int) -> np.ndarray:
-    """(channels, samples) at 44.1 kHz -> (channels, samples) at `sample_rate` Hz, by one FFT of all.
+    """(channels, samples) at RATE_HZ -> (channels, samples) at `sample_rate` Hz, by one FFT of all.
 
     Exact below both Nyquist frequencies. The length is rounded to whole samples, which changes the pitch by
     less than one part in the number of samples.
     """
-    if sample_rate == SAMPLE_RATE:
+    if sample_rate == RATE_HZ:
         return mix
-    length = round(mix.shape[1] * sample_rate / SAMPLE_RATE)
+    length = round(mix.shape[1] * sample_rate / RATE_HZ)
     spectrum = np.fft.rfft(mix, axis=1)
     resampled: np.ndarray = np.fft.irfft(spectrum, length, axis=1) * (length / mix.shape[1])
     return resampled.astype(np.float32)

@@ -8,6 +8,7 @@ import numpy as np
 
 from band.arrangement import Arrangement, SongSection
 from band.melody import draw_melody
+from band.rate import RATE_HZ
 from band.tone import (
     Timbre,
     add_at,
@@ -20,7 +21,6 @@ from band.tone import (
     row_times,
     to_table,
 )
-from separation.contract import SAMPLE_RATE
 
 DRAWBARS = np.array([1, 3, 2, 4, 6, 8, 10, 12, 16])  # over the 16' pipe: 16', 5 1/3', 8', 4' ... 1'
 REGISTRATIONS = ((8, 8, 8, 0, 0, 0, 0, 0, 0), (8, 0, 8, 6, 0, 4, 0, 0, 2), (0, 0, 8, 8, 4, 5, 2, 3, 4))
@@ -69,7 +69,7 @@ def organ(rng: np.random.Generator) -> Timbre:
         amplitudes = np.zeros((1, 16), np.float32)
         amplitudes[0, DRAWBARS - 1] = np.where(registration > 0, 10 ** ((registration - 8) * 3 / 20), 0)
         amplitudes[0, harmonics(hz / 2, 16).size :] = 0
-        wheel = np.sin(2 * np.pi * wheel_hz * np.arange(length) / SAMPLE_RATE).astype(np.float32)
+        wheel = np.sin(2 * np.pi * wheel_hz * np.arange(length) / RATE_HZ).astype(np.float32)
         sound = read_table(to_table(amplitudes), hz / 2 * (1 + depth * wheel), length)
         return fade(sound * (1 + 30 * depth * wheel), 0.006, 0.02)
 
@@ -118,7 +118,7 @@ def strings(rng: np.random.Generator) -> Timbre:
         k = harmonics(hz, 60)
         corner = corner_hz * (opening + (1 - opening) * np.minimum(1, row_times(length) / 1.2))
         table = to_table(1 / k / (1 + (k * hz / corner) ** 2))
-        t = np.arange(length) / SAMPLE_RATE
+        t = np.arange(length) / RATE_HZ
         sound = np.zeros(length, np.float32)
         for player, detune in enumerate((-1, 0, 1)):
             vibrato = 0.002 * np.sin(2 * np.pi * (4.6 + 0.5 * player) * t + player)
@@ -155,7 +155,7 @@ def brass(rng: np.random.Generator) -> Timbre:
         k = harmonics(hz, 40)
         level = 1 - 0.9 * np.exp(-row_times(length) / swell_s)
         table = to_table(level / (1 + (k * hz / (reach_hz * level)) ** 3))
-        t = np.arange(length) / SAMPLE_RATE
+        t = np.arange(length) / RATE_HZ
         vibrato = 0.004 * np.minimum(1, t / 0.5) * np.sin(2 * np.pi * 5.2 * t)
         return fade(read_table(table, hz * (1 + vibrato), length), 0.02, 0.06)
 
@@ -210,7 +210,7 @@ def comp(
     """Adds chords to `player` in one rhythm per section, strummed a little."""
     rhythm = RHYTHMS[rng.integers(len(RHYTHMS))]
     lowest = int(rng.integers(50, 58))
-    strum = int(rng.uniform(0, 0.018) * SAMPLE_RATE)
+    strum = int(rng.uniform(0, 0.018) * RATE_HZ)
     for bar in range(section.first, section.first + section.bars):
         for onset, beats in rhythm:
             if onset < arrangement.beats_per_bar:

@@ -10,8 +10,8 @@ from collections.abc import Callable
 import numpy as np
 
 from band.arrangement import Arrangement, SongSection
+from band.rate import RATE_HZ
 from band.tone import add_at, fade, pan, peak_to_one
-from separation.contract import SAMPLE_RATE
 
 VARIANTS = 4
 METAL = np.array([205.3, 304.4, 369.6, 522.7, 540.0, 800.0])  # Hz: the TR-808's six oscillators
@@ -32,14 +32,14 @@ FILLS = ("snare snare tom tom", "tom tom low low", "snare . snare snare", "snare
 
 def seconds(length_s: float) -> np.ndarray:
     """The times of the samples of `length_s` seconds, in s."""
-    return np.arange(round(length_s * SAMPLE_RATE), dtype=np.float32) / SAMPLE_RATE
+    return np.arange(round(length_s * RATE_HZ), dtype=np.float32) / RATE_HZ
 
 
 def noise(rng: np.random.Generator, length: int, low_hz: float, high_hz: float) -> np.ndarray:
     """White noise between two corners of second order: (length,), rms about 1."""
     size = 1 << (length - 1).bit_length()
     spectrum = np.fft.rfft(rng.standard_normal(size, dtype=np.float32))
-    ratio = np.maximum(np.fft.rfftfreq(size, 1 / SAMPLE_RATE).astype(np.float32), 1.0)
+    ratio = np.maximum(np.fft.rfftfreq(size, 1 / RATE_HZ).astype(np.float32), 1.0)
     spectrum /= (1 + (low_hz / ratio) ** 2) * (1 + (ratio / high_hz) ** 2)
     sound = np.fft.irfft(spectrum, size)[:length].astype(np.float32)
     return sound / max(float(sound.std()), 1e-9)
@@ -150,7 +150,7 @@ def play_drums(rng: np.random.Generator, arrangement: Arrangement) -> np.ndarray
     """
     kit = build_kit(rng)
     canvas = np.zeros((2, arrangement.samples), np.float32)
-    looseness = rng.uniform(0.0005, 0.005) * SAMPLE_RATE  # samples: how far hits fall from the grid
+    looseness = rng.uniform(0.0005, 0.005) * RATE_HZ  # samples: how far hits fall from the grid
 
     def strike(drum: str, beat: float, velocity: float) -> None:
         variant = kit[drum][rng.integers(len(kit[drum]))]

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from band.rate import RATE_HZ
 from band.song import song, split
 from separation.audio.encoding import Encoding, write_audio
 
@@ -22,6 +23,6 @@ def write_split(
         sounds = song(seed, shortest + (longest - shortest) * (seed % 97) / 96)
         sounds["mixture"] = sounds.pop("mix")
         for file, sound in sounds.items():
-            write_audio(path / f"{file}.wav", [sound], sound.shape[1], Encoding("wav", "float"))
+            write_audio(path / f"{file}.wav", [sound], sound.shape[1], Encoding("wav", "float"), RATE_HZ)
         written.append(path)
     return written

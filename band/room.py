@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from separation.contract import SAMPLE_RATE
+from band.rate import RATE_HZ
 
 BLOCK = 64  # samples: the resolution of the limiter's gain
-RINGING = SAMPLE_RATE // 8  # samples: a high-pass at 28 Hz has died down to -180 dB
+RINGING = RATE_HZ // 8  # samples: a high-pass at 28 Hz has died down to -180 dB
 LONGEST_BLOCK = 400_000  # samples: longer stems are filtered in blocks
 LOOKAHEAD = 40  # blocks: 58 ms, slow enough that the gain does not distort bass
 
@@ -21,18 +21,18 @@ def draw_impulse(rng: np.random.Generator) -> np.ndarray:
     The treble decays faster. Noise as late reverberation: Moorer, "About this reverberation business" (1979).
     """
     reverberation_s = float(rng.choice((0.3, 0.6, 1.0, 1.6)) * rng.uniform(0.8, 1.2))  # to -60 dB
-    length = round(min(reverberation_s, 1.5) * SAMPLE_RATE)
-    t = np.arange(length, dtype=np.float32) / SAMPLE_RATE
+    length = round(min(reverberation_s, 1.5) * RATE_HZ)
+    t = np.arange(length, dtype=np.float32) / RATE_HZ
     impulse = np.zeros((2, length), np.float32)
     for low, high, decay in ((0, 800, 1.0), (800, 4000, 0.75), (4000, 12000, 0.4)):
         spectrum = np.fft.rfft(rng.standard_normal((2, length), dtype=np.float32))
-        frequency = np.fft.rfftfreq(length, 1 / SAMPLE_RATE)
+        frequency = np.fft.rfftfreq(length, 1 / RATE_HZ)
         spectrum *= (frequency >= low) & (frequency < high)
         band = np.fft.irfft(spectrum, length).astype(np.float32)
         impulse += band * np.exp(-6.9 * t / (reverberation_s * decay))
     impulse *= np.minimum(1, t / 0.02)  # the late part builds up
     for _ in range(8):
-        side, at = int(rng.integers(2)), int(rng.uniform(0.004, 0.04) * SAMPLE_RATE)
+        side, at = int(rng.integers(2)), int(rng.uniform(0.004, 0.04) * RATE_HZ)
         impulse[side, at] += rng.uniform(-1, 1) * 4
     impulse *= np.minimum(1, (length - np.arange(length, dtype=np.float32)) / 2000)
     response: np.ndarray = impulse / np.sqrt((impulse**2).sum(1, keepdims=True))
@@ -44,7 +44,7 @@ def tone_curve(size: int, low_hz: float, tilt_db: float) -> np.ndarray:
 
     A second-order high-pass at `low_hz`, so that no DC is left, and a treble shelf of `tilt_db` above 3 kHz.
     """
-    hz = np.fft.rfftfreq(size, 1 / SAMPLE_RATE).astype(np.float32)
+    hz = np.fft.rfftfreq(size, 1 / RATE_HZ).astype(np.float32)
     squared = (hz / low_hz) ** 2
     shelf = 1 + (10 ** (tilt_db / 20) - 1) * hz**2 / (hz**2 + 3000.0**2)
     gain: np.ndarray = (squared / (1 + squared) * shelf).astype(np.float32)
@@ -78,7 +78,7 @@ def saturate(stem: np.ndarray, drive: float) -> np.ndarray:
 
 def loudness(stem: np.ndarray) -> float:
     """RMS of `stem` (2, samples) over the blocks of 0.1 s within 30 dB of the loudest; 0 without samples."""
-    block = SAMPLE_RATE // 10
+    block = RATE_HZ // 10
     whole = stem[:, : stem.shape[1] // block * block] if stem.shape[1] >= block else stem
     energy = (whole.reshape(2, -1, min(block, whole.shape[1])) ** 2).mean((0, 2))
     return float(np.sqrt(energy[energy >= energy.max(initial=0) / 1000].mean())) if energy.size else 0.0

@@ -6,10 +6,10 @@ from band.arrangement import draw_arrangement
 from band.bass import play_bass
 from band.chords import play_other
 from band.drums import play_drums
+from band.rate import RATE_HZ
 from band.room import add_room, draw_impulse, loudness, master_gain, saturate
 from band.tone import rise
 from band.voice import play_vocals
-from separation.contract import SAMPLE_RATE, STEMS
 
 PLAYERS = {"drums": play_drums, "bass": play_bass, "other": play_other, "vocals": play_vocals}
 LOW_HZ = {"drums": 28, "bass": 28, "other": 70, "vocals": 75}  # corner of each stem's high-pass
@@ -30,20 +30,20 @@ def split(name: str) -> range:
 
 
 def song(seed: int, seconds: float) -> dict[str, np.ndarray]:
-    """Stems and `mix`, each (2, round(44100 * seconds)) float32; the stems sum to the mix, |mix| < 1.
+    """Stems and `mix`, each (2, round(RATE_HZ * seconds)) float32; the stems sum to the mix, |mix| < 1.
 
     The same seed and length give the same bits on one machine. Each player has its own generator, so that
     a change to the drummer does not change the singer's notes.
     """
-    samples = round(seconds * SAMPLE_RATE)
+    samples = round(seconds * RATE_HZ)
     if samples < 1:
-        raise ValueError(f"a song of {seconds} s: expected at least one sample (1/{SAMPLE_RATE} s)")
-    producer, *players = (np.random.default_rng([seed, number]) for number in range(1 + len(STEMS)))
+        raise ValueError(f"a song of {seconds} s: expected at least one sample (1/{RATE_HZ} s)")
+    producer, *players = (np.random.default_rng([seed, number]) for number in range(1 + len(PLAYERS)))
     arrangement = draw_arrangement(producer, samples)
     impulse = draw_impulse(producer)
     stems = {}
-    for stem, player in zip(STEMS, players, strict=True):
-        dry = PLAYERS[stem](player, arrangement)
+    for (stem, play), player in zip(PLAYERS.items(), players, strict=True):
+        dry = play(player, arrangement)
         dry = saturate(dry * np.float32(0.1 / max(loudness(dry), 1e-6)), drive=producer.uniform(0.3, 2))
         wet = WET[stem] * producer.uniform(0.3, 1.7)
         stems[stem] = add_room(dry, impulse, wet, LOW_HZ[stem], tilt_db=producer.uniform(-3, 3))
@@ -60,7 +60,7 @@ def master(stems: dict[str, np.ndarray], loud_db: float) -> dict[str, np.ndarray
     """
     mix = np.asarray(sum(stems.values())) * np.float32(10 ** (loud_db / 20))
     gain = master_gain(mix, ceiling=0.97) * np.float32(10 ** (loud_db / 20))
-    edge = min(len(gain) // 2, SAMPLE_RATE // 100)  # no clicks at the song's ends
+    edge = min(len(gain) // 2, RATE_HZ // 100)  # no clicks at the song's ends
     if edge:
         gain[:edge] *= rise(edge)
         gain[-edge:] *= rise(edge)[::-1]

@@ -14,7 +14,7 @@ from typing import overload
 
 import numpy as np
 
-from separation.contract import SAMPLE_RATE
+from band.rate import RATE_HZ
 
 ROW_RATE = 50  # rows per second: as fast as an ear follows a timbre after the attack
 CEILING = 16_000  # Hz: no harmonic above it, so that vibrato and interpolation do not alias
@@ -38,7 +38,7 @@ def harmonics(hz: float, most: int = 160) -> np.ndarray:
 
 def row_times(length: int) -> np.ndarray:
     """Times of the rows of a note of `length` samples, in s: (rows, 1), from its start to its end."""
-    seconds = length / SAMPLE_RATE
+    seconds = length / RATE_HZ
     return np.linspace(0, seconds, 2 + int(seconds * ROW_RATE), dtype=np.float32)[:, None]
 
 
@@ -65,9 +65,9 @@ def read_table(table: np.ndarray, hz: float | np.ndarray, length: int, phase: fl
     rows, width = table.shape
     cycles: np.ndarray
     if np.ndim(hz):
-        cycles = phase + np.cumsum(hz, dtype=np.float64) / SAMPLE_RATE
+        cycles = phase + np.cumsum(hz, dtype=np.float64) / RATE_HZ
     else:
-        cycles = phase + np.arange(length) * (hz / SAMPLE_RATE)
+        cycles = phase + np.arange(length) * (hz / RATE_HZ)
     column = (cycles - np.floor(cycles)) * (width - 1)
     left = column.astype(np.intp)
     across = (column - left).astype(np.float32)
@@ -91,8 +91,8 @@ def read_table(table: np.ndarray, hz: float | np.ndarray, length: int, phase: fl
 def fade(sound: np.ndarray, attack_s: float, release_s: float) -> np.ndarray:
     """`sound` (samples,) with raised-cosine ends, in place; the two never exceed its length together."""
     length = len(sound)
-    attack = max(8, min(round(attack_s * SAMPLE_RATE), length // 2))
-    release = max(8, min(round(release_s * SAMPLE_RATE), length // 2))
+    attack = max(8, min(round(attack_s * RATE_HZ), length // 2))
+    release = max(8, min(round(release_s * RATE_HZ), length // 2))
     if length >= 16:
         sound[:attack] *= rise(attack)
         sound[-release:] *= rise(release)[::-1]

@@ -14,8 +14,8 @@ import numpy as np
 
 from band.arrangement import Arrangement, Note
 from band.melody import draw_melody
+from band.rate import RATE_HZ
 from band.tone import midi_to_hz, pan, read_table, to_table
-from separation.contract import SAMPLE_RATE
 
 HOP = 512  # samples between frames
 FRAME = 1024  # samples under the window; zero-padded to twice that for the filters' ringing
@@ -101,8 +101,8 @@ def resonator(hz: np.ndarray, width_hz: float | np.ndarray, z_inverse: np.ndarra
 
     `z_inverse` is z^-1 for each bin; A makes the response 1 at 0 Hz.
     """
-    c = -np.exp(-2 * np.pi * np.asarray(width_hz) / SAMPLE_RATE)
-    b = 2 * np.exp(-np.pi * np.asarray(width_hz) / SAMPLE_RATE) * np.cos(2 * np.pi * hz / SAMPLE_RATE)
+    c = -np.exp(-2 * np.pi * np.asarray(width_hz) / RATE_HZ)
+    b = 2 * np.exp(-np.pi * np.asarray(width_hz) / RATE_HZ) * np.cos(2 * np.pi * hz / RATE_HZ)
     b, c = np.asarray(b, np.float32), np.asarray(c, np.float32)
     response: np.ndarray = (1 - b - c) / (1 - b * z_inverse - c * z_inverse * z_inverse)
     return response
@@ -150,7 +150,7 @@ def draw_controls(
         early = start
         if onset in NOISES:
             _, _, length_s, level = NOISES[onset]
-            early = max(0, start - max(1, round(length_s * SAMPLE_RATE / HOP)))
+            early = max(0, start - max(1, round(length_s * RATE_HZ / HOP)))
             consonant[early:start], noise[early:start] = names.index(onset), level * note.velocity
             effort[max(0, early - 3) : start] = 0  # the closure before a stop, the devoicing of a fricative
         elif onset:
@@ -190,7 +190,7 @@ def draw_pitch(rng: np.random.Generator, singer: Singer, controls: Controls) -> 
     frames = len(midi)
     changed = np.concatenate([[True], np.diff(midi) != 0])
     since = np.arange(frames) - np.maximum.accumulate(np.where(changed, np.arange(frames), 0))
-    frame_s = HOP / SAMPLE_RATE
+    frame_s = HOP / RATE_HZ
     depth = singer.vibrato * np.clip((since * frame_s - 0.2) / 0.4, 0, 1)
     vibrato = depth * np.sin(
         2 * np.pi * singer.vibrato_hz * np.arange(frames) * frame_s + rng.uniform(0, 6.28)
@@ -231,7 +231,7 @@ def sing(rng: np.random.Generator, singer: Singer, arrangement: Arrangement, not
 
 def consonant_responses() -> np.ndarray:
     """Bell-shaped spectra of the unvoiced consonants, in the order of NOISES: (len(NOISES), BINS)."""
-    hz = np.arange(BINS) * SAMPLE_RATE / (2 * FRAME)
+    hz = np.arange(BINS) * RATE_HZ / (2 * FRAME)
     return np.stack([0.5 / (1 + ((hz - centre) / width) ** 2) for centre, width, _, _ in NOISES.values()])
 
 

@@ -22,7 +22,7 @@ def parser(prog: str = PROG) -> program.Parser:
         prog=prog,
         description="Turns checkpoints into a model folder, and proves that both compute the same.",
         epilog=f"{prog} BAG --out DIR is short for {prog} bag BAG --out DIR. "
-        "Exit codes: 0 done; 1 a stem falls short of its bar; 2 refused or stopped.",
+        "Exit codes: 0 done; 1 a row falls short of its bar; 2 refused or stopped.",
     )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for name, (add, summary) in COMMANDS.items():
@@ -43,16 +43,22 @@ def with_command(arguments: Sequence[str]) -> list[str]:
 
 
 def add_bag(parser: argparse.ArgumentParser) -> None:
-    from export.htdemucs.arguments import BAG_HELP, add_arguments
+    from export.htdemucs.arguments import BAG_HELP, add_arguments, add_licence_arguments
     from separation.models.bag import PRECISIONS
 
     parser.set_defaults(command=export_bag)
     parser.add_argument("bag", metavar="BAG", help=BAG_HELP)
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the model folder to write")
-    parser.add_argument("--stems", nargs="+", metavar="STEM", help="export only these stems (default: all)")
+    parser.add_argument(
+        "--stems",
+        nargs="+",
+        metavar="STEM",
+        help="export only what these stems need (default: all)",
+    )
     parser.add_argument(
         "--precision", choices=PRECISIONS, default="fp32", help="of the weights (default: %(default)s)"
     )
+    add_licence_arguments(parser)
     add_arguments(parser)
 
 
@@ -91,7 +97,7 @@ def add_verify(parser: argparse.ArgumentParser) -> None:
 
 
 def verify_folder(args: argparse.Namespace) -> int:
-    from separation.models.bag import read_bag
+    from separation.models.bag_json import read_bag
     from separation.store.objects import Store
     from separation.store.retry import RetryPolicy
 
@@ -100,8 +106,19 @@ def verify_folder(args: argparse.Namespace) -> int:
     from export.htdemucs.origin import from_arguments, from_origin
     from export.verify import verify
 
-    request = from_arguments(args) if args.bag else from_origin(bag.origin, args.trust_checkpoint)
-    meets = verify(bag, request.specialists(), store, args.provider, args.batches)
+    rows: dict[str, list[str]] = {}  # by origin
+    for graph in bag.graphs.values():
+        rows.setdefault(graph.origin, []).extend(graph.rows)
+    if args.bag:
+        rows = {"": [row for each in rows.values() for row in each]}
+    models = (
+        model
+        for origin, names in rows.items()
+        for model in (
+            from_arguments(args) if args.bag else from_origin(origin, args.trust_checkpoint)
+        ).models(names)
+    )
+    meets = verify(bag, models, store, args.provider, args.batches)
     return ExitCode.DONE if meets else ExitCode.SOME_ERRORS
 
 
@@ -128,8 +145,8 @@ def print_bench(args: argparse.Namespace) -> int:
 
 
 COMMANDS = {
-    "bag": (add_bag, "write a model folder from a bag of htdemucs checkpoints"),
-    "verify": (add_verify, "compare every stem of a model folder with PyTorch"),
+    "bag": (add_bag, "write a model folder from a bag of HTDemucs checkpoints"),
+    "verify": (add_verify, "compare every row of a model folder with PyTorch"),
     "bench": (add_bench, "measure a model of full size beside PyTorch"),
 }
 LOUDNESS = ("-q", "--quiet", "-v", "-vv", "--verbose")

@@ -23,28 +23,33 @@ from torch import nn
 
 from export.bench_gpu import bench_gpu
 from export.interleave import time_interleaved
-from export.parity import Parity, compare, music_like, torch_stem
-from separation.models.specialist import Specialist
+from export.parity import Parity, compare, music_like, torch_rows
+from separation.contract import HTDEMUCS
+from separation.models.graph import Graph
 
 SIDE = 2048  # of the matrices whose product is the machine's rate
 LOAD_AND_RUN = """
 import json, sys
 from pathlib import Path
 import numpy
-from separation.models.specialist import Specialist
-graph, stem, provider, threads, cache, segments = sys.argv[1:]
-specialist = Specialist(Path(graph), stem, provider=provider, threads=int(threads), cache=Path(cache))
+from separation.contract import HTDEMUCS
+from separation.models.graph import Graph
+path, rows, published, provider, threads, cache, segments = sys.argv[1:]
+rows, published = (tuple(each.split(",")) if each else () for each in (rows, published))
+graph = Graph(
+    Path(path), "graph", HTDEMUCS, rows, published, provider=provider, threads=int(threads), cache=Path(cache)
+)
 for _ in range(2):  # memory that a first run has left can be too little for the second
-    specialist(numpy.load(segments))
+    graph(numpy.load(segments))
 status = dict(line.split(":", 1) for line in open("/proc/self/status"))
 peak_kib = int(status["VmHWM"].split()[0])  # not getrusage: its peak outlives exec and would be the parent's
-print(json.dumps([specialist.load_s, peak_kib * 1024 / 1e6]))
+print(json.dumps([graph.load_s, peak_kib * 1024 / 1e6]))
 """
 
 
 @dataclass(frozen=True, slots=True)
 class BenchGraph:
-    """An exported graph to measure.
+    """An exported graph to measure; it gives `rows`, or is a published one with all rows of the model.
 
     `timed_as` maps each of its lines in the CPU tables to the provider that runs it ("cpu" is onnxruntime);
     a graph without any gets one line with its error alone. `on_gpu`: it is in a GPU's tables as well.
@@ -53,12 +58,30 @@ class BenchGraph:
     name: str
     content: bytes
     timed_as: dict[str, str]
+    rows: tuple[str, ...]
+    published: tuple[str, ...] = ()
     on_gpu: bool = False
+
+    def open(self, folder: Path, provider: str, threads: int = 0) -> Graph:
+        """The graph from its file in `folder`."""
+        return Graph(
+            self.path(folder),
+            self.name,
+            HTDEMUCS,
+            self.rows,
+            self.published,
+            provider=provider,
+            threads=threads,
+            cache=folder / "optimized",
+        )
+
+    def path(self, folder: Path) -> Path:
+        return folder / f"{self.name}.onnx"
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One way to run the specialist: seconds per chunk in every round, error, file size, loading, memory."""
+    """One way to run the model: seconds per chunk in every round, error, file size, loading, memory."""
 
     name: str
     seconds: list[float]
@@ -70,8 +93,7 @@ class Line:
 
 def compare_with_torch(
     model: nn.Module,
-    row: int,
-    stem: str,
+    sources: Sequence[str],
     graphs: Sequence[BenchGraph],
     gflop: int,
     threads: Sequence[int],
@@ -79,7 +101,7 @@ def compare_with_torch(
 ) -> str:
     """Markdown: a table per number of threads, and the GPU's tables where there is one.
 
-    `graphs` compute row `row` of `model`, which is `stem`; a chunk takes `gflop` billion floating-point
+    `graphs` compute rows of `model`, whose rows are `sources`; a chunk takes `gflop` billion floating-point
     operations.
     """
     segments = music_like(0)
@@ -87,24 +109,27 @@ def compare_with_torch(
         folder = Path(name)
         np.save(folder / "segments.npy", segments)
         for graph in graphs:
-            _path(folder, graph).write_bytes(graph.content)
+            graph.path(folder).write_bytes(graph.content)
         tables = [
-            _cpu_table(model, row, stem, graphs, gflop, segments, folder, count, rounds) for count in threads
+            _cpu_table(model, sources, graphs, gflop, segments, folder, count, rounds) for count in threads
         ]
         if torch.cuda.is_available():
-            specialists = {
-                f"{graph.name}, onnxruntime": Specialist(_path(folder, graph), stem, provider="cuda")
+            opened = {
+                f"{graph.name}, onnxruntime": (graph.open(folder, "cuda"), _indexes(sources, graph))
                 for graph in graphs
                 if graph.on_gpu
             }
-            tables.append(bench_gpu(model, row, specialists, segments, rounds))
+            tables.append(bench_gpu(model, opened, segments, rounds))
     return "\n".join(tables)
+
+
+def _indexes(sources: Sequence[str], graph: BenchGraph) -> list[int]:
+    return [sources.index(row) for row in graph.rows]
 
 
 def _cpu_table(
     model: nn.Module,
-    row: int,
-    stem: str,
+    sources: Sequence[str],
     graphs: Sequence[BenchGraph],
     gflop: int,
     segments: np.ndarray,
@@ -113,38 +138,32 @@ def _cpu_table(
     rounds: int,
 ) -> str:
     torch.set_num_threads(threads)
-
-    def open_graph(graph: BenchGraph, provider: str) -> Specialist:
-        cache = folder / "optimized"
-        return Specialist(_path(folder, graph), stem, provider=provider, threads=threads, cache=cache)
-
     timed = {name: (graph, provider) for graph in graphs for name, provider in graph.timed_as.items()}
-    specialists = {name: open_graph(graph, provider) for name, (graph, provider) in timed.items()}
-    run_torch = partial(torch_stem, model, row, segments)
-    runs = {name: partial(each, segments) for name, each in specialists.items()}
+    opened = {name: graph.open(folder, provider, threads) for name, (graph, provider) in timed.items()}
+    run_torch = partial(torch_rows, model, range(len(sources)), segments)
+    runs = {name: partial(each, segments) for name, each in opened.items()}
     seconds, stems = time_interleaved({"PyTorch": run_torch, **runs}, rounds)
     reference = stems["PyTorch"]
     lines = [Line("PyTorch", seconds["PyTorch"])]
     for name, (graph, provider) in timed.items():
-        parity = compare(reference, stems[name])
-        cost = _load_and_peak(folder, _path(folder, graph), stem, provider, threads)
+        parity = compare(reference[:, _indexes(sources, graph)], stems[name])
+        cost = _load_and_peak(folder, graph, provider, threads)
         lines.append(Line(name, seconds[name], parity, len(graph.content) / 1e6, *cost))
-    device = next(iter(specialists.values())).device
-    del specialists, runs
+    device = next(iter(opened.values())).device
+    del opened, runs
     for graph in graphs:
         if not graph.timed_as:
-            parity = compare(reference, open_graph(graph, "cpu")(segments))
+            found = graph.open(folder, "cpu", threads)(segments)
+            parity = compare(reference[:, _indexes(sources, graph)], found)
             lines.append(Line(f"{graph.name}, for GPUs", [], parity, len(graph.content) / 1e6))
     return report(lines, gflop, _matmul_rate(threads), device, threads)
 
 
-def _path(folder: Path, graph: BenchGraph) -> Path:
-    return folder / f"{graph.name}.onnx"
-
-
-def _load_and_peak(folder: Path, graph: Path, stem: str, provider: str, threads: int) -> tuple[float, float]:
+def _load_and_peak(folder: Path, graph: BenchGraph, provider: str, threads: int) -> tuple[float, float]:
     """Seconds until a new process has its session (median of three), and its peak memory in MB (largest)."""
-    arguments = [str(graph), stem, provider, str(threads), f"{folder}/optimized", f"{folder}/segments.npy"]
+    rows = [",".join(graph.rows), ",".join(graph.published)]
+    paths = [f"{folder}/optimized", f"{folder}/segments.npy"]
+    arguments = [str(graph.path(folder)), *rows, provider, str(threads), *paths]
     command = [sys.executable, "-c", LOAD_AND_RUN, *arguments]
     found = [subprocess.run(command, capture_output=True, text=True, check=True).stdout for _ in range(3)]
     load_s, peak_rss_mb = zip(*map(json.loads, found), strict=True)

@@ -24,23 +24,27 @@ import torch
 from torch import Tensor, nn
 
 from export.operations import pad_time
-from separation.contract import CHANNELS, SEGMENT
+from separation.contract import CHANNELS
 
 FFT = 4096  # samples per frame
 SIDE = 64  # FFT = SIDE * SIDE
 HOP = 1024  # samples from frame to frame
 OVERLAPPING = FFT // HOP  # frames over one sample
-FRAMES = math.ceil(SEGMENT / HOP)  # 336
 BINS = FFT // 2  # 2048: the Nyquist bin is dropped, as demucs does
 HALF_BINS = BINS // SIDE  # 32: values of k2
 MARGIN = HOP // 2 * 3  # samples from the first frame's start to the segment's
 N1_PER_HOP = HOP // SIDE  # 16: values of n1 in one hop
 
 
+def frames_of(segment: int) -> int:
+    """Time frames of the spectrogram of `segment` samples: 336 for htdemucs's 343,980."""
+    return -(-segment // HOP)
+
+
 class _Tables(nn.Module):
     """cos and sin of 2 pi m / 4096 for integer phases m, and the Hann window, as (n1, n2).
 
-    Buffer names are names in the ONNX file.
+    `segment` is in samples, `frames` are its time frames. Buffer names are names in the ONNX file.
     """
 
     cosines: Tensor
@@ -48,8 +52,9 @@ class _Tables(nn.Module):
     side: Tensor
     bin_weight: Tensor
 
-    def __init__(self) -> None:
+    def __init__(self, segment: int) -> None:
         super().__init__()
+        self.segment, self.frames = segment, frames_of(segment)
         angle = torch.arange(FFT, dtype=torch.float64) * (2 * math.pi / FFT)
         self.register_buffer("cosines", torch.cos(angle).float())
         self.register_buffer("window", (0.5 - 0.5 * torch.cos(angle)).float().reshape(SIDE, SIDE))
@@ -77,60 +82,62 @@ class _Tables(nn.Module):
 
 
 class Spectrogram(_Tables):
-    """mix (batch, 2, SEGMENT) -> (batch, 4, BINS, FRAMES): left real, left imaginary, right real and so on.
+    """mix (batch, 2, segment) -> (batch, 4, BINS, frames): left real, left imaginary, right real and so on.
 
     Includes demucs's factor 1 / sqrt(4096).
     """
 
     def forward(self, mix: Tensor) -> Tensor:
-        padded = pad_time(mix, MARGIN, MARGIN + FRAMES * HOP - SEGMENT, "reflect")
-        hops = padded.reshape(-1, CHANNELS, FRAMES + OVERLAPPING - 1, N1_PER_HOP, SIDE).permute(0, 1, 4, 3, 2)
-        samples = torch.cat([hops[..., j : j + FRAMES] for j in range(OVERLAPPING)], dim=3)  # n2, n1, frame
+        frames = self.frames
+        padded = pad_time(mix, MARGIN, MARGIN + frames * HOP - self.segment, "reflect")
+        hops = padded.reshape(-1, CHANNELS, frames + OVERLAPPING - 1, N1_PER_HOP, SIDE).permute(0, 1, 4, 3, 2)
+        samples = torch.cat([hops[..., j : j + frames] for j in range(OVERLAPPING)], dim=3)  # n2, n1, frame
 
         cos, sin = self.stage_1()
         scaled = (self.window / math.sqrt(FFT)).t()[:, None, :]  # (n2, 1, n1)
         half = torch.cat([cos * scaled, -sin * scaled], dim=1)  # (n2, (part, k1), n1)
-        halfway = torch.matmul(half, samples).reshape(-1, CHANNELS, SIDE, 2, SIDE, FRAMES)
+        halfway = torch.matmul(half, samples).reshape(-1, CHANNELS, SIDE, 2, SIDE, frames)
         halfway = halfway.permute(0, 1, 4, 2, 3, 5).reshape(
-            -1, CHANNELS, SIDE, 2 * SIDE, FRAMES
+            -1, CHANNELS, SIDE, 2 * SIDE, frames
         )  # k1, (n2, part)
 
         cos, sin = self.stage_2()
         real, imaginary = torch.stack([cos, sin], dim=-1), torch.stack([-sin, cos], dim=-1)
         rest = torch.cat([real, imaginary], dim=1).reshape(SIDE, 2 * HALF_BINS, 2 * SIDE)
-        bins = torch.matmul(rest, halfway).reshape(-1, CHANNELS, SIDE, 2, HALF_BINS, FRAMES)
-        return bins.permute(0, 1, 3, 4, 2, 5).reshape(-1, 2 * CHANNELS, BINS, FRAMES)
+        bins = torch.matmul(rest, halfway).reshape(-1, CHANNELS, SIDE, 2, HALF_BINS, frames)
+        return bins.permute(0, 1, 3, 4, 2, 5).reshape(-1, 2 * CHANNELS, BINS, frames)
 
 
 class Waveform(_Tables):
-    """The inverse: (batch, 4, BINS, FRAMES) -> (batch, 2, SEGMENT).
+    """The inverse: (batch, 4 rows, BINS, frames) -> (batch times rows, 2, segment), row by row of each item.
 
     x[n] = Re(X[0]) + 2 Re(sum over k = 1..2047 of X[k] e(-kn)), times 64 / 4096. The squared windows of
     the four frames over a sample add up to 3/2 everywhere in the segment: dividing by them is a constant.
     """
 
     def forward(self, spectrogram: Tensor) -> Tensor:
-        bins = spectrogram.reshape(-1, CHANNELS, 2, HALF_BINS, SIDE, FRAMES).permute(0, 1, 4, 2, 3, 5)
-        bins = bins.reshape(-1, CHANNELS, SIDE, 2 * HALF_BINS, FRAMES)  # k1, (part, k2)
+        frames = self.frames
+        bins = spectrogram.reshape(-1, CHANNELS, 2, HALF_BINS, SIDE, frames).permute(0, 1, 4, 2, 3, 5)
+        bins = bins.reshape(-1, CHANNELS, SIDE, 2 * HALF_BINS, frames)  # k1, (part, k2)
 
         cos, sin = (table.permute(0, 2, 1) for table in self.stage_2())  # (k1, n2, k2)
         real, imaginary = torch.cat([cos, -sin], dim=2), torch.cat([sin, cos], dim=2)
         half = torch.stack([real, imaginary], dim=2).reshape(SIDE, 2 * SIDE, 2 * HALF_BINS)
         half = half * torch.cat([self.bin_weight, self.bin_weight]).t()[:, None, :]
-        halfway = torch.matmul(half, bins).reshape(-1, CHANNELS, SIDE, SIDE, 2, FRAMES)
+        halfway = torch.matmul(half, bins).reshape(-1, CHANNELS, SIDE, SIDE, 2, frames)
         halfway = halfway.permute(0, 1, 3, 4, 2, 5).reshape(
-            -1, CHANNELS, SIDE, 2 * SIDE, FRAMES
+            -1, CHANNELS, SIDE, 2 * SIDE, frames
         )  # n2, (part, k1)
 
         cos, sin = (table.t() for table in self.stage_1())  # (n1, k1)
         scaled = self.window.t()[:, :, None]  # (n2, n1, 1)
         rest = torch.cat([cos * scaled, -sin * scaled], dim=2)
-        frames = torch.matmul(rest, halfway)  # n2, n1, frame
+        windowed = torch.matmul(rest, halfway)  # n2, n1, frame
 
         quarters = (
-            pad_time(frames[:, :, :, j * N1_PER_HOP : (j + 1) * N1_PER_HOP], j, OVERLAPPING - 1 - j)
+            pad_time(windowed[:, :, :, j * N1_PER_HOP : (j + 1) * N1_PER_HOP], j, OVERLAPPING - 1 - j)
             for j in range(OVERLAPPING)
         )
         hops = cast(Tensor, sum(quarters))
-        wave = hops.permute(0, 1, 4, 3, 2).reshape(-1, CHANNELS, (FRAMES + OVERLAPPING - 1) * HOP)
-        return wave[..., MARGIN : MARGIN + SEGMENT]
+        wave = hops.permute(0, 1, 4, 3, 2).reshape(-1, CHANNELS, (frames + OVERLAPPING - 1) * HOP)
+        return wave[..., MARGIN : MARGIN + self.segment]

@@ -1,80 +1,135 @@
-"""Models of any family -> a model folder: one ONNX file per stem, and bag.json."""
+"""Models of any family -> a model folder: one ONNX file per model, and bag.json."""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
-from export.parity import compare, music_like
-from separation.errors import UsageError
-from separation.models.bag import Bag, SpecialistFile, write_bag
-from separation.models.specialist import Specialist
+from export.parity import compare_rows, music_like
+from separation.contract import Contract
+from separation.errors import ModelError
+from separation.models.bag import Bag, GraphFile, Licence, WeightedRow
+from separation.models.bag_json import write_bag
+from separation.models.graph import Graph
 
 TEST_SEGMENT_SEED = 0  # of the segment on which a precision's cost is measured
 
 
 class ExportableModel(Protocol):
-    """A PyTorch model of which one stem is exported: what a family of models provides."""
+    """A PyTorch model and the rows of its output to export: what a family of models provides."""
 
     @property
-    def stem(self) -> str: ...
+    def name(self) -> str:
+        """Of its graph."""
 
     @property
-    def source(self) -> str:
-        """The name of the checkpoint, for bag.json."""
+    def weights(self) -> Mapping[str, float]:
+        """By row that is exported, in the graph's order: the row's weight in the stem of the same name."""
 
     @property
-    def source_sha256(self) -> str: ...
+    def sources(self) -> Sequence[str]:
+        """All rows of the network, exported or not: the order of the bag's stems."""
+
+    @property
+    def contract_name(self) -> str: ...
+
+    @property
+    def contract(self) -> Contract: ...
+
+    @property
+    def checkpoint(self) -> "CheckpointFacts": ...
 
     def to_onnx(self, precision: str) -> bytes:
         """The ONNX file in `precision`, one of `separation.models.bag.PRECISIONS`."""
 
-    def run(self, segments: np.ndarray) -> np.ndarray:
-        """PyTorch's own output for the stem: float32 (n, channels, segment) -> the same shape."""
+    def run(self, segments: np.ndarray, rows: Sequence[str]) -> np.ndarray:
+        """PyTorch's own rows: float32 (n, channels, segment) -> (n, rows, channels, segment)."""
+
+
+class CheckpointFacts(Protocol):
+    """What bag.json says of a checkpoint: its name, its sha256, and the licence of its weights."""
+
+    @property
+    def source(self) -> str: ...
+
+    @property
+    def sha256(self) -> str: ...
+
+    @property
+    def licence(self) -> Licence: ...
 
 
 def write_model_folder(
-    models: Iterable[ExportableModel],
-    name: str,
-    origin: str,
-    out: Path,
-    stems: list[str] | None,
-    precision: str,
+    models: Iterable[ExportableModel], name: str, origin: str, out: Path, precision: str
 ) -> Bag:
-    """Exports the models of `stems` (None: all), then writes bag.json, and returns what it says.
+    """Exports `models`, then writes bag.json, and returns what it says.
 
     `name` is the bag's, `origin` the command-line words that name the checkpoints again. bag.json comes last,
-    so a folder without one is unfinished.
+    so a folder without one is unfinished. Raises `ModelError` if the rows of a stem have different contracts.
     """
     out.mkdir(parents=True, exist_ok=True)
-    files, order = {}, []
+    contracts: dict[str, Contract] = {}
+    graphs: dict[str, GraphFile] = {}
+    recipes: dict[str, tuple[WeightedRow, ...]] = {}
     for model in models:
-        order.append(model.stem)
-        if stems is not None and model.stem not in stems:
-            continue
-        content = model.to_onnx(precision)
-        path = out / f"{model.stem}.onnx"
-        path.write_bytes(content)
-        sha256 = hashlib.sha256(content).hexdigest()
-        snr_db = None if precision == "fp32" else _snr_db(model, path)
-        files[model.stem] = SpecialistFile(
-            path.name, sha256, len(content), model.source, model.source_sha256, snr_db
-        )
-        cost = "" if snr_db is None else f"{snr_db:.1f} dB  "
-        print(f"{path}  {len(content) / 1e6:.1f} MB  {cost}from {model.source}", flush=True)
-    if unknown := set(stems or ()) - set(order):
-        raise UsageError(f"{name} has no {', '.join(sorted(unknown))}; it has {', '.join(order)}")
-    kept = tuple(stem for stem in order if stem in files)
-    bag = Bag(str(out), name, kept, precision, files, origin)
+        for stem in model.sources:
+            recipes.setdefault(stem, ())
+        for stem, weight in model.weights.items():
+            for other in recipes[stem][:1]:
+                _check_same_contract(name, stem, model, other.graph, graphs[other.graph].contract)
+            recipes[stem] += (WeightedRow(model.name, stem, weight),)
+        contracts[model.contract_name] = model.contract
+        graphs[model.name] = _export(model, origin, out, precision)
+    for licence in dict.fromkeys(graph.licence for graph in graphs.values()):
+        said = [each for each in (licence.weights, licence.terms, licence.said_at) if each]
+        print(f"licence of the weights: {'; '.join(said)}", flush=True)
+    stems = {stem: rows for stem, rows in recipes.items() if rows}
+    bag = Bag(str(out), name, contracts, graphs, stems)
     write_bag(bag, out)
     return bag
 
 
+def _check_same_contract(name: str, stem: str, model: ExportableModel, other: str, contract: str) -> None:
+    if model.contract_name != contract:
+        found = f"{other} has the contract {contract}, {model.name} {model.contract_name}"
+        raise ModelError(name, f"{stem} is a mean of models with other segments: {found}; expected one")
+
+
+def _export(model: ExportableModel, origin: str, out: Path, precision: str) -> GraphFile:
+    """Writes the graph's file, and prints a line about it."""
+    content = model.to_onnx(precision)
+    path = out / f"{model.name}.onnx"
+    path.write_bytes(content)
+    snr_db = None if precision == "fp32" else _snr_db(model, path)
+    checkpoint = model.checkpoint
+    cost = "" if snr_db is None else f"{snr_db:.1f} dB  "
+    rows = ", ".join(model.weights)
+    print(
+        f"{path}  {rows}  {len(content) / 1e6:.1f} MB  {cost}from {checkpoint.source}, "
+        f"sha256 {checkpoint.sha256}",
+        flush=True,
+    )
+    return GraphFile(
+        file=path.name,
+        sha256=hashlib.sha256(content).hexdigest(),
+        bytes=len(content),
+        contract=model.contract_name,
+        rows=tuple(model.weights),
+        precision=precision,
+        source=checkpoint.source,
+        source_sha256=checkpoint.sha256,
+        snr_db=snr_db,
+        origin=origin,
+        licence=checkpoint.licence,
+    )
+
+
 def _snr_db(model: ExportableModel, path: Path) -> float:
-    """Signal over the precision's error in dB, on onnxruntime's CPU; rounded to a tenth, as the rest depends
-    on the processor's rounding."""
-    specialist = Specialist(path, model.stem, provider="cpu")
-    segments = music_like(TEST_SEGMENT_SEED)
-    return round(compare(model.run(segments), specialist(segments)).snr_db, 1)
+    """Signal over the precision's error in dB of the worst row, on onnxruntime's CPU; rounded to a tenth, as
+    the rest depends on the processor's rounding."""
+    rows = tuple(model.weights)
+    graph = Graph(path, model.name, model.contract, rows, provider="cpu")
+    segments = music_like(TEST_SEGMENT_SEED, model.contract)
+    return round(min(each.snr_db for each in compare_rows(model.run(segments, rows), graph(segments))), 1)

@@ -1,4 +1,4 @@
-"""A PyTorch module that maps segments to one stem -> the bytes of a checked ONNX file.
+"""A PyTorch module that maps segments to the rows of its output -> the bytes of a checked ONNX file.
 
 The file depends on the module's weights and its attributes' names only: the same checkpoint, the same bytes.
 """
@@ -18,11 +18,13 @@ MICROSOFT = "com.microsoft"  # the domain of onnxruntime's own operations
 WORTH_HALVING = 1024  # numbers in an initializer; smaller ones stay float32
 
 
-def to_graph(module: nn.Module, segment_shape: tuple[int, ...]) -> onnx.ModelProto:
-    """`module` in eval mode, traced: `mix` (batch, *segment_shape) float32 -> `stem`, the same shape.
+def to_graph(module: nn.Module, segment_shape: tuple[int, ...], rows: int) -> onnx.ModelProto:
+    """`module` in eval mode, traced: `mix` float32 (batch, *segment_shape) -> `stem`, the same shape.
 
-    The batch axis is free.
+    With several rows -> `stems` (batch, rows, *segment_shape). The batch axis is free.
     """
+    output = "stem" if rows == 1 else "stems"
+    output_shape = segment_shape if rows == 1 else (rows, *segment_shape)
     mix = torch.zeros(1, *segment_shape)
     file = io.BytesIO()
     with warnings.catch_warnings(), torch.no_grad():
@@ -30,14 +32,14 @@ def to_graph(module: nn.Module, segment_shape: tuple[int, ...]) -> onnx.ModelPro
         torch.onnx.export(
             module.eval(), (mix,), file,  # type: ignore[arg-type]  # it writes to open files too
             dynamo=False, opset_version=OPSET, do_constant_folding=False,
-            input_names=["mix"], output_names=["stem"],
-            dynamic_axes={"mix": {0: "batch"}, "stem": {0: "batch"}},
+            input_names=["mix"], output_names=[output],
+            dynamic_axes={"mix": {0: "batch"}, output: {0: "batch"}},
             custom_opsets={MICROSOFT: 1},
         )  # fmt: skip
     model = onnx.load_model_from_string(file.getvalue())
-    for value in (model.graph.input[0], model.graph.output[0]):
+    for value, shape in ((model.graph.input[0], segment_shape), (model.graph.output[0], output_shape)):
         axes = value.type.tensor_type.shape.dim
-        for axis, size in zip(axes, ("batch", *segment_shape), strict=True):
+        for axis, size in zip(axes, ("batch", *shape), strict=True):
             axis.Clear()
             setattr(axis, "dim_param" if size == "batch" else "dim_value", size)
     drop_aliases(model.graph)

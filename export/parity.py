@@ -1,13 +1,13 @@
-"""How far a specialist's output is from PyTorch's, on a segment that resembles music."""
+"""How far a graph's output is from PyTorch's, on a segment that resembles music."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from separation.contract import CHANNELS, SAMPLE_RATE, SEGMENT
+from separation.contract import HTDEMUCS, Contract
 
 TorchModel = Callable[[Tensor], Tensor]  # (n, channels, segment) -> (n, rows, channels, segment)
 
@@ -53,36 +53,35 @@ def compare(reference: np.ndarray, estimate: np.ndarray) -> Parity:
     return Parity(10 * float(np.log10(ratio)), float(np.abs(noise).max() / np.abs(signal).max()))
 
 
-def music_like(seed: int) -> np.ndarray:
-    """One float32 segment (1, 2, SEGMENT) drawn from `seed`.
+def compare_rows(reference: np.ndarray, estimate: np.ndarray) -> list[Parity]:
+    """One for each row of (n, rows, channels, segment)."""
+    return [compare(reference[:, row], estimate[:, row]) for row in range(reference.shape[1])]
+
+
+def music_like(seed: int, contract: Contract = HTDEMUCS) -> np.ndarray:
+    """One float32 segment (1, channels, segment) of the contract, drawn from `seed`.
 
     Every 0.25 s a decaying note with eight harmonics and a noise burst, panned differently.
     """
     rng = np.random.default_rng(seed)
-    time = np.arange(SEGMENT) / SAMPLE_RATE
-    mix = 0.003 * rng.standard_normal((CHANNELS, SEGMENT))
-    for onset in np.arange(0, SEGMENT / SAMPLE_RATE, 0.25):
+    channels, segment, rate = contract.channels, contract.segment, contract.sample_rate
+    time = np.arange(segment) / rate
+    mix = 0.003 * rng.standard_normal((channels, segment))
+    for onset in np.arange(0, segment / rate, 0.25):
         since = np.clip(time - onset, 0, None)
         sounding = time >= onset
         pitch = 55 * 2 ** (rng.integers(0, 36) / 12)
         note = sum(np.sin(2 * np.pi * pitch * k * since) / k**1.5 for k in range(1, 9))
         note = note * np.exp(-3 * since) * sounding
-        burst = rng.standard_normal(SEGMENT) * np.exp(-40 * since) * sounding
-        mix += np.outer(rng.uniform(0.05, 0.2, CHANNELS), note) + np.outer(
-            rng.uniform(0.02, 0.1, CHANNELS), burst
+        burst = rng.standard_normal(segment) * np.exp(-40 * since) * sounding
+        mix += np.outer(rng.uniform(0.05, 0.2, channels), note) + np.outer(
+            rng.uniform(0.02, 0.1, channels), burst
         )
     return mix[None].astype(np.float32)
 
 
-def torch_stem(model: TorchModel, row: int, segments: np.ndarray) -> np.ndarray:
-    """Row `row` of what PyTorch computes: (n, channels, segment) -> (n, channels, segment)."""
+def torch_rows(model: TorchModel, rows: Sequence[int], segments: np.ndarray) -> np.ndarray:
+    """These rows of what PyTorch computes: (n, channels, segment) -> (n, rows, channels, segment)."""
     with torch.no_grad():
-        stem: np.ndarray = model(torch.from_numpy(segments))[:, row].numpy()
-    return stem
-
-
-def measure(
-    model: TorchModel, row: int, specialist: Callable[[np.ndarray], np.ndarray], segments: np.ndarray
-) -> Parity:
-    """`specialist` against row `row` of `model`, on segments (n, channels, segment)."""
-    return compare(torch_stem(model, row, segments), specialist(segments))
+        found: np.ndarray = model(torch.from_numpy(segments))[:, list(rows)].numpy()
+    return found

@@ -1,15 +1,17 @@
-"""A model folder beside PyTorch: how far every stem is from the checkpoint it was exported from."""
+"""A model folder beside PyTorch: how far every row is from the checkpoint it was exported from."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain, islice
 from pathlib import Path
 
 import numpy as np
 import onnxruntime
 
 from export.model_folder import TEST_SEGMENT_SEED, ExportableModel
-from export.parity import BARS, Parity, compare, music_like
-from separation.models.bag import Bag, fetch
-from separation.models.specialist import Specialist
+from export.parity import BARS, Parity, compare_rows, music_like
+from separation.models.bag import Bag
+from separation.models.graph import open_graph
+from separation.models.graph_files import fetch
 from separation.store.objects import Store
 
 
@@ -20,54 +22,67 @@ def verify(
     provider: str = "cpu",
     batches: Sequence[int] = (),
 ) -> bool:
-    """Whether every stem of `bag` meets the bar of its precision; prints one line per stem and batch.
+    """Whether every row of `bag` meets the bar of its graph's precision; prints one line per row and batch.
 
-    `models` are what the bag was exported from, in any order; stems that the bag lacks are skipped.
+    `models` are what the bag was exported from, in any order; those without a graph in the bag are skipped.
     """
-    bar = BARS[bag.precision]
-    print(f"{bag.precision}: at least {bar.snr_db:g} dB, at most {bar.max_over_peak:g} of the peak")
-    print(f"{'stem':<8} {'session':<12} {'batch':>5} {'SNR dB':>7} {'max/peak':>9} {'MB':>6}")
-    all_meet, missing = True, set(bag.stems)
-    for model in models:
-        if model.stem not in missing:
+    models = iter(models)
+    first = list(islice(models, 1))  # whose checkpoint may be missing, which is said alone
+    for precision in sorted({graph.precision for graph in bag.graphs.values()}):
+        bar = BARS[precision]
+        print(f"{precision}: at least {bar.snr_db:g} dB, at most {bar.max_over_peak:g} of the peak")
+    graph, row = (2 + max(map(len, names)) for names in (["graph", *bag.graphs], ["row", *bag.stems]))
+    print(f"{'graph':<{graph}}{'row':<{row}}{'precision':<10}{'session':<12} batch  SNR dB  max/peak     MB")
+    all_meet, missing = True, set(bag.graphs)
+    for model in chain(first, models):
+        if model.name not in missing:
             continue
-        missing.remove(model.stem)
-        size = bag.specialists[model.stem].bytes / 1e6
-        for session, batch, parity in _parities(bag, model, provider, batches, store):
-            meets = parity.meets(bar)
-            all_meet = all_meet and meets
-            print(
-                f"{model.stem:<8} {session:<12} {batch:5} {parity.snr_db:7.1f} "
-                f"{parity.max_over_peak:9.1e} {size:6.1f}{'' if meets else '  falls short'}",
-                flush=True,
-            )
+        missing.remove(model.name)
+        entry = bag.graphs[model.name]
+        for session, batch, parities in _parities(bag, model, provider, batches, store):
+            for name, parity in zip(entry.rows, parities, strict=True):
+                meets = parity.meets(BARS[entry.precision])
+                all_meet = all_meet and meets
+                print(
+                    f"{model.name:<{graph}}{name:<{row}}{entry.precision:<10}{session:<12} {batch:5} "
+                    f"{parity.snr_db:7.1f} {parity.max_over_peak:9.1e} {entry.bytes / 1e6:6.1f}"
+                    f"{'' if meets else '  falls short'}",
+                    flush=True,
+                )
+    for name in sorted(missing):
+        print(f"{name}: no model of its checkpoints gives it", flush=True)
     return all_meet and not missing
 
 
 def _parities(
     bag: Bag, model: ExportableModel, provider: str, batches: Sequence[int], store: Store
-) -> Iterator[tuple[str, int, Parity]]:
-    """Session name, batch size and parity: the specialist as actors run it, one segment at a time, then the
+) -> Iterator[tuple[str, int, list[Parity]]]:
+    """Session name, batch size and parity by row: the graph as actors run it, one segment at a time, then the
     worst segment of each batch."""
-    path = fetch(bag, model.stem, Path(bag.uri), store)
-    segments = [music_like(TEST_SEGMENT_SEED + index) for index in range(max((1, *batches)))]
-    expected = [model.run(segment) for segment in segments]
-    specialist = Specialist(path, model.stem, bag.stems, provider)
-    yield provider, 1, compare(expected[0], specialist(segments[0]))
-    del specialist
+    entry = bag.graphs[model.name]
+    path = fetch(bag, model.name, Path(bag.uri), store)
+    contract = bag.contracts[entry.contract]
+    segments = [music_like(TEST_SEGMENT_SEED + index, contract) for index in range(max((1, *batches)))]
+    expected = [model.run(segment, entry.rows) for segment in segments]
+    graph = open_graph(bag, model.name, path, provider)
+    yield provider, 1, compare_rows(expected[0], graph(segments[0]))
+    del graph
     if not batches:
         return
     run = _open_batched(path)
     for batch in batches:
-        stems = run(np.concatenate(segments[:batch]))
-        parities = [compare(expected[index], stems[index : index + 1]) for index in range(batch)]
-        worst = Parity(min(p.snr_db for p in parities), max(p.max_over_peak for p in parities))
+        stems = run(np.concatenate(segments[:batch])).reshape(batch, *expected[0].shape[1:])
+        each = [compare_rows(expected[index], stems[index : index + 1]) for index in range(batch)]
+        worst = [
+            Parity(min(p.snr_db for p in row), max(p.max_over_peak for p in row))
+            for row in zip(*each, strict=True)
+        ]
         yield "onnxruntime", batch, worst
 
 
 def _open_batched(path: Path) -> Callable[[np.ndarray], np.ndarray]:
-    """The graph with its batch axis free; on a CPU `Specialist` takes one segment at a time."""
+    """The graph with its batch axis free; on a CPU `Graph` takes one segment at a time."""
     options = onnxruntime.SessionOptions()
     options.enable_mem_pattern = False  # a pattern holds for one batch size only
     session = onnxruntime.InferenceSession(path.read_bytes(), options, ["CPUExecutionProvider"])
-    return lambda segments: session.run(["stem"], {"mix": segments})[0]
+    return lambda segments: session.run(None, {"mix": segments})[0]

@@ -3,17 +3,20 @@
 They stand apart from it so that `python -m export --help` needs no torch.
 """
 
-from argparse import ArgumentParser
+from argparse import ArgumentParser, ArgumentTypeError
+from fractions import Fraction
 from pathlib import Path
 
-from separation.arguments import non_negative_int, positive_int
+from separation.arguments import non_negative_int, positive_int, uri
 
-BAG_HELP = "a pretrained name, a folder with <name>.yaml, band_ft or random"
+BAG_HELP = "htdemucs, htdemucs_6s or htdemucs_ft, a folder with <name>.yaml, band_ft or random"
+SOURCES = ("drums", "bass", "other", "vocals")  # of htdemucs and htdemucs_ft, in the order of their rows
 SIZES = {  # options of the bag called random, by their fields of RandomBag
-    "channels": "channels of the first layer (default: 48)",
-    "bottom_channels": "channels of the transformer (default: 512)",
-    "layers": "layers of the transformer (default: 5)",
-    "heads": "attention heads of a layer (default: 8)",
+    "channels": (positive_int, "channels of the first layer (default: 48)"),
+    "bottom_channels": (non_negative_int, "channels of the transformer, 0 as in htdemucs_6s (default: 512)"),
+    "depth": (positive_int, "layers of each encoder, up to 4 (default: 4)"),
+    "layers": (non_negative_int, "layers of the transformer (default: 5)"),
+    "heads": (positive_int, "attention heads of a layer (default: 8)"),
 }
 
 
@@ -32,5 +35,43 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--hot", action="store_true", help="draw every LayerScale from 0.1 to 0.5, as after training"
     )
     random.add_argument("--seed", type=non_negative_int, metavar="N", help="seed of the weights (default: 0)")
-    for name, meaning in SIZES.items():
-        random.add_argument(f"--{name.replace('_', '-')}", type=positive_int, metavar="N", help=meaning)
+    random.add_argument(
+        "--models",
+        type=positive_int,
+        metavar="N",
+        help="average N models of all sources; 1 is like htdemucs (default: a specialist per source)",
+    )
+    random.add_argument(
+        "--sources", type=names, metavar="A,B", help=f"names of the stems (default: {','.join(SOURCES)})"
+    )
+    random.add_argument(
+        "--segment", type=seconds, metavar="S", help="seconds that a model takes, 10 or 39/5 (default: 7.8)"
+    )
+    for name, (kind, meaning) in SIZES.items():
+        random.add_argument(f"--{name.replace('_', '-')}", type=kind, metavar="N", help=meaning)
+
+
+def add_licence_arguments(parser: ArgumentParser) -> None:
+    """What bag.json says of the weights; without these options, what is known here."""
+    group = parser.add_argument_group(
+        "licence", "recorded in bag.json (default: what is known of official checkpoints, else not stated)"
+    )
+    group.add_argument("--licence", metavar="TEXT", help="what the author of the weights says: MIT")
+    group.add_argument("--licence-terms", metavar="TEXT", help="terms of their use")
+    group.add_argument("--licence-url", type=uri, metavar="URL", help="where it is said")
+
+
+def names(text: str) -> tuple[str, ...]:
+    """`a,b,c`"""
+    return tuple(text.split(","))
+
+
+def seconds(text: str) -> Fraction:
+    """`10`, `7.8` or `39/5`, exact."""
+    try:
+        found = Fraction(text)
+    except (ValueError, ZeroDivisionError):
+        raise ArgumentTypeError(f"{text!r} is not a number of seconds") from None
+    if found <= 0:
+        raise ArgumentTypeError(f"{text} is not above 0")
+    return found

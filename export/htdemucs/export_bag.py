@@ -8,5 +8,5 @@ from separation.models.bag import Bag
 
 
 def export(request: Request, out: Path, stems: list[str] | None, precision: str) -> Bag:
-    """Exports the specialists of `stems` (None: all) from the checkpoints that `request` names to `out`."""
-    return write_model_folder(request.specialists(), request.name, request.origin, out, stems, precision)
+    """Exports what `stems` (None: all) need of the checkpoints that `request` names to `out`."""
+    return write_model_folder(request.models(stems), request.name, request.origin, out, precision)

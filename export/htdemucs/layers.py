@@ -147,6 +147,12 @@ class ResidualLayer(nn.Module):
         return x + content * gate
 
 
+def residual_layers(layer: DemucsModule, time: int) -> nn.Sequential:
+    """The DConv of an encoder or a decoder of demucs; empty where `dconv_mode` leaves it out."""
+    found = () if layer.dconv is None else layer.dconv.layers
+    return nn.Sequential(*(ResidualLayer(each, time) for each in found))
+
+
 class Encoder(nn.Module):
     """(batch, in, frequencies, time) -> (batch, out, frequencies / 4, time).
 
@@ -161,7 +167,7 @@ class Encoder(nn.Module):
         self.bias = nn.Parameter(layer.conv.bias.detach())
         self.freq, self.odd = layer.freq, -time % 4
         time = time if layer.freq else -(-time // 4)
-        self.residual = nn.Sequential(*(ResidualLayer(each, time) for each in layer.dconv.layers))
+        self.residual = residual_layers(layer, time)
         self.rewrite = GatedConv(layer.rewrite)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -177,17 +183,20 @@ class Decoder(nn.Module):
     """The mirror of Encoder: (batch, in, frequencies, time) -> (batch, out, 4 frequencies, time).
 
     In the time branch (batch, in, 1, time / 4) -> (batch, out, 1, time). `time` is the length of the output,
-    `outputs` the channels of it to keep.
+    `outputs` the channels of it to keep (None: all).
     Source: HDecLayer, demucs/hdemucs.py.
     """
 
-    def __init__(self, layer: DemucsModule, time: int, outputs: slice) -> None:
+    def __init__(self, layer: DemucsModule, time: int, outputs: list[int] | None = None) -> None:
         super().__init__()
         self.rewrite = GatedConv(layer.rewrite)
         inner = time if layer.freq else -(-time // 4)
-        self.residual = nn.Sequential(*(ResidualLayer(each, inner) for each in layer.dconv.layers))
-        self.weight = nn.Parameter(as_2d(layer.conv_tr.weight)[:, outputs].clone())
-        self.bias = nn.Parameter(layer.conv_tr.bias.detach()[outputs].clone())
+        self.residual = residual_layers(layer, inner)
+        weight, bias = as_2d(layer.conv_tr.weight), layer.conv_tr.bias.detach()
+        if outputs is not None:
+            weight, bias = weight[:, outputs], bias[outputs]
+        self.weight = nn.Parameter(weight.clone())
+        self.bias = nn.Parameter(bias.clone())
         self.freq, self.last, self.time = layer.freq, layer.last, time
 
     def forward(self, x: Tensor, skip: Tensor) -> Tensor:

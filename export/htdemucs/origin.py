@@ -2,32 +2,38 @@
 
 import shlex
 from argparse import ArgumentParser, Namespace
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import NoReturn
 
 import band
 from export.htdemucs.arguments import add_arguments
+from export.htdemucs.bag_model import BagModel
 from export.htdemucs.checkpoints import bag_name, open_bag
 from export.htdemucs.random_bag import RandomBag
-from export.htdemucs.specialist_model import SpecialistModel
 from separation.errors import UsageError
+from separation.models.bag import NOT_STATED, Licence
 
 RANDOM = "random"
 BAND = "band_ft"  # the bag in this repository: README, "The demonstration bag"
 BAND_CHECKPOINTS = Path(band.__file__).with_name("checkpoints")
+BAND_LICENCE = Licence("MIT", "made by this project from songs that it synthesised itself", "LICENSE")
 DEFAULT_SIZES = RandomBag()
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """`bag` is a pretrained name, a folder, "band_ft" or "random"; `trust` lets unknown pickles be opened."""
+    """`bag` is a pretrained name, a folder, "band_ft" or "random"; `trust` lets unknown pickles be opened.
+
+    `licence` is what is said of the weights; None: what is known here.
+    """
 
     bag: str
     repo: Path | None = None
     trust: bool = False
     random: RandomBag = DEFAULT_SIZES
+    licence: Licence | None = None
 
     @property
     def name(self) -> str:
@@ -49,14 +55,16 @@ class Request:
         for field in fields(RandomBag):
             value = getattr(self.random, field.name)
             if value != field.default:
-                arguments += [_flag(field.name)] if value is True else [_flag(field.name), str(value)]
+                text = ",".join(value) if isinstance(value, tuple) else str(value)
+                arguments += [_flag(field.name)] if value is True else [_flag(field.name), text]
         return shlex.join(arguments)
 
-    def specialists(self) -> Iterator[SpecialistModel]:
-        """The bag's specialists, each loaded when the iterator reaches it."""
+    def models(self, stems: Sequence[str] | None = None) -> Iterator[BagModel]:
+        """The models that `stems` (None: all) need, each loaded when the iterator reaches it."""
         if self.bag == RANDOM:
-            return self.random.specialists()
-        return open_bag(self._location, self.repo, self.trust)
+            return self.random.bag_models(stems, self.licence)
+        licence = self.licence or (BAND_LICENCE if self.bag == BAND else None)
+        return open_bag(self._location, self.repo, self.trust, stems, licence)
 
 
 def from_arguments(args: Namespace) -> Request:
@@ -64,7 +72,13 @@ def from_arguments(args: Namespace) -> Request:
     sizes = RandomBag(**{name: value for name, value in given.items() if value is not None})
     if args.bag != RANDOM and sizes != DEFAULT_SIZES:
         raise UsageError(f"--seed, --hot and sizes are for the bag called {RANDOM}, not for {args.bag}")
-    return Request(args.bag, args.repo, args.trust_checkpoint, sizes)
+    return Request(args.bag, args.repo, args.trust_checkpoint, sizes, _licence(args))
+
+
+def _licence(args: Namespace) -> Licence | None:
+    """What --licence and the two options with it say; None without any, and where there are none."""
+    said = [getattr(args, name, None) for name in ("licence", "licence_terms", "licence_url")]
+    return Licence(said[0] or NOT_STATED, said[1] or "", said[2] or "") if any(said) else None
 
 
 def from_origin(origin: str, trust: bool) -> Request:

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -15,10 +15,12 @@ from demucs.states import get_state, save_with_checksum
 from demucs.transformer import LayerScale
 from safetensors.torch import save_file
 
+from export.htdemucs.arguments import SOURCES
+from export.htdemucs.bag_model import BagModel, Checkpoint, bag_models
 from export.htdemucs.checkpoints import HTDEMUCS
-from export.htdemucs.specialist_model import SpecialistModel
+from export.htdemucs.listing import Listing
 from export.htdemucs.supported import constructor_arguments
-from separation.contract import STEMS
+from separation.models.bag import Licence
 
 FORMATS = ("th", "safetensors")
 
@@ -27,6 +29,9 @@ FORMATS = ("th", "safetensors")
 class RandomBag:
     """Weights drawn from `seed`; the defaults are htdemucs_ft's sizes.
 
+    `models` of all sources are averaged; 0: a specialist for each source. Of `segment`, seconds, only the
+    shape of the graphs depends.
+
     Fresh weights hide errors: LayerScale begins at 1e-4 in the transformer and 1e-3 in DConv, so that
     attention hardly reaches the output. `hot` draws every LayerScale from 0.1 to 0.5. Up to 1, the network
     amplifies rounding so much that PyTorch's float32 itself is 107 dB from float64 (0.1 to 0.5: 123 dB).
@@ -34,23 +39,41 @@ class RandomBag:
 
     seed: int = 0
     hot: bool = False
+    models: int = 0
+    sources: tuple[str, ...] = SOURCES
+    segment: Fraction = Fraction(39, 5)
     channels: int = 48
     bottom_channels: int = 512
+    depth: int = 4
     layers: int = 5
     heads: int = 8
 
-    def model(self, stem: str) -> HTDemucs:
-        """The stem's model in eval mode, its numbers rounded to half precision as demucs stores them."""
+    @property
+    def listing(self) -> Listing:
+        """The yaml that `save_bag` writes; the signatures of specialists are their stems."""
+        if self.models:
+            signatures = [f"model_{1 + index}" for index in range(self.models)]
+            return Listing("random", "random", dict.fromkeys(signatures, (None,)))
+        weights = {stem: (tuple(float(source == stem) for source in self.sources),) for stem in self.sources}
+        return Listing("random", "random", weights)
+
+    def model(self, signature: str) -> HTDemucs:
+        """A model in eval mode, its numbers rounded to half precision as demucs stores them.
+
+        `signature` is one of the listing's: a stem for its specialist.
+        """
+        signatures = [*self.listing.models]
         with torch.random.fork_rng(devices=[]), torch.no_grad():
-            torch.manual_seed(len(STEMS) * self.seed + STEMS.index(stem))
+            torch.manual_seed(len(signatures) * self.seed + signatures.index(signature))
             model: HTDemucs = HTDemucs(
-                list(STEMS),
+                list(self.sources),
                 channels=self.channels,
+                depth=self.depth,
                 dconv_mode=3,
                 bottom_channels=self.bottom_channels,
                 t_layers=self.layers,
                 t_heads=self.heads,
-                segment=Fraction(39, 5),
+                segment=self.segment,
             )
             if self.hot:
                 for module in model.modules():
@@ -61,13 +84,17 @@ class RandomBag:
         model.eval()
         return model
 
-    def specialists(self) -> Iterator[SpecialistModel]:
-        """A specialist for each of STEMS, in their order."""
-        for row, stem in enumerate(STEMS):
-            model = self.model(stem)
-            yield SpecialistModel(
-                stem, row, model, f"random {stem} of seed {self.seed}", sha256_of_state(model)
-            )
+    def bag_models(
+        self, stems: Sequence[str] | None = None, licence: Licence | None = None
+    ) -> Iterator[BagModel]:
+        """The models that `stems` (None: all) need; `licence` is what is said of the weights."""
+
+        def load(signature: str) -> Checkpoint:
+            model = self.model(signature)
+            source = f"random {signature} of seed {self.seed}"
+            return Checkpoint(model, source, sha256_of_state(model), licence or Licence())
+
+        return bag_models(self.listing, load, stems)
 
 
 def sha256_of_state(model: HTDemucs) -> str:
@@ -81,27 +108,38 @@ def sha256_of_state(model: HTDemucs) -> str:
 
 def save_bag(bag: RandomBag, name: str, folder: Path, checkpoint_format: str) -> None:
     """Writes the bag as demucs does, in one of FORMATS."""
-    save_models({each.stem: each.model for each in bag.specialists()}, name, folder, checkpoint_format)
+    listed = bag.listing.models
+    models = {signature: bag.model(signature) for signature in listed}
+    weights = None if bag.models else [list(row or ()) for (row,) in listed.values()]
+    save_models(models, weights, name, folder, checkpoint_format)
 
 
-def save_models(models: dict[str, HTDemucs], name: str, folder: Path, checkpoint_format: str) -> None:
-    """Writes one checkpoint per stem of STEMS, in half precision, and the `<name>.yaml` that lists them.
+def save_models(
+    models: Mapping[str, HTDemucs],
+    weights: Sequence[Sequence[float]] | None,
+    name: str,
+    folder: Path,
+    checkpoint_format: str,
+) -> None:
+    """Writes each signature of `models` in half precision, and the `<name>.yaml` that lists them.
 
-    `checkpoint_format` is `th`, as demucs's states.py writes it, or `safetensors`, as its tools/export_hf.py.
+    `weights` are those of the yaml, a row for each model; None: a plain mean. `checkpoint_format` is `th`, as
+    demucs's states.py writes it, or `safetensors`, as its tools/export_hf.py.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    for stem in STEMS:
-        model = models[stem]
+    for signature, model in models.items():
         args, kwargs = constructor_arguments(model)
         state = get_state(model, None, half=True)
         if checkpoint_format == "th":
             package = {"klass": HTDemucs, "args": args, "kwargs": kwargs, "state": state, "training_args": {}}
-            save_with_checksum(package, folder / f"{stem}.th")
+            save_with_checksum(package, folder / f"{signature}.th")
         else:
             metadata = {"klass": HTDEMUCS, "args": _json(args), "kwargs": _json(kwargs)}
-            save_file(state, folder / f"{stem}.safetensors", metadata=metadata)
-    weights = [[float(row == column) for column in range(len(STEMS))] for row in range(len(STEMS))]
-    (folder / f"{name}.yaml").write_text(yaml.safe_dump({"models": list(STEMS), "weights": weights}))
+            save_file(state, folder / f"{signature}.safetensors", metadata=metadata)
+    content: dict[str, Any] = {"models": list(models)}
+    if weights is not None:
+        content["weights"] = [list(row) for row in weights]
+    (folder / f"{name}.yaml").write_text(yaml.safe_dump(content))
 
 
 def _json(value: Any) -> str:

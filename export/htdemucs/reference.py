@@ -14,15 +14,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from demucs.apply import apply_model
+from demucs.apply import BagOfModels, apply_model
 
+from export.htdemucs.bag_model import BagModel
 from export.htdemucs.origin import from_origin
-from export.htdemucs.specialist_model import SpecialistModel
 from separation.audio import limits
 from separation.audio.decoder_process.pool import DecoderPool
 from separation.audio.mixes import read_mix
 from separation.audio.stem_files import write_stems
-from separation.contract import SAMPLE_RATE
 from separation.options import Options
 from separation.store.objects import Store
 from separation.store.retry import RetryPolicy
@@ -48,39 +47,40 @@ class ReferenceRun:
     out: str
 
 
-def separate(
-    mix: np.ndarray, specialists: list[SpecialistModel], overlap: float, device: str
-) -> dict[str, np.ndarray]:
-    """float32 (2, samples) -> by stem float32 (2, samples), as demucs/api.py does around `apply_model`.
+def demucs_bag(models: list[BagModel], stems: list[str]) -> BagOfModels:
+    """demucs's own bag of these models. Sources other than `stems` get weights of 1: their rows are not used,
+    and the models that give them need not be among these."""
+    sources = models[0].sources
+    weights = [
+        [each.weights.get(source, 0.0) if source in stems else 1.0 for source in sources] for each in models
+    ]
+    return BagOfModels([each.model for each in models], weights)
 
-    For a bag, `apply_model` calls itself on one model after the other and keeps the rows that the bag's
-    weights select: one row of each specialist.
-    """
+
+def separate(
+    mix: np.ndarray, bag: BagOfModels, stems: list[str], overlap: float, device: str
+) -> dict[str, np.ndarray]:
+    """float32 (2, samples) -> by stem float32 (2, samples), as demucs/api.py does around `apply_model`."""
     wav = torch.from_numpy(mix)
     ref = wav.mean(0)
     mean, std = ref.mean(), ref.std() + 1e-8
-    flat = ((wav - mean) / std)[None]
-    stems = {}
-    for specialist in specialists:
-        rows = apply_model(specialist.model, flat, shifts=0, overlap=overlap, device=device)[0]
-        stems[specialist.stem] = (rows[specialist.row].cpu() * std + mean).numpy()
-    return stems
+    rows = apply_model(bag, ((wav - mean) / std)[None], shifts=0, overlap=overlap, device=device)[0]
+    return {stem: (rows[bag.sources.index(stem)].cpu() * std + mean).numpy() for stem in stems}
 
 
 def run(spec: ReferenceRun, store: Store) -> dict[str, float]:
     """Writes the stems; returns `load_s`, `work_s` and `audio_s`, the tracks' length, all in seconds."""
     torch.set_num_threads(spec.threads)
     clock = time.perf_counter()
-    request = from_origin(spec.origin, spec.trust)
-    specialists = [each for each in request.specialists() if each.stem in spec.stems]
+    bag = demucs_bag(list(from_origin(spec.origin, spec.trust).models(spec.stems)), spec.stems)
     load_s, clock, audio_s = time.perf_counter() - clock, time.perf_counter(), 0.0
     pool = DecoderPool()
     for track_id, uri in spec.tracks:
-        mix, _ = read_mix(uri, limits.DEFAULTS, pool, store)
-        audio_s += mix.shape[1] / SAMPLE_RATE
-        stems = separate(mix, specialists, spec.overlap, spec.device)
+        mix, _ = read_mix(uri, limits.DEFAULTS, pool, store, sample_rate=bag.samplerate)
+        audio_s += mix.shape[1] / bag.samplerate
+        stems = separate(mix, bag, spec.stems, spec.overlap, spec.device)
         blocks = {stem: [samples] for stem, samples in stems.items()}
-        write_stems(blocks, track_id, mix.shape[1], OPTIONS, spec.out, store)
+        write_stems(blocks, track_id, mix.shape[1], OPTIONS, spec.out, store, sample_rate=bag.samplerate)
     return {"load_s": load_s, "work_s": time.perf_counter() - clock, "audio_s": audio_s}
 
 

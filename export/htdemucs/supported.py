@@ -5,37 +5,33 @@ from typing import Any
 
 from demucs.htdemucs import HTDemucs
 
-from separation.contract import CHANNELS, SAMPLE_RATE, SEGMENT
+from export.htdemucs.graph import segment_of
+from separation.contract import CHANNELS
 from separation.errors import ModelError
+from separation.models.bag_checks import check_names
 
-EXPECTED: dict[str, Any] = {  # constructor arguments that the modules here rely on
-    "audio_channels": CHANNELS,
-    "samplerate": SAMPLE_RATE,
-    "use_train_segment": True,
-    "channels_time": None,
-    "nfft": 4096,
-    "cac": True,
-    "depth": 4,
-    "rewrite": True,
-    "kernel_size": 8,
-    "stride": 4,
-    "context": 1,
-    "context_enc": 0,
-    "dconv_mode": 3,
-    "t_emb": "sin",
-    "t_norm_in": True,
-    "t_norm_in_group": False,
-    "t_group_norm": False,
-    "t_norm_first": True,
-    "t_norm_out": True,
-    "t_layer_scale": True,
-    "t_gelu": True,
-    "t_sin_random_shift": 0,
-    "t_sparse_self_attn": False,
-    "t_sparse_cross_attn": False,
-    "t_cross_first": False,
+SUPPORTED: dict[str, tuple[Any, ...]] = {  # constructor arguments that the modules here rely on
+    "audio_channels": (CHANNELS,),
+    "use_train_segment": (True,),
+    "channels_time": (None,),
+    "nfft": (4096,),
+    "cac": (True,),
+    "depth": (1, 2, 3, 4),  # with 5, the branches merge at a single frequency
+    "rewrite": (True,),
+    "multi_freqs": (None, []),
+    "kernel_size": (8,),
+    "stride": (4,),
+    "t_emb": ("sin",),
+    "t_norm_in_group": (False, True),
+    "t_group_norm": (False, True),
+    "t_norm_first": (True,),
+    "t_norm_out": (True, False),
+    "t_sin_random_shift": (0,),
+    "t_sparse_self_attn": (False,),
+    "t_sparse_cross_attn": (False,),
 }
-NONZERO = ("freq_emb", "bottom_channels", "t_layers")
+SAMPLE_RATES = range(8_000, 192_001)  # Hz, as bag.json may hold
+POSITIONS = 4  # the transformer's channels are a multiple: sine and cosine of time and of frequency
 
 
 def constructor_arguments(model: HTDemucs) -> tuple[tuple[Any, ...], dict[str, Any]]:
@@ -45,27 +41,35 @@ def constructor_arguments(model: HTDemucs) -> tuple[tuple[Any, ...], dict[str, A
     return args, kwargs
 
 
-def check_supported(uri: str, model: Any, sources: int) -> None:
+def check_supported(uri: str, model: Any) -> None:
     """Raises a ModelError unless `model`, from the checkpoint at `uri`, is one that this folder computes.
 
-    `sources` is the number of stems that the bag's weights are for. The error names what differs.
+    The error names what differs, and what is supported.
     """
     if type(model) is not HTDemucs:
-        raise ModelError(uri, f"is a {type(model).__name__}, expected an HTDemucs")
+        raise ModelError(uri, f"is a {type(model).__name__}; supported: HTDemucs")
     args, kwargs = constructor_arguments(model)
     given = inspect.signature(HTDemucs).bind(*args, **kwargs)
     given.apply_defaults()
     arguments = given.arguments
-    length = int(arguments["segment"] * arguments["samplerate"])
-    if length != SEGMENT:
-        raise ModelError(uri, f"segment is {arguments['segment']} s, {length} samples; expected {SEGMENT}")
-    if len(model.sources) != sources:
-        raise ModelError(uri, f"separates {model.sources}; the bag's weights are for {sources} sources")
-    for name, expected in EXPECTED.items():
-        if arguments[name] != expected:
-            raise ModelError(uri, f"{name} is {arguments[name]!r}, expected {expected!r}")
-    for name in NONZERO:
-        if not arguments[name]:
-            raise ModelError(uri, f"{name} is {arguments[name]!r}, expected more than 0")
-    if arguments["multi_freqs"] or arguments["norm_starts"] < arguments["depth"]:
-        raise ModelError(uri, "multi_freqs is set or norm_starts is under depth; expected neither")
+    for name, values in SUPPORTED.items():
+        if arguments[name] not in values:
+            listed = " or ".join(map(repr, values))
+            raise ModelError(uri, f"{name} is {arguments[name]!r}; supported: {listed}")
+    if arguments["norm_starts"] < arguments["depth"]:
+        raise ModelError(
+            uri, f"norm_starts is {arguments['norm_starts']}; supported: {arguments['depth']} (depth) or more"
+        )
+    rate, segment = model.samplerate, segment_of(model)
+    if rate not in SAMPLE_RATES:
+        raise ModelError(uri, f"samplerate is {rate}; supported: {SAMPLE_RATES[0]} to {SAMPLE_RATES[-1]} Hz")
+    if segment <= rate // 2:
+        raise ModelError(uri, f"segment is {model.segment} s; supported: more than 0.5 s, the longest shift")
+    if model.crosstransformer is not None:
+        channels = model.bottom_channels or model.encoder[-1].conv.weight.shape[0]
+        if channels % POSITIONS:
+            raise ModelError(uri, f"the transformer has {channels} channels; supported: multiples of 4")
+    sources = list(model.sources)
+    check_names(uri, "a source", sources)
+    if not sources or len(set(sources)) != len(sources):
+        raise ModelError(uri, f"sources are {sources}; supported: one or more different names")

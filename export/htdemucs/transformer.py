@@ -53,6 +53,13 @@ class WholeNorm(nn.Module):
         return mean_of_last(x.mean(2).reshape(-1, 1, 1, tokens)).reshape(-1, 1, 1)
 
 
+def norm_of(norm: nn.Module) -> nn.Module:
+    """The norm that computes demucs's: over the channels of a token, over all tokens, or none."""
+    if isinstance(norm, nn.LayerNorm):
+        return Norm(norm)
+    return WholeNorm(norm) if isinstance(norm, nn.GroupNorm) else nn.Identity()
+
+
 class TransformerLayer(nn.Module):
     """Attention to the branch's own tokens, or to the other branch's, then the feed-forward part.
 
@@ -65,32 +72,34 @@ class TransformerLayer(nn.Module):
         self.cross = hasattr(layer, "cross_attn")
         source = layer.cross_attn if self.cross else layer.self_attn
         self.heads: int = source.num_heads
-        self.query_norm = Norm(layer.norm1)
-        self.key_norm = Norm(layer.norm2) if self.cross else None
-        self.norm = Norm(layer.norm3 if self.cross else layer.norm2)
+        self.query_norm = norm_of(layer.norm1)
+        self.key_norm = norm_of(layer.norm2) if self.cross else None
+        self.norm = norm_of(layer.norm3 if self.cross else layer.norm2)
         weights, biases = source.in_proj_weight.chunk(3), source.in_proj_bias.chunk(3)
         self.query, self.key, self.value = map(Linear, weights, biases)
-        self.out = Linear(source.out_proj.weight, source.out_proj.bias, layer.gamma_1.scale)
+        scales = [getattr(gamma, "scale", None) for gamma in (layer.gamma_1, layer.gamma_2)]
+        self.out = Linear(source.out_proj.weight, source.out_proj.bias, scales[0])
         self.widen = Linear(layer.linear1.weight, layer.linear1.bias)
-        self.narrow = Linear(layer.linear2.weight, layer.linear2.bias, layer.gamma_2.scale)
-        self.norm_out = WholeNorm(layer.norm_out)
+        self.narrow = Linear(layer.linear2.weight, layer.linear2.bias, scales[1])
+        self.activation = layer.activation  # a function of torch.nn.functional
+        self.norm_out = norm_of(layer.norm_out)
 
     def forward(self, x: Tensor, other: Tensor) -> Tensor:
         query = self.query_norm(x)
         key = query if self.key_norm is None else self.key_norm(other)
         attended = attention(self.query(query), self.key(key), self.value(key), self.heads)
         x = x + self.out(attended)
-        x = x + self.narrow(F.gelu(self.widen(self.norm(x))))
+        x = x + self.narrow(self.activation(self.widen(self.norm(x))))
         normed: Tensor = self.norm_out(x)
         return normed
 
 
 class Transformer(nn.Module):
-    """Both branches through all layers, between 1x1 convolutions: shapes stay as they are.
+    """Both branches through all layers: shapes stay as they are.
 
     x (batch, channels, frequencies, time) is the frequency branch, xt (batch, channels, 1, time_t) the time
-    branch. The convolutions (`channel_upsampler` and the three like it in demucs/htdemucs.py) act on tokens
-    here. Buffer names are names in the ONNX file.
+    branch. With `bottom_channels` the layers stand between 1x1 convolutions (`channel_upsampler` and the
+    three like it in demucs/htdemucs.py), which act on tokens here. Buffer names are names in the ONNX file.
     """
 
     by_time: Tensor
@@ -102,15 +111,13 @@ class Transformer(nn.Module):
         super().__init__()
         source = model.crosstransformer
         self.frequencies, self.time, self.time_t = frequencies, time, time_t
-        convs = (model.channel_upsampler, model.channel_upsampler_t)
-        self.up, self.up_t = (Linear(conv.weight[:, :, 0], conv.bias) for conv in convs)
-        convs = (model.channel_downsampler, model.channel_downsampler_t)
-        self.down, self.down_t = (Linear(conv.weight[:, :, 0], conv.bias) for conv in convs)
-        self.norm_in, self.norm_in_t = Norm(source.norm_in), Norm(source.norm_in_t)
+        self.up, self.up_t = (_pointwise(model, f"channel_upsampler{t}") for t in ("", "_t"))
+        self.down, self.down_t = (_pointwise(model, f"channel_downsampler{t}") for t in ("", "_t"))
+        self.norm_in, self.norm_in_t = norm_of(source.norm_in), norm_of(source.norm_in_t)
         self.layers = nn.ModuleList(TransformerLayer(layer) for layer in source.layers)
         self.layers_t = nn.ModuleList(TransformerLayer(layer) for layer in source.layers_t)
-        self.channels = int(model.channel_downsampler.weight.shape[0])
-        self._add_positions(source, int(model.channel_upsampler.weight.shape[0]))
+        self.channels = int(model.encoder[-1].conv.weight.shape[0])
+        self._add_positions(source, int(model.bottom_channels or self.channels))
 
     def _add_positions(self, source: DemucsModule, channels: int) -> None:
         """The tables behind `create_2d_sin_embedding` and `create_sin_embedding` of demucs.
@@ -151,3 +158,9 @@ class Transformer(nn.Module):
         x = self.down(tokens).transpose(1, 2).reshape(-1, self.channels, self.frequencies, self.time)
         xt = self.down_t(tokens_t).transpose(1, 2).reshape(-1, self.channels, 1, self.time_t)
         return x, xt
+
+
+def _pointwise(model: DemucsModule, name: str) -> nn.Module:
+    """A 1x1 convolution as a linear layer over tokens; nothing where `bottom_channels` is 0."""
+    conv = getattr(model, name, None)
+    return nn.Identity() if conv is None else Linear(conv.weight[:, :, 0], conv.bias)

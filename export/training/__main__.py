@@ -12,9 +12,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from export.htdemucs.arguments import SOURCES
 from separation import program
 from separation.arguments import check_folder, non_negative_float, non_negative_int, positive_int
-from separation.contract import STEMS
 from separation.program import ExitCode
 
 PROG = "python -m export.training"
@@ -60,8 +60,8 @@ def parser(prog: str = PROG) -> argparse.ArgumentParser:
     parser.add_argument(
         "--stems",
         nargs="+",
-        default=list(STEMS),
-        choices=STEMS,
+        default=list(SOURCES),
+        choices=SOURCES,
         help="specialists to train here (default: all)",
     )
     parser.add_argument(

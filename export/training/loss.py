@@ -7,7 +7,7 @@ SDR is the median over seconds of 10 log10(|target|^2 / |error|^2). The target i
 
 from torch import Tensor
 
-from separation.contract import SAMPLE_RATE
+from separation.contract import HTDEMUCS
 
 FLOOR = 0.003  # of the mix's energy: -25 dB
 SILENCE = 1e-6  # mean square: -60 dB of full scale
@@ -26,7 +26,7 @@ def error_db(estimate: Tensor, target: Tensor, mix: Tensor) -> Tensor:
 
 def _by_second(energy: Tensor) -> Tensor:
     """(..., 2, samples) -> its mean in every second: (..., seconds)."""
-    seconds = max(1, energy.shape[-1] // SAMPLE_RATE)
+    seconds = max(1, energy.shape[-1] // HTDEMUCS.sample_rate)
     length = energy.shape[-1] // seconds
     whole = energy[..., : seconds * length]
     return whole.reshape(*energy.shape[:-1], seconds, length).mean((-3, -1))

@@ -17,12 +17,12 @@ from demucs.htdemucs import HTDemucs
 from demucs.transformer import LayerScale
 from torch import Tensor
 
+from export.htdemucs.arguments import SOURCES
 from export.htdemucs.layers import DemucsModule
 from export.htdemucs.supported import constructor_arguments
-from separation.contract import STEMS
 
-STRIDE = 4  # bins that a frequency layer combines
-PATCH = 4 * STRIDE  # numbers in a patch: bins x (re, im) x (left, right)
+LAYER_STRIDE = 4  # bins that a frequency layer combines
+PATCH = 4 * LAYER_STRIDE  # numbers in a patch: bins x (re, im) x (left, right)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ def build(sizes: Sizes, seed: int, masks: bool = True) -> HTDemucs:
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.manual_seed(seed)
         model: HTDemucs = HTDemucs(
-            list(STEMS), dconv_mode=3, dconv_init=0.1, segment=Fraction(39, 5), **asdict(sizes)
+            list(SOURCES), dconv_mode=3, dconv_init=0.1, segment=Fraction(39, 5), **asdict(sizes)
         )
         for module in model.crosstransformer.modules():
             if isinstance(module, LayerScale):
@@ -58,7 +58,7 @@ def only(model: HTDemucs, stem: str) -> HTDemucs:
     """A copy of `model` in training mode that computes the row of `stem` alone."""
     (_, *args), kwargs = constructor_arguments(model)
     specialist: HTDemucs = HTDemucs([stem], *args, **kwargs)
-    specialist.load_state_dict(_weights_of(model, STEMS.index(stem)))
+    specialist.load_state_dict(_weights_of(model, SOURCES.index(stem)))
     specialist.train()
     return specialist
 
@@ -69,7 +69,7 @@ def with_row(model: HTDemucs, specialist: HTDemucs) -> HTDemucs:
     The rows of the other stems keep the weights they have in `model`.
     """
     whole, trained = deepcopy(model), specialist.state_dict()
-    for name, weight in _weights_of(whole, STEMS.index(*specialist.sources)).items():
+    for name, weight in _weights_of(whole, SOURCES.index(*specialist.sources)).items():
         weight.copy_(trained[name])
     return whole.eval()
 
@@ -80,7 +80,7 @@ def _weights_of(model: HTDemucs, row: int) -> dict[str, Tensor]:
     for branch in ("decoder", "tdecoder"):
         for kind, axis in (("weight", 1), ("bias", 0)):
             name = f"{branch}.{len(model.decoder) - 1}.conv_tr.{kind}"
-            weights[name] = weights[name].unflatten(axis, (len(STEMS), -1)).select(axis, row)
+            weights[name] = weights[name].unflatten(axis, (len(SOURCES), -1)).select(axis, row)
     return weights
 
 
@@ -116,8 +116,8 @@ def _start_as_masks(model: DemucsModule) -> None:
     last.conv_tr.bias.zero_()
     for copy in range(copies):
         values[copy * PATCH + v, v, 1, 1] = 2
-        for source in range(len(STEMS)):
-            share = 1 / len(STEMS) / copies * (2.0 if (source + copy) % 2 else 1.0) * 2 / 3 * 2
+        for source in range(len(SOURCES)):
+            share = 1 / len(SOURCES) / copies * (2.0 if (source + copy) % 2 else 1.0) * 2 / 3 * 2
             last.conv_tr.weight[copy * PATCH + v, 4 * source + channel, bin_ + 2, 0] = share
     model.tdecoder[-1].conv_tr.weight.mul_(0.1)
     model.tdecoder[-1].conv_tr.bias.zero_()

@@ -17,7 +17,7 @@ from torch import Tensor
 from export.training.loss import error_db
 from export.training.optimizer import Optimizer
 from export.training.songs import draw_batch
-from separation.contract import SAMPLE_RATE, SEGMENT
+from separation.contract import HTDEMUCS
 from separation.store.disk.atomic_write import atomic_write
 
 
@@ -34,7 +34,7 @@ class Schedule:
     batch: int = 2
     length: int = 131_072
     long_batch: int = 2
-    long_length: int = SEGMENT
+    long_length: int = HTDEMUCS.segment
     warm_up: int = 20
 
     def rate_at(self, step: int) -> float:
@@ -99,7 +99,8 @@ class Phase:
         """A copy of the model on the CPU, in eval mode, with the running average of its weights."""
         model = copy.deepcopy(self.model)
         model.load_state_dict(self.average)
-        model.segment = Fraction(SEGMENT, SAMPLE_RATE)  # demucs sets it to each crop's in training
+        # In training demucs sets it to each crop's.
+        model.segment = Fraction(HTDEMUCS.segment, HTDEMUCS.sample_rate)
         model.cpu().eval()
         return model
 

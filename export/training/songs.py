@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from band.song import song, split
-from separation.contract import STEMS
+from export.htdemucs.arguments import SOURCES
 from separation.store.disk.atomic_write import atomic_write
 
 SECONDS = 24.0  # per song: short ones begin anywhere in the form, so timbres change more often
@@ -33,7 +33,7 @@ def stored(folder: Path, split_name: str, count: int, processes: int = 2) -> lis
 def _store(seed: int, path: Path) -> None:
     sounds = song(seed, SECONDS)
     with atomic_write(path) as temporary, temporary.open("wb") as file:
-        np.save(file, np.stack([sounds[stem] for stem in STEMS]).astype(np.float16))
+        np.save(file, np.stack([sounds[stem] for stem in SOURCES]).astype(np.float16))
 
 
 def draw_batch(songs: list[np.ndarray], rng: np.random.Generator, size: int, length: int) -> np.ndarray:
@@ -42,7 +42,7 @@ def draw_batch(songs: list[np.ndarray], rng: np.random.Generator, size: int, len
     Gains, the channels' order and polarity change as in demucs's augment.py. In the other items all stems
     are of one song and stay aligned in time.
     """
-    batch = np.empty((size, len(STEMS), 2, length), np.float32)
+    batch = np.empty((size, len(SOURCES), 2, length), np.float32)
     for item in batch:
         together = rng.random() < 0.75
         number = rng.integers(len(songs))

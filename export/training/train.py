@@ -6,13 +6,13 @@ import time
 import torch
 from demucs.htdemucs import HTDemucs
 
+from export.htdemucs.arguments import SOURCES
 from export.htdemucs.checkpoints import open_bag
 from export.htdemucs.random_bag import save_models
 from export.training.network import Sizes, build, only, with_row
 from export.training.phase import Phase, Schedule, run
 from export.training.songs import stored
 from export.training.validate import validate
-from separation.contract import STEMS
 
 NAME = "band_ft"
 
@@ -37,22 +37,24 @@ def train(args: argparse.Namespace) -> bool:
         return phase
 
     if args.start:
-        models = {each.stem: each.model for each in open_bag(args.start, repo=None, trust=False)}
+        models = {each.name: each.model for each in open_bag(args.start, repo=None, trust=False)}
     else:
         schedule = Schedule(args.steps, rate=2e-3, long_from=args.steps)
-        base = trained("base", build(Sizes(), args.seed), list(range(len(STEMS))), args.seed, schedule)
+        base = trained("base", build(Sizes(), args.seed), list(range(len(SOURCES))), args.seed, schedule)
         if base is None:
             return False
-        models = dict.fromkeys(STEMS, base.averaged())
+        models = dict.fromkeys(SOURCES, base.averaged())
     for stem in args.stems:
-        row = STEMS.index(stem)
+        row = SOURCES.index(stem)
         schedule = Schedule(args.fine_steps, rate=1.5e-3, long_from=args.fine_steps * 3 // 4)
         specialist = trained(stem, only(models[stem], stem), [row], args.seed + 1 + row, schedule)
         if specialist is None:
             return False
         models[stem] = with_row(models[stem], specialist.averaged())
-    if not args.start and len(args.stems) < len(STEMS):
+    if not args.start and len(args.stems) < len(SOURCES):
         return True
-    save_models(models, NAME, args.out / NAME, "safetensors")
+    weights = [[float(row == column) for column in SOURCES] for row in SOURCES]
+    specialists = {stem: models[stem] for stem in SOURCES}
+    save_models(specialists, weights, NAME, args.out / NAME, "safetensors")
     print(f"{args.out / NAME}: the bag; python -m export {args.out / NAME} --out DIR", flush=True)
     return True

@@ -5,7 +5,8 @@ import torch
 from demucs.apply import apply_model
 from demucs.htdemucs import HTDemucs
 
-from separation.contract import SAMPLE_RATE, STEMS
+from export.htdemucs.arguments import SOURCES
+from separation.contract import HTDEMUCS
 
 
 def sdr(stems: np.ndarray, row: int, estimate: np.ndarray) -> float:
@@ -22,8 +23,9 @@ def sdr(stems: np.ndarray, row: int, estimate: np.ndarray) -> float:
 
 def _energy(sound: np.ndarray) -> np.ndarray:
     """(..., 2, samples) -> the sum of squares in every whole second: (..., seconds)."""
-    seconds = sound.shape[-1] // SAMPLE_RATE
-    whole = sound[..., : seconds * SAMPLE_RATE].reshape(*sound.shape[:-1], seconds, SAMPLE_RATE)
+    rate = HTDEMUCS.sample_rate
+    seconds = sound.shape[-1] // rate
+    whole = sound[..., : seconds * rate].reshape(*sound.shape[:-1], seconds, rate)
     energy: np.ndarray = (whole**2).sum((-3, -1))
     return energy
 
@@ -33,7 +35,7 @@ def validate(model: HTDemucs, songs: list[np.ndarray], rows: list[int]) -> dict[
 
     `rows` are the stems that the model gives, in this order; songs are (4, 2, samples).
     """
-    scores: dict[str, list[tuple[float, float]]] = {STEMS[row]: [] for row in rows}
+    scores: dict[str, list[tuple[float, float]]] = {SOURCES[row]: [] for row in rows}
     for song in songs:
         stems = np.asarray(song, np.float32)
         mix = stems.sum(0)
@@ -42,7 +44,7 @@ def validate(model: HTDemucs, songs: list[np.ndarray], rows: list[int]) -> dict[
             estimates = apply_model(model, torch.from_numpy((mix - mean) / level)[None], shifts=0)[0].numpy()
         for row, flat in zip(rows, estimates, strict=True):
             estimate = flat * level + mean
-            scores[STEMS[row]].append((sdr(stems, row, estimate), sdr(stems, row, mix)))
+            scores[SOURCES[row]].append((sdr(stems, row, estimate), sdr(stems, row, mix)))
     return {
         stem: (round(float(np.nanmedian(ours)), 2), round(float(np.nanmedian(mixes)), 2))
         for stem, (ours, mixes) in ((stem, zip(*pairs, strict=True)) for stem, pairs in scores.items())

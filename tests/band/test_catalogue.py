@@ -6,8 +6,8 @@ import pytest
 import soundfile
 
 from band.catalogue import KINDS, Spec, draw_specs, resample, write_broken, write_catalogue
+from band.rate import RATE_HZ
 from separation.arguments import seconds_range
-from separation.contract import SAMPLE_RATE
 
 
 def test_files_are_what_their_specs_say(tmp_path):
@@ -43,7 +43,7 @@ def test_the_broken_file_cannot_be_read(tmp_path):
 
 
 def test_resampling_keeps_a_sine():
-    t = np.arange(SAMPLE_RATE) / SAMPLE_RATE
+    t = np.arange(RATE_HZ) / RATE_HZ
     sine = np.sin(2 * np.pi * 1000 * t).astype(np.float32)[None]
     expected = np.sin(2 * np.pi * 1000 * np.arange(48_000) / 48_000)
     np.testing.assert_allclose(resample(sine, 48_000)[0], expected, atol=1e-4)

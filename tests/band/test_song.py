@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
+from band.rate import RATE_HZ
 from band.room import loudness, master_gain
-from band.song import SPLITS, song, split
-from separation.contract import SAMPLE_RATE, STEMS
+from band.song import PLAYERS, SPLITS, song, split
 
 SEEDS = range(100, 116)
 SECONDS = 6.0
@@ -16,7 +16,7 @@ def songs() -> list[dict[str, np.ndarray]]:
 
 def test_stems_sum_to_the_mix(songs):
     for parts in songs:
-        total = sum(parts[stem].astype(np.float64) for stem in STEMS)
+        total = sum(parts[stem].astype(np.float64) for stem in PLAYERS)
         np.testing.assert_allclose(parts["mix"], total, rtol=0, atol=1e-6)
 
 
@@ -32,15 +32,15 @@ def test_samples_are_finite_centred_and_below_full_scale(songs):
 def test_stems_are_balanced_and_nearly_always_audible(songs):
     quiet = []
     for seed, parts in zip(SEEDS, songs, strict=True):
-        levels_db = {stem: 20 * np.log10(loudness(parts[stem]) + 1e-9) for stem in STEMS}
+        levels_db = {stem: 20 * np.log10(loudness(parts[stem]) + 1e-9) for stem in PLAYERS}
         assert max(levels_db.values()) - min(levels_db.values()) < 12, (seed, levels_db)
         # Audible: more than a tenth of the song within 30 dB of the mix.
-        for stem in STEMS:
-            blocks = parts[stem][:, : int(SECONDS) * SAMPLE_RATE].reshape(2, -1, SAMPLE_RATE // 10)
+        for stem in PLAYERS:
+            blocks = parts[stem][:, : int(SECONDS) * RATE_HZ].reshape(2, -1, RATE_HZ // 10)
             heard = np.sqrt((blocks**2).mean((0, 2))) > loudness(parts["mix"]) / 32
             if heard.mean() < 0.1:
                 quiet.append((seed, stem))
-    assert len(quiet) <= len(SEEDS) * len(STEMS) // 20, quiet
+    assert len(quiet) <= len(SEEDS) * len(PLAYERS) // 20, quiet
 
 
 def test_a_resting_player_is_digitally_silent():
@@ -56,8 +56,8 @@ def test_a_resting_player_is_digitally_silent():
 
 def test_no_stem_is_another(songs):
     for parts in songs:
-        for one in STEMS:
-            for other in STEMS:
+        for one in PLAYERS:
+            for other in PLAYERS:
                 if one < other:
                     assert abs(np.corrcoef(parts[one].ravel(), parts[other].ravel())[0, 1]) < 0.3
 
@@ -71,8 +71,8 @@ def test_a_seed_is_one_song(songs):
 
 @pytest.mark.parametrize("samples", [1, 2, 7, 53, 441, 4_409, 12_345, 44_101])
 def test_any_length_is_exact(samples):
-    parts = song(3, samples / SAMPLE_RATE)
-    assert set(parts) == {*STEMS, "mix"}
+    parts = song(3, samples / RATE_HZ)
+    assert set(parts) == {*PLAYERS, "mix"}
     assert {sound.shape for sound in parts.values()} == {(2, samples)}
     assert all(np.isfinite(sound).all() for sound in parts.values())
 

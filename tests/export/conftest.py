@@ -1,15 +1,33 @@
 """A small HTDemucs of the same class as htdemucs_ft's, exported once a run."""
 
+from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from export.htdemucs.export_bag import export
 from export.htdemucs.origin import Request
-from export.htdemucs.random_bag import RandomBag
+from export.parity import music_like
+from separation.contract import htdemucs_contract
 from separation.models.bag import Bag
+from separation.models.graph import Graph
+from tests import checkpoints
 
-SMALL = RandomBag(seed=3, hot=True, channels=8, bottom_channels=32, layers=2, heads=2)
+ENGINES = ("cpu", "openvino")
+SMALL = replace(checkpoints.SMALL, segment=Fraction(3))
+CONTRACT = htdemucs_contract(SMALL.segment)
+
+
+def music(seed: int) -> np.ndarray:
+    """A segment of CONTRACT."""
+    return music_like(seed, CONTRACT)
+
+
+def small_graph(path: Path, row: str, provider: str = "cpu", cache: Path | None = None) -> Graph:
+    """The graph of CONTRACT at `path` that gives `row` alone."""
+    return Graph(path, row, CONTRACT, (row,), provider=provider, threads=1, cache=cache)
 
 
 @pytest.fixture(scope="session")

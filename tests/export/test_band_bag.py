@@ -8,11 +8,14 @@ import pytest
 import band
 from band.song import song, split
 from export.__main__ import main
-from export.htdemucs.origin import BAND, BAND_CHECKPOINTS, from_origin
+from export.htdemucs.arguments import SOURCES
+from export.htdemucs.export_bag import export
+from export.htdemucs.origin import BAND, BAND_CHECKPOINTS, Request
 from export.training.validate import sdr
-from separation.contract import STEMS
-from separation.models.bag import fetch, read_bag, sha256_of
-from separation.models.specialist import Specialist
+from separation.grid import GridRule
+from separation.models.bag_json import read_bag
+from separation.models.graph import open_graph
+from separation.models.graph_files import sha256_of
 from separation.separator import collect, separate
 from tests.stores import STORE
 
@@ -22,30 +25,38 @@ MOST = 12_000_000  # bytes of the four graphs, and of the four checkpoints
 
 def test_the_files_are_small_and_those_that_bag_json_names() -> None:
     bag = read_bag(MODELS, STORE)
-    assert (bag.name, bag.stems, bag.origin) == (BAND, STEMS, BAND)
-    for stem, kept in bag.specialists.items():
+    assert (bag.name, tuple(bag.stems)) == (BAND, SOURCES)
+    for stem, kept in bag.graphs.items():
+        assert (kept.rows, kept.origin) == ((stem,), BAND)
         assert sha256_of(MODELS / kept.file) == kept.sha256
         assert sha256_of(BAND_CHECKPOINTS / f"{stem}.safetensors") == kept.source_sha256
     for folder, pattern in ((MODELS, "*.onnx"), (BAND_CHECKPOINTS, "*.safetensors")):
         sizes = [path.stat().st_size for path in folder.glob(pattern)]
-        assert len(sizes) == len(STEMS)
+        assert len(sizes) == len(SOURCES)
         assert sum(sizes) <= MOST
 
 
+def test_an_export_today_gives_the_same_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    exported = export(Request(BAND), tmp_path, ["bass"], "fp32").graphs["bass"]
+    assert exported.sha256 == read_bag(MODELS, STORE).graphs["bass"].sha256
+    assert exported.licence.weights == "MIT"
+    assert "licence of the weights: MIT" in capsys.readouterr().out
+
+
 def test_the_graphs_compute_the_checkpoints(capsys: pytest.CaptureFixture[str]) -> None:
-    assert from_origin(read_bag(MODELS, STORE).origin, trust=False).bag == BAND
     assert main(["verify", str(MODELS)]) == 0
     assert "falls short" not in capsys.readouterr().out
 
 
 def test_every_stem_is_nearer_to_its_own_than_the_mix_and_to_no_other() -> None:
     bag = read_bag(MODELS, STORE)
-    specialists = {stem: Specialist(fetch(bag, stem, MODELS, STORE), stem, provider="cpu") for stem in STEMS}
+    graphs = {name: open_graph(bag, name, MODELS / bag.graphs[name].file, "cpu") for name in bag.graphs}
+    rules = {name: GridRule(each.segment, each.stride) for name, each in bag.contracts.items()}
     sounds = song(split("test")[0], 5.8)
-    stems = separate(sounds["mix"], specialists)
-    true = np.stack([sounds[stem] for stem in STEMS])
-    for row, stem in enumerate(STEMS):
+    stems = separate(sounds["mix"], bag, graphs, bag.stems, rules)
+    true = np.stack([sounds[stem] for stem in SOURCES])
+    for row, stem in enumerate(SOURCES):
         found = np.asarray(collect(stems[stem]))
-        scores = [sdr(true, other, found) for other in range(len(STEMS))]
+        scores = [sdr(true, other, found) for other in range(len(SOURCES))]
         assert scores[row] > sdr(true, row, sounds["mix"]) + 3
         assert scores[row] == max(scores)

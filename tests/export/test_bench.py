@@ -6,20 +6,21 @@ import torch
 from export.bench import Line, report
 from export.bench_gpu import bench_gpu
 from export.htdemucs import published
-from export.htdemucs.graph import SpecialistModule, to_onnx
-from export.parity import BARS, Parity, compare, music_like, torch_stem
-from separation.models.specialist import Specialist
-from tests.export.conftest import SMALL
+from export.htdemucs.arguments import SOURCES
+from export.htdemucs.graph import HTDemucsModule, to_onnx
+from export.parity import BARS, Parity, compare, torch_rows
+from separation.models.graph import Graph
+from tests.export.conftest import CONTRACT, SMALL, music, small_graph
 
 
-def test_the_published_graph_computes_the_model_and_runs_as_a_specialist(tmp_path: Path) -> None:
+def test_the_published_graph_computes_the_model_and_runs_as_a_graph_of_format_1(tmp_path: Path) -> None:
     """All four rows in one output; its own error (long norms) is what the benchmark shows."""
-    model, segments = SMALL.model("other"), music_like(1)
+    model, segments = SMALL.model("other"), music(1)
     path = tmp_path / "published.onnx"
     path.write_bytes(published.to_onnx(model))
     for row, stem in ((0, "drums"), (2, "other")):
-        found = Specialist(path, stem, provider="cpu", threads=1)(segments)
-        assert compare(torch_stem(model, row, segments), found).snr_db > 50
+        graph = Graph(path, stem, CONTRACT, (stem,), published=SOURCES, provider="cpu", threads=1)
+        assert compare(torch_rows(model, [row], segments), graph(segments)).snr_db > 50
 
 
 def test_the_report_sets_every_line_beside_pytorch() -> None:
@@ -39,9 +40,9 @@ def test_the_table_of_a_gpu_as_a_cpu_computes_it(tmp_path: Path, monkeypatch: py
     """Every row but the compiler's own speed: here it stands aside, since it asks for a C++ compiler."""
     monkeypatch.setattr(torch, "compile", lambda model: model)
     model = SMALL.model("other")
-    (tmp_path / "fp32.onnx").write_bytes(to_onnx(SpecialistModule(model, 2, "fp32")))
-    ours = {"fp32, onnxruntime": Specialist(tmp_path / "fp32.onnx", "other", provider="cpu", threads=1)}
-    text = bench_gpu(model, 2, ours, music_like(1), rounds=1, device="cpu", batches=(1,))
+    (tmp_path / "fp32.onnx").write_bytes(to_onnx(HTDemucsModule(model, [2], "fp32")))
+    ours = {"fp32, onnxruntime": (small_graph(tmp_path / "fp32.onnx", "other"), [2])}
+    text = bench_gpu(model, ours, music(1), rounds=1, device="cpu", batches=(1,))
     assert text.startswith("| cpu, batch 1 |")
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines()[2:] if line]
     found = {row[0]: float(row[3]) for row in rows}

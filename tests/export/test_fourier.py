@@ -2,9 +2,11 @@ import pytest
 import torch
 from demucs.htdemucs import HTDemucs
 
-from export.fourier import BINS, FRAMES, Spectrogram, Waveform
-from separation.contract import SEGMENT
-from tests.export.conftest import SMALL
+from export.fourier import BINS, Spectrogram, Waveform, frames_of
+from separation.contract import HTDEMUCS
+from tests.checkpoints import SMALL
+
+SEGMENTS = [HTDEMUCS.segment, 441_000, 22_051]
 
 
 @pytest.fixture(scope="module")
@@ -12,18 +14,24 @@ def model() -> HTDemucs:
     return SMALL.model("drums")
 
 
-def test_spectrogram_is_demucs_own(model: HTDemucs) -> None:
-    mix = torch.randn(2, 2, SEGMENT, generator=torch.Generator().manual_seed(0))
+@pytest.mark.parametrize("segment", SEGMENTS)
+def test_spectrogram_is_demucs_own(model: HTDemucs, segment: int) -> None:
+    mix = torch.randn(2, 2, segment, generator=torch.Generator().manual_seed(0))
     expected = model._magnitude(model._spec(mix))
-    found = Spectrogram()(mix)
-    assert found.shape == expected.shape == (2, 4, BINS, FRAMES)
+    found = Spectrogram(segment)(mix)
+    assert found.shape == expected.shape == (2, 4, BINS, frames_of(segment))
     assert (found - expected).abs().max() < 2e-6 * expected.abs().max()
 
 
-def test_waveform_is_demucs_own_for_any_spectrogram(model: HTDemucs) -> None:
-    """Not only for spectrograms of real signals: the network's output is none. DC and the edges included."""
-    spectrogram = torch.randn(2, 4, BINS, FRAMES, generator=torch.Generator().manual_seed(0))
-    expected = model._ispec(model._mask(None, spectrogram[:, None]), SEGMENT)[:, 0]
-    found = Waveform()(spectrogram)
-    assert found.shape == expected.shape == (2, 2, SEGMENT)
+@pytest.mark.parametrize("segment", SEGMENTS)
+def test_waveform_is_demucs_own_for_any_spectrogram(model: HTDemucs, segment: int) -> None:
+    """Not only for spectrograms of real signals: the network's output is none. DC and the edges included.
+
+    Three rows of two items.
+    """
+    shape = (2, 3, 4, BINS, frames_of(segment))
+    spectrogram = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+    expected = model._ispec(model._mask(None, spectrogram), segment)
+    found = Waveform(segment)(spectrogram.flatten(1, 2)).unflatten(0, (2, 3))
+    assert found.shape == expected.shape == (2, 3, 2, segment)
     assert (found - expected).abs().max() < 2e-6 * expected.abs().max()

@@ -1,5 +1,6 @@
 import json
 import shutil
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
@@ -7,21 +8,24 @@ import pytest
 from export.__main__ import main
 from export.htdemucs.origin import Request, from_origin
 from export.htdemucs.random_bag import RandomBag
-from separation.contract import SEGMENT, STRIDE
-from separation.models.bag import Bag, read_bag, sha256_of
-from tests.export.conftest import SMALL
+from separation.models.bag import Bag, Licence
+from separation.models.bag_json import read_bag
+from separation.models.graph_files import sha256_of
+from tests.export.conftest import CONTRACT, SMALL
 from tests.stores import STORE
 
 
 def test_the_folder_says_what_it_holds(small_folder: tuple[Path, Bag]) -> None:
     folder, _ = small_folder
-    content = json.loads((folder / "bag.json").read_text())
-    assert (content["stems"], content["sample_rate"], content["segment"], content["stride"]) == (
-        ["drums", "vocals"], 44_100, SEGMENT, STRIDE,
-    )  # fmt: skip
-    vocals = read_bag(folder, STORE).specialists["vocals"]
+    assert json.loads((folder / "bag.json").read_text())["format"] == 2
+    bag = read_bag(folder, STORE)
+    assert list(bag.stems) == list(bag.graphs) == ["drums", "vocals"]
+    assert bag.contracts == {"htdemucs_3s": CONTRACT}
+    vocals = bag.graphs["vocals"]
     assert vocals.sha256 == sha256_of(folder / "vocals.onnx")
     assert vocals.bytes == (folder / "vocals.onnx").stat().st_size
+    assert (vocals.rows, vocals.precision, vocals.snr_db) == (("vocals",), "fp32", None)
+    assert (vocals.source, vocals.licence) == ("random vocals of seed 3", Licence())
     assert sorted(path.name for path in folder.iterdir()) == ["bag.json", "drums.onnx", "vocals.onnx"]
 
 
@@ -29,6 +33,8 @@ def test_origin_names_the_same_weights_again() -> None:
     request = Request("random", random=SMALL)
     assert from_origin(request.origin, trust=False) == request
     assert Request("random").origin == "random"
+    sizes = RandomBag(models=2, sources=("a", "b"), segment=Fraction(5, 2), bottom_channels=0, depth=3)
+    assert from_origin(Request("random", random=sizes).origin, trust=False).random == sizes
     named = Request("htdemucs_ft", repo=Path("/a folder/of checkpoints"))
     assert from_origin(named.origin, trust=False) == named
 
@@ -40,15 +46,16 @@ def test_verify_passes_and_fails_by_its_exit_code(
     assert main(["verify", str(folder)]) == 0
     assert "falls short" not in capsys.readouterr().out
     assert main(["verify", str(folder), "--provider", "openvino", "--batches", "1", "2"]) == 0
-    lines = [line.split()[:3] for line in capsys.readouterr().out.splitlines()[2:]]
+    lines = [line.split()[:5] for line in capsys.readouterr().out.splitlines()[2:]]
     sessions = [["openvino", "1"], ["onnxruntime", "1"], ["onnxruntime", "2"]]
-    assert lines == [[stem, *session] for stem in ("drums", "vocals") for session in sessions]
+    assert lines == [[stem, stem, "fp32", *session] for stem in ("drums", "vocals") for session in sessions]
 
     swapped = tmp_path / "swapped"
     shutil.copytree(folder, swapped)
     content = json.loads((swapped / "bag.json").read_text())
-    files = content["specialists"]
-    files["drums"], files["vocals"] = files["vocals"], files["drums"]
+    drums, vocals = content["graphs"]["drums"], content["graphs"]["vocals"]
+    for key in ("file", "sha256", "bytes"):
+        drums[key], vocals[key] = vocals[key], drums[key]
     (swapped / "bag.json").write_text(json.dumps(content))
     assert main(["verify", str(swapped)]) == 1
     assert capsys.readouterr().out.count("falls short") == 2
@@ -57,15 +64,44 @@ def test_verify_passes_and_fails_by_its_exit_code(
 def test_a_precision_states_what_it_costs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """bag.json has the SNR that `verify` finds again; a folder that falls short of its bar is refused."""
     words = ["random", "--hot", "--channels", "8", "--bottom-channels", "32", "--layers", "1", "--heads", "2"]
+    words += ["--segment", "1"]
     assert main([*words, "--stems", "bass", "--precision", "int8", "--out", str(tmp_path)]) == 0
-    stated = read_bag(tmp_path, STORE).specialists["bass"].snr_db
+    stated = read_bag(tmp_path, STORE).graphs["bass"].snr_db
     assert stated is not None and stated > 35
     capsys.readouterr()
     assert main(["verify", str(tmp_path)]) == 0
     assert f"{stated:.1f}" in capsys.readouterr().out
     content = json.loads((tmp_path / "bag.json").read_text())
-    (tmp_path / "bag.json").write_text(json.dumps(content | {"precision": "fp32"}))
+    content["graphs"]["bass"]["precision"] = "fp32"
+    (tmp_path / "bag.json").write_text(json.dumps(content))
     assert main(["verify", str(tmp_path)]) == 1
+
+
+def test_verify_misses_a_graph_that_its_checkpoints_do_not_give(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["random", "--channels", "8", "--bottom-channels", "32", "--layers", "1", "--heads", "2"]
+    words += ["--segment", "1", "--models", "1"]
+    assert main([*words, "--out", str(tmp_path)]) == 0
+    text = (
+        (tmp_path / "bag.json")
+        .read_text()
+        .replace('"random": {', '"other": {')
+        .replace('"random",', '"other",')
+    )
+    (tmp_path / "bag.json").write_text(text)
+    assert main(["verify", str(tmp_path)]) == 1
+    assert "other: no model of its checkpoints gives it" in capsys.readouterr().out
+
+
+def test_the_licence_is_what_the_options_say(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    small = ["--channels", "8", "--bottom-channels", "0", "--layers", "0", "--segment", "1", "--models", "1"]
+    url = "https://example.org/weights"
+    said = ["--licence", "CC BY 4.0", "--licence-terms", "name the author", "--licence-url", url]
+    assert main(["random", *small, *said, "--out", str(tmp_path)]) == 0
+    (graph,) = read_bag(tmp_path, STORE).graphs.values()
+    assert graph.licence == Licence("CC BY 4.0", "name the author", url)
+    assert f"licence of the weights: CC BY 4.0; name the author; {url}" in capsys.readouterr().out
 
 
 def test_refusals_exit_with_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -76,6 +112,10 @@ def test_refusals_exit_with_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert main(["no_such_bag", "--out", str(tmp_path)]) == 2
     assert main(["htdemucs_ft", "--hot", "--out", str(tmp_path)]) == 2
     small = ["--channels", "8", "--bottom-channels", "32", "--layers", "1", "--heads", "2"]
+    assert main(["mdx_extra", "--out", str(tmp_path)]) == 2
+    assert "not HTDemucs; supported: htdemucs, htdemucs_6s, htdemucs_ft" in capsys.readouterr().err
+    assert main(["random", *small, "--segment", "1/0", "--out", str(tmp_path)]) == 2
+    assert "--segment: '1/0' is not a number of seconds" in capsys.readouterr().err
     assert main(["random", *small, "--stems", "piano", "--out", str(tmp_path)]) == 2
     assert "piano" in capsys.readouterr().err
     assert RandomBag(channels=8) != RandomBag()

@@ -3,24 +3,25 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 import soundfile
 import torch
 from demucs.apply import BagOfModels, apply_model
 
 from export.htdemucs import reference
-from export.htdemucs.random_bag import RandomBag
+from export.htdemucs.origin import from_origin
 from tests.stores import STORE
 
-SMALL = RandomBag(channels=8, bottom_channels=64, layers=1)
-ORIGIN = "random --channels 8 --bottom-channels 64 --layers 1"
+SMALL = "random --channels 8 --bottom-channels 64 --layers 1 --segment 1"
 
 
-def test_one_stem_is_the_bags_row(tmp_path: Path) -> None:
-    mix = 0.1 * np.random.default_rng(0).standard_normal((2, 44_100)).astype(np.float32)
+@pytest.mark.parametrize("origin", [SMALL, f"{SMALL} --models 2"], ids=["specialists", "mean"])
+def test_one_stem_is_the_bags_row(origin: str, tmp_path: Path) -> None:
+    mix = 0.1 * np.random.default_rng(0).standard_normal((2, 66_150)).astype(np.float32)
     soundfile.write(tmp_path / "a.wav", mix.T, 44_100, subtype="FLOAT")
     spec = {
         "tracks": [["a.wav", str(tmp_path / "a.wav")]],
-        "origin": ORIGIN,
+        "origin": origin,
         "trust": False,
         "stems": ["bass"],
         "overlap": 0.25,
@@ -29,11 +30,13 @@ def test_one_stem_is_the_bags_row(tmp_path: Path) -> None:
         "out": str(tmp_path / "out"),
     }
     timed = reference.run(reference.ReferenceRun(**spec), STORE)
-    assert timed["audio_s"] == 1.0
+    assert timed["audio_s"] == 1.5
     assert timed["work_s"] > 0
     assert [path.name for path in (tmp_path / "out/a.wav").iterdir()] == ["bass.wav"]
 
-    bag = BagOfModels([each.model for each in SMALL.specialists()], np.eye(4).tolist())
+    random = from_origin(origin, trust=False).random
+    models = [random.model(signature) for signature in random.listing.models]
+    bag = BagOfModels(models, None if random.models else np.eye(4).tolist())
     wav = torch.from_numpy(mix)
     ref = wav.mean(0)
     stems = apply_model(bag, ((wav - ref.mean()) / (ref.std() + 1e-8))[None], shifts=0)[0]
