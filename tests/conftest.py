@@ -31,9 +31,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--s3", choices=tuple(SERVERS), default="moto", help="the S3 server of the tests")
     parser.addoption(
         "--bag",
-        choices=("gains", "small"),
+        choices=("gains", "small", "two"),
         default="gains",
-        help="of tests that hold with any: free, or real",
+        help="of tests that hold with any: free, real, or free and of two contracts",
     )
     parser.addoption(
         "--storm-seeds", type=int, default=1, metavar="N", help="small storms of seeds 0 to N - 1"

@@ -31,6 +31,8 @@ WAITING = (
     "tests/integration/test_million.py",
 )
 COMPUTING = (
+    "tests/integration/test_bags.py",
+    "tests/export/htdemucs/test_bags.py",
     "tests/integration/test_parity.py",
     "tests/export/htdemucs/test_graph.py",
     "tests/export/test_training.py",

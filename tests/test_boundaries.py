@@ -18,8 +18,7 @@ from packaging.utils import canonicalize_name
 import jobs
 import separation
 import stemfleet
-from separation.contract import STEMS
-from tests.bags import write_gain_bag
+from tests.bags import FOUR_STEMS, write_gain_bag
 
 ROOT = Path(__file__).parents[1]
 EXPORT_ONLY = ("torch", "demucs", "onnx")
@@ -42,6 +41,7 @@ ONLY_IN = {
 # Package of ours -> the extras that an installation needs for it.
 EXTRAS = {"band": (), "separation": (), "stemfleet": (), "jobs": ("cluster",), "export": ("export",)}
 ENGINES = {"onnxruntime", "openvino"}  # whichever is installed: the extras cpu, gpu, openvino
+OF_HTDEMUCS = {"SAMPLE_RATE", "SEGMENT", "STRIDE", "MAX_SHIFT", "STEMS"}
 BROUGHT_BY = {"botocore": "s3fs", "markupsafe": "jinja2"}  # imported, and of a version that the other decides
 
 
@@ -125,7 +125,34 @@ def test_a_file_is_separated_where_the_export_is_not_installed(tmp_path: Path, a
     command = [sys.executable, "-c", blocked + run, str(tmp_path / "a.wav"), "--models", str(models)]
     subprocess.run([*command, "--out", str(tmp_path / "out"), *arguments], check=True)
     names = {path.stem for path in (tmp_path / "out/a.wav").iterdir()}
-    assert names == ({"vocals", "no_vocals"} if arguments else set(STEMS))
+    assert names == ({"vocals", "no_vocals"} if arguments else set(FOUR_STEMS))
+
+
+def named_in(path: Path) -> set[str]:
+    """What a file imports from ours, or assigns at its top level, by name."""
+    tree, found = ast.parse(path.read_text()), set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] in MAY_IMPORT:
+            found |= {alias.name for alias in node.names}
+    for node in tree.body:
+        targets = node.targets if isinstance(node, ast.Assign) else []
+        targets = [node.target] if isinstance(node, ast.AnnAssign) else targets
+        found |= {name.id for target in targets for name in ast.walk(target) if isinstance(name, ast.Name)}
+    return found
+
+
+def test_no_module_but_htdemucs_s_own_has_its_numbers() -> None:
+    """They are in a bag's contracts; `separation.contract` has `HTDEMUCS`, for bags that state none."""
+    files = [path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py")]
+    others = (path for path in files if not path.is_relative_to(ROOT / "export/htdemucs"))
+    left = {str(path.relative_to(ROOT)): sorted(named_in(path) & OF_HTDEMUCS) for path in others}
+    assert {path: names for path, names in left.items() if names} == {}
+
+
+def test_what_a_file_imports_and_assigns_is_seen(tmp_path: Path) -> None:
+    path = tmp_path / "a.py"
+    path.write_text("from band.rate import RATE_HZ, X as Y\nSEGMENT: int = 3\nA, STRIDE = B = 1, 2\n")
+    assert named_in(path) == {"RATE_HZ", "X", "SEGMENT", "A", "STRIDE", "B"}
 
 
 def test_a_file_is_decoded_in_the_decoder_process_alone() -> None:

@@ -94,4 +94,4 @@ def test_all_tracks_are_done(session: tuple[Path, str]) -> None:
 
 
 def test_the_plan_was_that_of_two_nodes_before_the_second_came(session: tuple[Path, str]) -> None:
-    assert "pools: 2 actors per specialist, each 4 threads and 3 CPU, on cpu" in session[1]
+    assert "pools: 2 actors per graph, each 4 threads and 3 CPU, on cpu" in session[1]

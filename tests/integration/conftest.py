@@ -19,7 +19,7 @@ import pytest
 
 from export.htdemucs.export_bag import export
 from export.htdemucs.origin import from_origin
-from tests.bags import write_gain_bag
+from tests.bags import write_gain_bag, write_two_contracts
 from tests.conftest import once_a_run
 from tests.integration.session import Session, start_session
 
@@ -149,10 +149,15 @@ def small_models(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(once_a_run(tmp_path_factory, "small", make))
 
 
+@pytest.fixture(scope="session")
+def two_contracts(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return str(write_two_contracts(tmp_path_factory.mktemp("two")))
+
+
 @pytest.fixture
 def any_models(pytestconfig: pytest.Config, request: pytest.FixtureRequest) -> str:
-    """A model folder for a test that does not know its samples: `models`, or `--bag small`."""
-    bag = {"gains": "models", "small": "small_models"}[pytestconfig.getoption("bag")]
+    """A model folder for a test that does not know its samples: `models`, or another one by `--bag`."""
+    bag = {"gains": "models", "small": "small_models", "two": "two_contracts"}[pytestconfig.getoption("bag")]
     return str(request.getfixturevalue(bag))
 
 

@@ -56,11 +56,11 @@ def poisoned(stage: TaskStage) -> TaskStage:
     return replace(stage, work=work)
 
 
-def load_poisoned(stem: str, job: Job, worker: Worker, observe: Observe) -> Step:
-    infer = load_infer(stem, job, worker, observe)
+def load_poisoned(graph: str, job: Job, worker: Worker, observe: Observe) -> Step:
+    infer = load_infer(graph, job, worker, observe)
 
     def step(chunks: pa.Table) -> pa.Table:
-        die(stem, chunks)
+        die(graph, chunks)
         return infer(chunks)
 
     return step

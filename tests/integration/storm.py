@@ -24,7 +24,7 @@ import soundfile
 from aiohttp import web
 
 from jobs.pipeline.output.tables import read_table
-from separation.contract import SAMPLE_RATE, STRIDE
+from separation.contract import HTDEMUCS
 from separation.store.disk.atomic_write import UNFINISHED
 from tests.faulty_store import Exchange, honest
 from tests.integration.conftest import ANY_PORTS, LIMIT_S, Cluster, job_command, wait_until
@@ -42,9 +42,13 @@ def write_catalogue(folder: Path, tracks: int) -> Path:
     """Tracks of half a second to two seconds, and some of three sections of one chunk."""
     folder.mkdir()
     for number in range(tracks):
-        seconds = 2.5 * STRIDE / SAMPLE_RATE if number % LONG_EVERY == 7 else 0.5 + number % 7 / 4
-        noise = np.random.default_rng(number).standard_normal((int(seconds * SAMPLE_RATE), 2))
-        soundfile.write(folder / f"{number:03}.wav", np.float32(0.1) * noise.astype(np.float32), SAMPLE_RATE)
+        seconds = (
+            2.5 * HTDEMUCS.stride / HTDEMUCS.sample_rate if number % LONG_EVERY == 7 else 0.5 + number % 7 / 4
+        )
+        noise = np.random.default_rng(number).standard_normal((int(seconds * HTDEMUCS.sample_rate), 2))
+        soundfile.write(
+            folder / f"{number:03}.wav", np.float32(0.1) * noise.astype(np.float32), HTDEMUCS.sample_rate
+        )
     return folder
 
 

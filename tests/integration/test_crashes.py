@@ -1,4 +1,4 @@
-"""A track that kills the processes that work on it, on a real Ray."""
+"""A track that kills the processes that work on it, on a real Ray, by graphs of two contracts."""
 
 import subprocess
 import sys
@@ -9,12 +9,12 @@ import numpy as np
 import soundfile
 
 from jobs.pipeline.output.tables import read_table
-from separation.contract import SAMPLE_RATE, STRIDE
-from tests.bags import write_gain_bag
+from separation.contract import HTDEMUCS
+from tests.bags import write_two_contracts
 from tests.integration.conftest import HANG_S
 from tests.stores import STORE
 
-STAGES = {"probe": "probe", "cut": "cut", "bass": "infer bass of", "stitch": "stitch", "finish": "finish"}
+STAGES = {"probe": "probe", "cut": "cut", "low": "infer low of", "stitch": "stitch", "finish": "finish"}
 
 
 def test_it_is_an_error_after_three_deaths_and_its_neighbours_are_done(
@@ -23,10 +23,10 @@ def test_it_is_an_error_after_three_deaths_and_its_neighbours_are_done(
     names = [*(f"{stage}.wav" for stage in STAGES), *(f"good-{number}.wav" for number in range(5))]
     (tmp_path / "in").mkdir()
     for seed, name in enumerate(names):
-        seconds = 1.5 * STRIDE / SAMPLE_RATE if name in ("finish.wav", "good-0.wav") else 1
-        noise = 0.1 * np.random.default_rng(seed).standard_normal((int(seconds * SAMPLE_RATE), 2))
-        soundfile.write(tmp_path / "in" / name, noise, SAMPLE_RATE)
-    models = write_gain_bag(tmp_path / "models")
+        seconds = 1.5 * HTDEMUCS.stride / HTDEMUCS.sample_rate if name in ("finish.wav", "good-0.wav") else 1
+        noise = 0.1 * np.random.default_rng(seed).standard_normal((int(seconds * HTDEMUCS.sample_rate), 2))
+        soundfile.write(tmp_path / "in" / name, noise, HTDEMUCS.sample_rate)
+    models = write_two_contracts(tmp_path / "models")
     command = [sys.executable, "-m", "tests.integration.poison", str(tmp_path / "deaths")]
     command += ["--input", str(tmp_path / "in"), "--output", str(tmp_path / "out"), "--models", str(models)]
     command += ["--cache", str(tmp_path / "cache"), "--chunks-per-section", "1", "--stems", "bass,vocals"]
@@ -43,5 +43,7 @@ def test_it_is_an_error_after_three_deaths_and_its_neighbours_are_done(
             f"the process died 3 times: at each try to {words} it",
         )
     deaths = Counter((tmp_path / "deaths").read_text().split())
-    assert deaths == Counter({f"{stage}.wav": 3 for stage in STAGES})
+    # A track has a section for each of the two contracts, and each is tried three times.
+    tries = {"probe": 3, "cut": 6, "low": 6, "stitch": 6, "finish": 3}
+    assert deaths == Counter({f"{stage}.wav": count for stage, count in tries.items()})
     assert not [path for path in (tmp_path / "out/parts").rglob("*") if path.is_file()]

@@ -21,13 +21,14 @@ from separation.audio import limits
 from separation.audio.decoder_process.pool import DecoderPool
 from separation.audio.mixes import read_mix
 from separation.audio.stem_files import write_stems
-from separation.contract import SAMPLE_RATE, STEMS
-from separation.models.bag import fetch, read_bag
-from separation.models.specialist import Specialist
+from separation.contract import HTDEMUCS
+from separation.models.bag_json import read_bag
+from separation.models.graph import open_graph
+from separation.models.graph_files import fetch
 from separation.options import Options
 from separation.separator import separate as separate_mix
 from separation.store.filesystems import S3_SETTINGS
-from tests.bags import write_gain_bag
+from tests.bags import FOUR_STEMS, write_gain_bag
 from tests.integration.conftest import HANG_S, SMALL, Run
 from tests.integration.session import Session
 from tests.stores import STORE
@@ -59,7 +60,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory, small_models: str) -> Bench:
         "tracks": [[f"test/{made.mixture.parent.name}/mixture.wav", str(made.mixture)]],
         "origin": SMALL,
         "trust": False,
-        "stems": list(STEMS),
+        "stems": list(FOUR_STEMS),
         "overlap": 0.25,
         "threads": 2,
         "device": "cpu",
@@ -73,7 +74,7 @@ def scores_of(reference: Path, **estimates: Path) -> Scores:
     """What `jobs.evaluate` would say, by its own functions and without Ray."""
     sets = {name: find_tracks(str(folder), STORE) for name, folder in estimates.items()}
     pairs, _ = pair(find_tracks(str(reference), STORE), sets, baseline=False)
-    rows = scoring.score(scoring.pairs_table(pairs), STEMS, STORE).to_pylist()
+    rows = scoring.score(scoring.pairs_table(pairs), FOUR_STEMS, STORE).to_pylist()
     assert all(row["status"] == "ok" for row in rows), rows
     return {(row["estimates"], row["stem"], row["metric"]): row["score_db"] for row in rows}
 
@@ -82,17 +83,17 @@ Infer = Callable[[np.ndarray], np.ndarray]
 
 
 def separated(bench: Bench, out: Path, change: Callable[[dict[str, Infer]], Mapping[str, Infer]]) -> Path:
-    """The song's stems by the core, its specialists as `change` leaves them."""
+    """The song's stems by the core, its graphs as `change` leaves them."""
     bag = read_bag(bench.models, STORE)
-    specialists = {
-        stem: Specialist(fetch(bag, stem, out, STORE), stem, bag.stems, "cpu") for stem in bag.stems
+    graphs: dict[str, Infer] = {
+        name: open_graph(bag, name, fetch(bag, name, out, STORE), "cpu") for name in bag.graphs
     }
-    mix, _ = read_mix(str(bench.mixture), limits.DEFAULTS, DecoderPool(), STORE)
-    stems = separate_mix(mix, change(dict(specialists)))
+    rate = bag.sample_rate
+    mix, _ = read_mix(str(bench.mixture), limits.DEFAULTS, DecoderPool(), STORE, sample_rate=rate)
     options = Options(bits="float", clip_mode="none")
-    write_stems(
-        stems, f"test/{bench.mixture.parent.name}/mixture.wav", mix.shape[1], options, str(out), STORE
-    )
+    stems = separate_mix(mix, bag, change(graphs), bag.stems, options.grid_rules(bag.contracts))
+    track_id = f"test/{bench.mixture.parent.name}/mixture.wav"
+    write_stems(stems, track_id, mix.shape[1], options, str(out), STORE, sample_rate=rate)
     return out
 
 
@@ -101,13 +102,13 @@ def worst(scores: Scores) -> float:
 
 
 def test_the_bar_is_passed_by_the_pipeline_as_it_is(bench: Bench, tmp_path: Path) -> None:
-    out = separated(bench, tmp_path / "out", lambda specialists: specialists)
+    out = separated(bench, tmp_path / "out", lambda graphs: graphs)
     assert worst(scores_of(bench.demucs, ours=out)) > BAR_DB + 40
 
 
 def test_two_stems_swapped_fall_below_the_bar(bench: Bench, tmp_path: Path) -> None:
-    def swap(specialists: dict[str, Infer]) -> dict[str, Infer]:
-        return {**specialists, "bass": specialists["other"], "other": specialists["bass"]}
+    def swap(graphs: dict[str, Infer]) -> dict[str, Infer]:
+        return {**graphs, "bass": graphs["other"], "other": graphs["bass"]}
 
     scores = scores_of(bench.demucs, ours=separated(bench, tmp_path / "out", swap))
     for metric in scoring.METRICS:
@@ -116,8 +117,8 @@ def test_two_stems_swapped_fall_below_the_bar(bench: Bench, tmp_path: Path) -> N
 
 
 def test_a_stem_delayed_by_ten_samples_falls_below_the_bar(bench: Bench, tmp_path: Path) -> None:
-    def delay(specialists: dict[str, Infer]) -> dict[str, Infer]:
-        return {**specialists, "vocals": lambda mix: np.roll(specialists["vocals"](mix), 10, axis=-1)}
+    def delay(graphs: dict[str, Infer]) -> dict[str, Infer]:
+        return {**graphs, "vocals": lambda mix: np.roll(graphs["vocals"](mix), 10, axis=-1)}
 
     scores = scores_of(bench.demucs, ours=separated(bench, tmp_path / "out", delay))
     for metric in scoring.METRICS:
@@ -130,11 +131,11 @@ def test_a_wrong_window_falls_below_the_bar(
     bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shape: Callable[[np.ndarray], np.ndarray]
 ) -> None:
     """SI-SDR shows it: the median over seconds passes over those few where chunks meet."""
-    wrong = np.ascontiguousarray(shape(overlap_add.window()))
-    monkeypatch.setattr(overlap_add, "window", lambda: wrong)
-    out = separated(bench, tmp_path / "out", lambda specialists: specialists)
+    wrong = np.ascontiguousarray(shape(overlap_add.window(HTDEMUCS.segment)))
+    monkeypatch.setattr(overlap_add, "window", lambda segment: wrong)
+    out = separated(bench, tmp_path / "out", lambda graphs: graphs)
     scores = scores_of(bench.demucs, ours=out)
-    assert all(scores["ours", stem, "si_sdr"] < BAR_DB for stem in STEMS), scores
+    assert all(scores["ours", stem, "si_sdr"] < BAR_DB for stem in FOUR_STEMS), scores
 
 
 def write_truth(bench: Bench, folder: Path) -> Path:
@@ -148,7 +149,7 @@ def write_truth(bench: Bench, folder: Path) -> Path:
         below = 10 ** (-10 / 20) * np.sqrt(np.mean(stem**2) / np.mean(song**2))
         truth = stem + below * song
         folder.mkdir(parents=True, exist_ok=True)
-        soundfile.write(folder / path.name, truth, SAMPLE_RATE, subtype="FLOAT")
+        soundfile.write(folder / path.name, truth, HTDEMUCS.sample_rate, subtype="FLOAT")
     return folder
 
 
@@ -165,9 +166,9 @@ def test_the_job_scores_what_demucs_scores(
     done = session.run("jobs.evaluate", "--reference", str(tmp_path / "true"), *sets, "--output", str(output))
     assert done.returncode == 0, done.stdout + done.stderr
     rows = pq.read_table(output / "scores.parquet").to_pylist()
-    assert len(rows) == 2 * len(STEMS) * len(scoring.METRICS)
+    assert len(rows) == 2 * len(FOUR_STEMS) * len(scoring.METRICS)
     scores = {(row["estimates"], row["stem"], row["metric"]): row["score_db"] for row in rows}
-    for stem in STEMS:
+    for stem in FOUR_STEMS:
         for metric in scoring.METRICS:
             demucs_db = scores["demucs", stem, metric]
             assert 3 < demucs_db < 30, scores  # a sparse stem's median second is quieter than its whole
@@ -188,7 +189,7 @@ def test_a_catalogue_with_gaps_on_s3(separate: Run, session: Session, bucket: st
     short, gap, whole = (f"test/{song.name}" for song in songs)
     STORE.remove([f"{files}/{gap}/drums.wav"])
     sound, _ = soundfile.read(tmp_path / "songs" / short / "bass.wav")
-    soundfile.write(tmp_path / "short.wav", sound[:-5], SAMPLE_RATE, subtype="FLOAT")
+    soundfile.write(tmp_path / "short.wav", sound[:-5], HTDEMUCS.sample_rate, subtype="FLOAT")
     store.put_file(str(tmp_path / "short.wav"), f"{root}/musdb/{short}/bass.wav")
     done = session.run(
         "jobs.evaluate", "--reference", files, "--estimates", f"{bucket}/out", "--output", f"{bucket}/s"
@@ -196,11 +197,14 @@ def test_a_catalogue_with_gaps_on_s3(separate: Run, session: Session, bucket: st
     assert done.returncode == 1, done.stdout + done.stderr
     with store.open(f"{root}/s/scores.parquet") as file:
         rows = {(row["track_id"], row["stem"], row["metric"]): row for row in pq.read_table(file).to_pylist()}
-    assert len(rows) == 3 * len(STEMS) * len(scoring.METRICS)
+    assert len(rows) == 3 * len(FOUR_STEMS) * len(scoring.METRICS)
     reasons = {key[:2]: row["reason"] for key, row in rows.items() if row["status"] == "error"}
     assert set(reasons) == {(gap, "drums"), (short, "bass")}
     assert "no drums" in reasons[gap, "drums"]
-    assert f"{3 * SAMPLE_RATE} samples; the reference has {3 * SAMPLE_RATE - 5}" in reasons[short, "bass"]
+    assert (
+        f"{3 * HTDEMUCS.sample_rate} samples; the reference has {3 * HTDEMUCS.sample_rate - 5}"
+        in reasons[short, "bass"]
+    )
     assert "2 stems could not be scored" in done.stdout and "1 of 3" in done.stdout
 
     for stem, gain in gains.items():
@@ -217,7 +221,7 @@ def test_a_catalogue_with_gaps_on_s3(separate: Run, session: Session, bucket: st
 def test_it_refuses_what_has_no_track_in_common(tmp_path: Path, estimates: str) -> None:
     for name in ("songs/a", "other/b"):
         (tmp_path / name).mkdir(parents=True)
-        soundfile.write(tmp_path / name / "drums.wav", np.ones((9, 2)), SAMPLE_RATE)
+        soundfile.write(tmp_path / name / "drums.wav", np.ones((9, 2)), HTDEMUCS.sample_rate)
     where = ("--reference", str(tmp_path / "songs"), "--estimates", str(tmp_path / estimates))
     command = [sys.executable, "-m", "jobs.evaluate", *where]
     done = subprocess.run(command, capture_output=True, text=True, timeout=HANG_S)

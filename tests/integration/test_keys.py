@@ -11,7 +11,7 @@ import soundfile
 
 from jobs.pipeline.catalogue.reading import read_catalogue
 from jobs.pipeline.output.tables import read_table
-from separation.contract import SAMPLE_RATE
+from separation.contract import HTDEMUCS
 from tests.bags import GAINS, write_gain_bag
 from tests.integration.conftest import Run
 from tests.keys import BAD, GOOD
@@ -25,9 +25,9 @@ NO_FILES = {key for key in BAD if "" in key.split("/")} | {TOO_LONG}  # localbuc
 
 
 def audio(level: float) -> bytes:
-    tone = level * np.sin(np.arange(SAMPLE_RATE // 10) / 7)
+    tone = level * np.sin(np.arange(HTDEMUCS.sample_rate // 10) / 7)
     file = io.BytesIO()
-    soundfile.write(file, np.stack([tone, tone], 1), SAMPLE_RATE, format="WAV", subtype="FLOAT")
+    soundfile.write(file, np.stack([tone, tone], 1), HTDEMUCS.sample_rate, format="WAV", subtype="FLOAT")
     return file.getvalue()
 
 

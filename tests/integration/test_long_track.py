@@ -16,7 +16,7 @@ import pytest
 import soundfile
 
 from jobs.pipeline.output.tables import read_table
-from separation.contract import SAMPLE_RATE
+from separation.contract import HTDEMUCS
 from tests.integration.conftest import Cluster, job_command, start_cluster
 from tests.stores import STORE
 
@@ -33,8 +33,8 @@ def cluster(s3_endpoint: str) -> Iterator[Cluster]:
 def write_hum(path: Path, minutes: int) -> None:
     """A tone in noise, in FLAC, a minute at a time."""
     rng = np.random.default_rng(0)
-    time = np.arange(60 * SAMPLE_RATE) / SAMPLE_RATE
-    with soundfile.SoundFile(path, "w", SAMPLE_RATE, 2, subtype="PCM_16") as file:
+    time = np.arange(60 * HTDEMUCS.sample_rate) / HTDEMUCS.sample_rate
+    with soundfile.SoundFile(path, "w", HTDEMUCS.sample_rate, 2, subtype="PCM_16") as file:
         for _ in range(minutes):
             minute = 0.1 * np.sin(2 * np.pi * 220 * time) + 0.001 * rng.standard_normal(time.size)
             file.write(np.stack([minute, -0.5 * minute], axis=1).astype(np.float32))

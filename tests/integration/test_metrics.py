@@ -19,10 +19,10 @@ from prometheus_client.samples import Sample
 from ray.dashboard.modules.metrics.dashboards.data_dashboard_panels import data_dashboard_config
 from ray.dashboard.modules.metrics.dashboards.default_dashboard_panels import default_dashboard_config
 
-from jobs.pipeline.metrics import LEFT, SPECIALIST, STAGES, TRACKS
+from jobs.pipeline.metrics import INFERENCE, LEFT, STAGES, TRACKS
 from jobs.pipeline.output.tables import read_table
-from separation.contract import SAMPLE_RATE, STEMS
-from tests.bags import write_gain_bag
+from separation.contract import HTDEMUCS
+from tests.bags import FOUR_STEMS, write_gain_bag
 from tests.integration.conftest import HANG_S, job_command, wait_until
 from tests.stores import STORE
 
@@ -74,8 +74,8 @@ def scraped(ray_cluster: dict[str, str], output: Path) -> Scraped:
     catalogue = output / "in"
     catalogue.mkdir()
     for seconds in (3, 9, 40):
-        noise = np.random.default_rng(seconds).uniform(-0.1, 0.1, (seconds * SAMPLE_RATE, 2))
-        soundfile.write(catalogue / f"{seconds}.wav", noise, SAMPLE_RATE)
+        noise = np.random.default_rng(seconds).uniform(-0.1, 0.1, (seconds * HTDEMUCS.sample_rate, 2))
+        soundfile.write(catalogue / f"{seconds}.wav", noise, HTDEMUCS.sample_rate)
     (catalogue / "text.mp3").write_text("not audio\n" * 50)
     models = write_gain_bag(output / "models")
     options = ("--models", str(models), "--chunks-per-section", "2", "--batch", "2")
@@ -111,7 +111,7 @@ def totals(output: Path) -> dict[str, float]:
         "stem_bytes": timings["bytes"],
     }
     found = {f"stemfleet_{name}_total": float(pc.sum(column).as_py() or 0) for name, column in sums.items()}
-    found["stemfleet_audio_seconds_total"] = len(STEMS) * found["stemfleet_finished_audio_seconds_total"]
+    found["stemfleet_audio_seconds_total"] = len(FOUR_STEMS) * found["stemfleet_finished_audio_seconds_total"]
     found["stemfleet_stage_seconds_total"] = sum(pc.sum(tracks[f"{stage}_s"]).as_py() for stage in STAGES)
     return {"stemfleet_tracks_total": tracks.num_rows, **found}
 
@@ -120,9 +120,9 @@ def test_the_actors_count_what_the_tables_say(scraped: Scraped, output: Path) ->
     timings, tracks = (read_table(str(output / "out"), name, STORE) for name in ("timings", "tracks"))
     (device,) = set(timings["device"].to_pylist())
     audio_s = pc.sum(tracks["duration_s"].filter(pc.equal(tracks["status"], "ok"))).as_py()
-    for stem in STEMS:
-        rows = timings.filter(pc.field("stem") == stem)
-        found = {name: scraped.sums(name, "stem", "device").get((stem, device), 0) for name in SPECIALIST}
+    for graph in FOUR_STEMS:  # each has a graph of its own, of its name
+        rows = timings.filter(pc.field("graph") == graph)
+        found = {name: scraped.sums(name, "graph", "device").get((graph, device), 0) for name in INFERENCE}
         assert found == pytest.approx(
             {
                 "stemfleet_chunks_total": pc.sum(rows["chunks"]).as_py(),
@@ -152,7 +152,7 @@ def test_the_driver_counts_what_the_tables_say(scraped: Scraped, output: Path) -
 @pytest.mark.parametrize("panel", PANELS, ids=lambda panel: panel["title"])
 def test_every_panel_asks_for_what_there_is(panel: dict[str, Any], scraped: Scraped) -> None:
     """Names and labels are in the scrape, or in the dashboards that Ray itself brings (a GPU's, say)."""
-    ours = {f"ray_{name}" for name in (*SPECIALIST, *TRACKS, LEFT)}
+    ours = {f"ray_{name}" for name in (*INFERENCE, *TRACKS, LEFT)}
     theirs = ray_names()
     for target in panel["targets"]:
         expression = parse(target["expr"])
@@ -162,11 +162,15 @@ def test_every_panel_asks_for_what_there_is(panel: dict[str, Any], scraped: Scra
         for name, labels in selected(expression):
             for sample in scraped.samples.get(name, []):
                 assert labels <= {"ray_io_cluster", *dict(sample.labels)}, name
+        shown = set(re.findall(r"{{(\w+)}}", target.get("legendFormat", "")))
+        for name in names & ours:
+            for sample in scraped.samples.get(name, []):
+                assert shown <= {*dict(sample.labels)}, target["legendFormat"]
 
 
 def test_every_metric_of_ours_is_drawn() -> None:
     drawn = {name for panel in PANELS for t in panel["targets"] for name, _ in selected(parse(t["expr"]))}
-    assert {f"ray_{name}" for name in (*SPECIALIST, *TRACKS, LEFT)} <= drawn
+    assert {f"ray_{name}" for name in (*INFERENCE, *TRACKS, LEFT)} <= drawn
 
 
 def test_the_dashboard_is_whole() -> None:

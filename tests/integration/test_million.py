@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 
 from jobs.pipeline import schema
 from jobs.pipeline.output.tables import timing_rows, track_row
-from separation.contract import STEMS
+from tests.bags import FOUR_STEMS
 from tests.integration.conftest import job_command
 from tests.outputs import HOSTILE, finished_rows, finished_track
 
@@ -24,8 +24,8 @@ def write_million(folder: Path, done: int) -> tuple[str, str]:
     uris = pa.array([f"s3://catalogue/label/{n // 1000:04}/{n:07}.flac" for n in range(MILLION)])
     pq.write_table(pa.table({"track_id": ids, "uri": uris}), folder / "manifest.parquet")
     finished = finished_track(finished_rows(len(HOSTILE) + 1)[-1])
-    track = pa.Table.from_pylist([track_row("r", finished)] * ROWS_PER_FILE, schema.TRACKS)
-    stems = [timing for timing in timing_rows("r", finished) for _ in range(ROWS_PER_FILE)]
+    track = pa.Table.from_pylist([track_row("r", finished, 44_100)] * ROWS_PER_FILE, schema.TRACKS)
+    stems = [timing for timing in timing_rows("r", finished, 44_100) for _ in range(ROWS_PER_FILE)]
     timings = pa.Table.from_pylist(stems, schema.TIMINGS)
     column = schema.TRACKS.get_field_index("track_id"), schema.TIMINGS.get_field_index("track_id")
     for table in ("tracks", "timings"):
@@ -34,7 +34,7 @@ def write_million(folder: Path, done: int) -> tuple[str, str]:
         some = ids.slice(first, ROWS_PER_FILE)
         name = f"20260101T000000-aaaaaa-{first // ROWS_PER_FILE:05}.parquet"
         pq.write_table(track.set_column(column[0], "track_id", some), folder / "out/tracks" / name)
-        each = pa.concat_arrays([some] * len(STEMS))
+        each = pa.concat_arrays([some] * len(FOUR_STEMS))
         pq.write_table(timings.set_column(column[1], "track_id", each), folder / "out/timings" / name)
     return str(folder / "manifest.parquet"), str(folder / "out")
 

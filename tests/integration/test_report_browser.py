@@ -155,7 +155,7 @@ def test_the_plots_are_seen_and_nothing_sticks_out(
     for chart, count, width in (
         (".throughput", 1, 0.8),
         (".stages .bar", 1, 0.8),
-        (".specialist .bar", 4, 0.1),
+        (".graph .bar", 4, 0.1),
         (".waveform", 20, 0.4),
     ):
         boxes = page.evaluate(

@@ -12,8 +12,8 @@ import pytest
 import soundfile
 
 from jobs.pipeline.output.tables import read_table
-from separation.contract import SAMPLE_RATE, STEMS, STRIDE
-from tests.bags import GAINS, write_gain_bag
+from separation.contract import HTDEMUCS
+from tests.bags import FOUR_STEMS, GAINS, write_gain_bag
 from tests.integration.conftest import (
     STORE_BYTES,
     TWO,
@@ -81,7 +81,7 @@ def test_sections_and_laptop_give_the_same_files(
         assert not contents(output / "parts")
 
 
-def test_two_stems_run_one_specialist(separate: Run, models: str, tmp_path: Path) -> None:
+def test_two_stems_run_one_graph(separate: Run, models: str, tmp_path: Path) -> None:
     folder, output = tmp_path / "in", tmp_path / "out"
     folder.mkdir()
     write_track(folder / "a.wav", 30)
@@ -104,7 +104,7 @@ def test_a_long_section_stays_one_block(separate: Run, models: str, tmp_path: Pa
     """Over 49 chunks of 2.75 MB, Ray's default block size of 128 MiB would split a section."""
     folder, output = tmp_path / "in", tmp_path / "out"
     folder.mkdir()
-    write_track(folder / "long.flac", 54.5 * STRIDE / SAMPLE_RATE)
+    write_track(folder / "long.flac", 54.5 * HTDEMUCS.stride / HTDEMUCS.sample_rate)
     base = ("--input", str(folder), "--output", str(output), "--models", models)
     done = separate(*base, "--chunks-per-section", "64", "--stems", "bass")
     assert done.returncode == 0, done.stdout + done.stderr
@@ -143,7 +143,7 @@ def test_a_gpu_in_name_is_no_silent_run_on_the_cpu(models: str, tmp_path: Path, 
         command = job_command(tmp_path, *arguments)
         stopped = subprocess.run(command, env=cluster.environment, capture_output=True, text=True)
     assert stopped.returncode == 2
-    assert "1 actor per specialist, each 0.25 GPU" in stopped.stdout
+    assert "1 actor per graph, each 0.25 GPU" in stopped.stdout
     assert "the session runs on CPUExecutionProvider; asked for CUDAExecutionProvider" in stopped.stderr
     assert not read_table(str(tmp_path / "out"), "tracks", STORE).num_rows
 
@@ -172,7 +172,7 @@ def test_the_run_record_tells_what_ran(separate: Run, models: str, tmp_path: Pat
     assert separate(*base, "--shifts", "1", "--price", "0.8").returncode == 0
     record: dict[str, Any] = json.loads((output / "run.json").read_text())
     assert record["plan"]["provider"] == "cpu"
-    assert set(record["settings"]["models"]) == set(STEMS)
+    assert set(record["settings"]["models"]) == set(FOUR_STEMS)
     assert len(record["shifts_samples"]) == 1
     assert record["cluster"][0]["cpus"] == 2
     assert record["price"] == {"usd_per_node_hour": 0.8}

@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from separation.contract import STEMS
-from tests.bags import write_gain_bag
+from tests.bags import FOUR_STEMS, write_gain_bag
 from tests.conftest import make_bucket
 from tests.faulty_store import WRITES, Proxy, faulty_store
 from tests.integration import storm
@@ -46,7 +45,7 @@ class Place:
     proxy: Proxy
     folder: Path
     tracks: int
-    stems: tuple[str, ...] = STEMS
+    stems: tuple[str, ...] = FOUR_STEMS
 
     def __post_init__(self) -> None:
         write_gain_bag(self.folder / "models")
@@ -75,7 +74,7 @@ def calm(
     """500 tracks, and what an undisturbed run makes of them."""
     place = Place(nodes, proxy, tmp_path_factory.mktemp("calm"), 500)
     stems = storm.hashes(place.blow(make_bucket(), seed=0, kills=0, drivers=0).output)
-    assert len(stems) == 500 * len(STEMS)
+    assert len(stems) == 500 * len(FOUR_STEMS)
     return place, stems
 
 

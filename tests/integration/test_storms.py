@@ -14,9 +14,9 @@ import pytest
 import soundfile
 
 from jobs.pipeline.output.tables import read_table
-from separation.contract import SAMPLE_RATE, STEMS
+from separation.contract import HTDEMUCS
 from separation.store.retry import PATIENCE_VARIABLE
-from tests.bags import write_gain_bag
+from tests.bags import FOUR_STEMS, write_gain_bag
 from tests.faulty_store import (
     READS,
     WRITES,
@@ -83,8 +83,8 @@ def job(cluster: dict[str, str], proxy: Proxy, bucket: str, tmp_path: Path) -> I
 
 def put_tracks(bucket: str, folder: Path, count: int = TRACKS, seconds: float = 2.0) -> None:
     for number in range(count):
-        noise = 0.1 * np.random.default_rng(number).standard_normal((int(seconds * SAMPLE_RATE), 2))
-        soundfile.write(folder / "track.wav", noise, SAMPLE_RATE)
+        noise = 0.1 * np.random.default_rng(number).standard_normal((int(seconds * HTDEMUCS.sample_rate), 2))
+        soundfile.write(folder / "track.wav", noise, HTDEMUCS.sample_rate)
         STORE.put_file(folder / "track.wav", f"{bucket}/in/{number:03}.wav")
 
 
@@ -95,7 +95,7 @@ def stems(output: str) -> dict[str, str]:
     assert set(counts.values()) == {1}
     assert set(tracks["status"].to_pylist()) == {"ok"}, tracks.to_pylist()
     said = {row["uri"].removeprefix(output): row["sha256"] for row in timings.to_pylist()}
-    assert timings.num_rows == len(said) == len(counts) * len(STEMS)
+    assert timings.num_rows == len(said) == len(counts) * len(FOUR_STEMS)
     found = {
         file.uri.removeprefix(output): hashlib.sha256(STORE.read_bytes(file.uri)).hexdigest()
         for file in STORE.list_files(f"{output}/stems")
@@ -141,7 +141,7 @@ def test_a_storm_changes_nothing_and_an_outage_is_resumed(
     put_tracks(bucket, tmp_path)
     finished(job("calm"), 0)
     undisturbed = stems(f"{bucket}/calm")
-    assert len(undisturbed) == TRACKS * len(STEMS)
+    assert len(undisturbed) == TRACKS * len(FOUR_STEMS)
 
     proxy.storm = STORM
     finished(job("storm"), 0)
@@ -189,7 +189,7 @@ def test_thirty_percent_slow_down_costs_at_most_twice_the_requests(
 def test_objects_of_a_hundred_megabytes_through_broken_reads(
     job: Job, proxy: Proxy, bucket: str, tmp_path: Path
 ) -> None:
-    put_tracks(bucket, tmp_path, 4, seconds=100e6 / 4 / SAMPLE_RATE)
+    put_tracks(bucket, tmp_path, 4, seconds=100e6 / 4 / HTDEMUCS.sample_rate)
     finished(job("calm", "--format", "flac"), 0)
     proxy.storm = (Rate(reset, 0.07, READS), Rate(cut, 0.07, READS), Rate(shortened, 0.06, READS))
     finished(job("storm", "--format", "flac"), 0)
@@ -239,4 +239,4 @@ def test_outages_of_a_minute_and_of_ten(
             assert driver.wait(HANG_S) == code, (tmp_path / "log").read_text()
             again = subprocess.run(command, env=cluster.environment, capture_output=True, text=True)
             assert again.returncode == 0, again.stdout
-    assert len(stems(f"{bucket}/out")) == TRACKS * len(STEMS)
+    assert len(stems(f"{bucket}/out")) == TRACKS * len(FOUR_STEMS)

@@ -24,7 +24,7 @@ PROGRAMS = (
     "band",
 )
 OPTIONAL = (
-    *("ray", "pyarrow", "jinja2", "msgspec", "psutil"),
+    *("ray", "pyarrow", "jinja2", "psutil"),
     *("torch", "demucs", "onnx", "safetensors", "yaml", "onnxruntime", "openvino"),
 )
 LIMIT_S = 600  # for a hang: the machine may have other things to do
@@ -126,6 +126,7 @@ def interrupted(program: str, *arguments: str, when: Callable[[int], object], pa
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        preexec_fn=listens_to_ctrl_c,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [path, os.getcwd()]))},
     )
     try:
@@ -141,6 +142,11 @@ def interrupted(program: str, *arguments: str, when: Callable[[int], object], pa
     assert process.returncode == 130, err
     assert "Traceback" not in err
     return err
+
+
+def listens_to_ctrl_c() -> None:
+    """A shell that starts the tests in the background has them, and their children, ignore it."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 STOPPED = "stopped; run the same command again\n"

@@ -140,7 +140,7 @@ WRONG = {
 # A track that is wrong is an error of that track: the program runs to its end.
 WRONG_TRACKS = [
     ("@missing.wav --models @models --out @out", "missing.wav: missing"),
-    ("@songs --models @models --out @out", "songs: missing"),
+    ("@songs --models @models --out @out", "songs: bad_uri: a folder; expected a file"),
     ("@file --models @models --out @out", "file: not_audio"),
     ("'@missing\x1b[31m.wav' --models @models --out @out", "missing\\x1b[31m.wav"),
 ]

@@ -1,0 +1,187 @@
+"""Every kind of bag against `demucs.apply.apply_model` on whole tracks: in memory, and through the job.
+
+Hot random weights in demucs's own files, the five bags of `tests.checkpoints`.
+"""
+
+import shutil
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from demucs.apply import BagOfModels, apply_model
+
+from export.parity import compare
+from jobs.pipeline.output.tables import read_table
+from separation.contract import HTDEMUCS
+from separation.models.bag import Bag, RestOfMix
+from separation.models.bag_json import read_bag, write_bag
+from separation.models.graph import Graph, open_graph
+from separation.models.graph_files import fetch
+from separation.options import Options
+from separation.overlap_add import StitchedStem
+from separation.separator import collect, separate
+from tests.checkpoints import BAGS, exported, opened_by_demucs
+from tests.integration.conftest import Run
+from tests.integration.test_parity import music
+from tests.stores import STORE
+
+SNR_DB = 100
+ODD = 30 * HTDEMUCS.sample_rate + 12_345
+
+
+@dataclass(frozen=True)
+class Sides:
+    """A bag's folder and its graphs, and its checkpoints as demucs opens them."""
+
+    folder: Path
+    bag: Bag
+    demucs: BagOfModels
+    graphs: dict[str, Graph]
+    references: dict[int, dict[str, np.ndarray]] = field(default_factory=dict)  # by length
+
+    def reference(self, length: int) -> dict[str, np.ndarray]:
+        """The stems of `music(length)` as `Separator.separate_tensor` in demucs/api.py gives them."""
+        if length not in self.references:
+            wav = torch.from_numpy(music(length))
+            ref = wav.mean(0)
+            mean, std = ref.mean(), ref.std() + 1e-8
+            with torch.no_grad():
+                out = apply_model(self.demucs, ((wav - mean) / std)[None], shifts=0)[0]
+            stems = (out * std + mean).numpy()
+            self.references[length] = dict(zip(self.demucs.sources, stems, strict=True))
+        return self.references[length]
+
+
+def open_graphs(bag: Bag) -> dict[str, Graph]:
+    return {name: open_graph(bag, name, fetch(bag, name, Path(bag.uri), STORE), "cpu") for name in bag.graphs}
+
+
+def separate_by(bag: Bag, graphs: dict[str, Graph], mix: np.ndarray) -> dict[str, StitchedStem]:
+    return separate(mix, bag, graphs, bag.stems, Options().grid_rules(bag.contracts))
+
+
+@pytest.fixture(scope="module", params=list(BAGS))
+def sides(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Sides:
+    folder = exported(request.param, tmp_path_factory)
+    bag = read_bag(folder / "models", STORE)
+    demucs = opened_by_demucs(request.param, folder / "checkpoints")
+    return Sides(folder / "models", bag, demucs, open_graphs(bag))
+
+
+@pytest.mark.parametrize("length", [3 * HTDEMUCS.sample_rate, "segment - 1", "segment + 1"])
+def test_whole_tracks(sides: Sides, length: int | str) -> None:
+    if isinstance(length, str):
+        (contract,) = sides.bag.contracts.values()
+        length = contract.segment + (1 if length.endswith("+ 1") else -1)
+    reference, ours = sides.reference(length), separate_by(sides.bag, sides.graphs, music(length))
+    assert list(ours) == list(reference)
+    for stem, samples in reference.items():
+        assert compare(samples, collect(ours[stem])).snr_db >= SNR_DB, stem
+
+
+def test_through_the_job(sides: Sides, separate: Run, tmp_path: Path) -> None:
+    mix = music(ODD)
+    (tmp_path / "in").mkdir()
+    soundfile.write(tmp_path / "in/a.wav", mix.T, HTDEMUCS.sample_rate, "FLOAT")
+    where = (
+        "--input",
+        str(tmp_path / "in"),
+        "--output",
+        str(tmp_path / "out"),
+        "--models",
+        str(sides.folder),
+    )
+    done = separate(*where, "--float32", "--clip-mode", "none", "--chunks-per-section", "2")
+    assert done.returncode == 0, done.stdout + done.stderr
+    in_memory = separate_by(sides.bag, sides.graphs, mix)
+    for stem, samples in sides.reference(ODD).items():
+        for found in (read(tmp_path / "out", "a.wav", stem), collect(in_memory[stem])):
+            assert compare(samples, found).snr_db >= SNR_DB, stem
+
+    rows = {row["stem"]: row for row in read_table(str(tmp_path / "out"), "timings", STORE).to_pylist()}
+    assert list(rows) == list(sides.bag.stems)
+    chunks = len(Options().grid_rules(sides.bag.contracts).popitem()[1].chunks(ODD))
+    for stem, row in rows.items():
+        graphs = sides.bag.graphs_of([stem])
+        assert row["graph"] == "+".join(graphs)
+        assert row["chunks"] == row["batches"] == chunks * len(graphs)
+    sharing = [rows[stem]["infer_s"] for stem in rows if len(sides.bag.graphs) == 1]
+    assert all(
+        seconds == pytest.approx(sharing[0]) for seconds in sharing
+    )  # one graph's seconds in equal parts
+
+
+def read(output: Path, track: str, stem: str) -> np.ndarray:
+    samples: np.ndarray = soundfile.read(output / f"stems/{track}/{stem}.wav", dtype="float32")[0].T
+    return samples
+
+
+def write_two_families(folder: Path, factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Path]]:
+    """A bag of one stem each from a model of 7.8 s and one of 10 s, and the folders of both alone."""
+    alone, stems = {}, {"like_htdemucs": "vocals", "ten_seconds": "speech"}
+    bag = Bag(str(folder), "two", {}, {}, {})
+    for name, stem in stems.items():
+        source = exported(name, factory) / "models"
+        one = read_bag(source, STORE)
+        contracts = {f"{name}-{each}": contract for each, contract in one.contracts.items()}
+        graphs = {
+            graph: replace(file, contract=f"{name}-{file.contract}") for graph, file in one.graphs.items()
+        }
+        for file in graphs.values():
+            (folder / file.file).write_bytes((source / file.file).read_bytes())
+        bag = replace(
+            bag,
+            contracts={**bag.contracts, **contracts},
+            graphs={**bag.graphs, **graphs},
+            stems={**bag.stems, stem: one.stems[stem]},
+        )
+        alone[stem] = source
+    write_bag(bag, folder)
+    return folder, alone
+
+
+@pytest.fixture(scope="module")
+def two_families(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Path]]:
+    return write_two_families(tmp_path_factory.mktemp("families"), tmp_path_factory)
+
+
+@pytest.mark.parametrize("chunks", [2, 1000])
+def test_stems_of_two_contracts_are_those_of_each_model_alone(
+    two_families: tuple[Path, dict[str, Path]], separate: Run, tmp_path: Path, chunks: int
+) -> None:
+    models, alone = two_families
+    assert len(read_bag(models, STORE).contracts) == 2
+    mix = music(19 * HTDEMUCS.sample_rate + 1)
+    (tmp_path / "in").mkdir()
+    soundfile.write(tmp_path / "in/a.wav", mix.T, HTDEMUCS.sample_rate, "FLOAT")
+    where = ("--input", str(tmp_path / "in"), "--output", str(tmp_path / "out"), "--models", str(models))
+    done = separate(*where, "--float32", "--clip-mode", "none", "--chunks-per-section", str(chunks))
+    assert done.returncode == 0, done.stdout + done.stderr
+    for stem, folder in alone.items():
+        bag = read_bag(folder, STORE)
+        expected = collect(separate_by(bag, open_graphs(bag), mix)[stem])
+        np.testing.assert_array_equal(read(tmp_path / "out", "a.wav", stem), expected)
+    assert not [path for path in (tmp_path / "out/parts").rglob("*") if path.is_file()]
+
+
+def test_a_rest_of_the_mix_is_written_and_not_inferred(
+    two_families: tuple[Path, dict[str, Path]], separate: Run, tmp_path: Path
+) -> None:
+    models = tmp_path / "models"
+    shutil.copytree(two_families[0], models)
+    bag = replace(read_bag(models, STORE), uri=str(models))
+    write_bag(replace(bag, stems={**bag.stems, "instrumental": RestOfMix(("vocals",))}), models)
+    mix = music(5 * HTDEMUCS.sample_rate)
+    (tmp_path / "in").mkdir()
+    soundfile.write(tmp_path / "in/a.wav", mix.T, HTDEMUCS.sample_rate, "FLOAT")
+    where = ("--input", str(tmp_path / "in"), "--output", str(tmp_path / "out"), "--models", str(models))
+    done = separate(*where, "--float32", "--clip-mode", "none", "--stems", "instrumental")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert [path.name for path in (tmp_path / "out/stems/a.wav").iterdir()] == ["instrumental.wav"]
+    vocals = collect(separate_by(bag, open_graphs(bag), mix)["vocals"])
+    np.testing.assert_array_equal(read(tmp_path / "out", "a.wav", "instrumental"), mix - vocals)
+    rows = read_table(str(tmp_path / "out"), "timings", STORE).to_pylist()
+    assert [(row["stem"], row["graph"], row["infer_s"]) for row in rows] == [("instrumental", None, None)]
