@@ -35,6 +35,11 @@ BAGS = {
 }
 
 
+# Those that every run of the tests exports: rows that one graph shares, and stems that graphs share.
+QUICK = ("like_htdemucs_6s", "unequal")
+NAMES = [name if name in QUICK else pytest.param(name, marks=pytest.mark.long) for name in BAGS]
+
+
 def write_checkpoints(name: str, folder: Path, segment: Fraction | None = None) -> Path:
     """Writes the bag `name` of BAGS into `folder`, which it returns; with `segment` seconds, unless None.
 

@@ -1,6 +1,6 @@
 """Every kind of bag against `demucs.apply.apply_model` on whole tracks: in memory, and through the job.
 
-Hot random weights in demucs's own files, the five bags of `tests.checkpoints`.
+Hot random weights in demucs's own files, the five bags of `tests.checkpoints`; three of them are long tests.
 """
 
 import shutil
@@ -23,7 +23,7 @@ from separation.models.graph_files import fetch
 from separation.options import Options
 from separation.overlap_add import StitchedStem
 from separation.separator import collect, separate
-from tests.checkpoints import BAGS, exported, opened_by_demucs
+from tests.checkpoints import NAMES, exported, opened_by_demucs
 from tests.integration.conftest import Run
 from tests.integration.test_parity import music
 from tests.stores import STORE
@@ -63,7 +63,7 @@ def separate_by(bag: Bag, graphs: dict[str, Graph], mix: np.ndarray) -> dict[str
     return separate(mix, bag, graphs, bag.stems, Options().grid_rules(bag.contracts))
 
 
-@pytest.fixture(scope="module", params=list(BAGS))
+@pytest.fixture(scope="module", params=NAMES)
 def sides(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Sides:
     folder = exported(request.param, tmp_path_factory)
     bag = read_bag(folder / "models", STORE)
@@ -109,9 +109,7 @@ def test_through_the_job(sides: Sides, separate: Run, tmp_path: Path) -> None:
         assert row["graph"] == "+".join(graphs)
         assert row["chunks"] == row["batches"] == chunks * len(graphs)
     sharing = [rows[stem]["infer_s"] for stem in rows if len(sides.bag.graphs) == 1]
-    assert all(
-        seconds == pytest.approx(sharing[0]) for seconds in sharing
-    )  # one graph's seconds in equal parts
+    assert sharing == pytest.approx(sharing[:1] * len(sharing))  # one graph's seconds in equal parts
 
 
 def read(output: Path, track: str, stem: str) -> np.ndarray:
@@ -119,59 +117,57 @@ def read(output: Path, track: str, stem: str) -> np.ndarray:
     return samples
 
 
-def write_two_families(folder: Path, factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Path]]:
-    """A bag of one stem each from a model of 7.8 s and one of 10 s, and the folders of both alone."""
-    alone, stems = {}, {"like_htdemucs": "vocals", "ten_seconds": "speech"}
-    bag = Bag(str(folder), "two", {}, {}, {})
-    for name, stem in stems.items():
-        source = exported(name, factory) / "models"
-        one = read_bag(source, STORE)
-        contracts = {f"{name}-{each}": contract for each, contract in one.contracts.items()}
-        graphs = {
-            graph: replace(file, contract=f"{name}-{file.contract}") for graph, file in one.graphs.items()
-        }
-        for file in graphs.values():
-            (folder / file.file).write_bytes((source / file.file).read_bytes())
-        bag = replace(
-            bag,
-            contracts={**bag.contracts, **contracts},
-            graphs={**bag.graphs, **graphs},
-            stems={**bag.stems, stem: one.stems[stem]},
-        )
-        alone[stem] = source
-    write_bag(bag, folder)
-    return folder, alone
+def alone(bag: Bag, stem: str) -> Bag:
+    """The bag with that stem, its graphs and its contract only."""
+    graphs = {name: bag.graphs[name] for name in bag.graphs_of([stem])}
+    return replace(bag, contracts=bag.contracts_of([stem]), graphs=graphs, stems={stem: bag.stems[stem]})
 
 
 @pytest.fixture(scope="module")
-def two_families(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Path]]:
-    return write_two_families(tmp_path_factory.mktemp("families"), tmp_path_factory)
+def two_families(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A bag of one stem each from a model of 7.8 s and one of 10 s."""
+    folder = tmp_path_factory.mktemp("families")
+    bag = Bag(str(folder), "two", {}, {}, {})
+    for name, stem in {"like_htdemucs": "vocals", "ten_seconds": "speech"}.items():
+        one = alone(read_bag(exported(name, tmp_path_factory) / "models", STORE), stem)
+        for file in one.graphs.values():
+            shutil.copy(Path(one.uri) / file.file, folder)
+        bag = replace(
+            bag,
+            contracts={**bag.contracts, **one.contracts},
+            graphs={**bag.graphs, **one.graphs},
+            stems={**bag.stems, **one.stems},
+        )
+    write_bag(bag, folder)
+    return str(folder)
 
 
 @pytest.mark.parametrize("chunks", [2, 1000])
+@pytest.mark.parametrize("models", ["two_contracts", pytest.param("two_families", marks=pytest.mark.long)])
 def test_stems_of_two_contracts_are_those_of_each_model_alone(
-    two_families: tuple[Path, dict[str, Path]], separate: Run, tmp_path: Path, chunks: int
+    request: pytest.FixtureRequest, models: str, separate: Run, tmp_path: Path, chunks: int
 ) -> None:
-    models, alone = two_families
-    assert len(read_bag(models, STORE).contracts) == 2
+    folder = request.getfixturevalue(models)
+    bag = read_bag(folder, STORE)
+    assert len(bag.contracts) == 2
     mix = music(19 * HTDEMUCS.sample_rate + 1)
     (tmp_path / "in").mkdir()
     soundfile.write(tmp_path / "in/a.wav", mix.T, HTDEMUCS.sample_rate, "FLOAT")
-    where = ("--input", str(tmp_path / "in"), "--output", str(tmp_path / "out"), "--models", str(models))
+    where = ("--input", str(tmp_path / "in"), "--output", str(tmp_path / "out"), "--models", folder)
     done = separate(*where, "--float32", "--clip-mode", "none", "--chunks-per-section", str(chunks))
     assert done.returncode == 0, done.stdout + done.stderr
-    for stem, folder in alone.items():
-        bag = read_bag(folder, STORE)
-        expected = collect(separate_by(bag, open_graphs(bag), mix)[stem])
+    for stem in bag.stems:
+        one = alone(bag, stem)
+        expected = collect(separate_by(one, open_graphs(one), mix)[stem])
         np.testing.assert_array_equal(read(tmp_path / "out", "a.wav", stem), expected)
     assert not [path for path in (tmp_path / "out/parts").rglob("*") if path.is_file()]
 
 
 def test_a_rest_of_the_mix_is_written_and_not_inferred(
-    two_families: tuple[Path, dict[str, Path]], separate: Run, tmp_path: Path
+    two_contracts: str, separate: Run, tmp_path: Path
 ) -> None:
     models = tmp_path / "models"
-    shutil.copytree(two_families[0], models)
+    shutil.copytree(two_contracts, models)
     bag = replace(read_bag(models, STORE), uri=str(models))
     write_bag(replace(bag, stems={**bag.stems, "instrumental": RestOfMix(("vocals",))}), models)
     mix = music(5 * HTDEMUCS.sample_rate)

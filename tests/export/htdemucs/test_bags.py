@@ -16,7 +16,7 @@ from separation.errors import ModelError
 from separation.models.bag import Bag
 from separation.models.bag_json import read_bag
 from separation.models.graph import open_graph
-from tests.checkpoints import BAGS, SIX, exported, opened_by_demucs, write_checkpoints
+from tests.checkpoints import NAMES, SIX, exported, opened_by_demucs, write_checkpoints
 from tests.export.conftest import ENGINES
 from tests.stores import STORE
 
@@ -49,7 +49,7 @@ def stems_of(bag: Bag, segments: np.ndarray, engine: str) -> dict[str, np.ndarra
     return stems
 
 
-@pytest.mark.parametrize("name", BAGS)
+@pytest.mark.parametrize("name", NAMES)
 def test_each_stem_is_what_demucs_makes_of_the_bag(
     name: str, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
