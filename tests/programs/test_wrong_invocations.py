@@ -98,7 +98,7 @@ WRONG = {
     "jobs.verify": [
         ("--output @used --swep", "--swep"),
         ("--output @missing", "no run.json"),
-        ("--output @file", "file/run.json"),
+        ("--output @file", "file has no run.json"),
         ("--output @broken", "broken/run.json"),
         ("--output @used --input @missing.csv", "missing.csv"),
         ("--output @used --input @folder.csv", "folder.csv"),
