@@ -36,6 +36,7 @@ check: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	cd scripts && MYPYPATH=.. ../$(BIN)/mypy --config-file ../pyproject.toml *.py
 	$(BIN)/python scripts/readme_tables.py --check
 
 readme: $(READY)

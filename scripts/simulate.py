@@ -33,9 +33,11 @@ import numpy as np
 import psutil
 import pyarrow as pa
 import ray
+from makespan import Catalogue, Cluster, makespan
 from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
+from simulated import Load, bag, catalogue, finished_work, probed, sleeping_stages
 
 from jobs.pipeline.arrow import from_table
 from jobs.pipeline.dataset import RayPipeline
@@ -45,23 +47,20 @@ from jobs.pipeline.output.tables import TableWriter
 from jobs.pipeline.progress import Progress
 from jobs.pipeline.records import FinishedSection, FinishedTrack, ListedTrack, merge
 from jobs.pipeline.sizing import TASK_CPUS, JobPlan, Node, Workload, plan_job
-from scripts.makespan import Catalogue, Cluster, makespan
-from scripts.simulated import Load, catalogue, finished_work, probed, sleeping_stages
 from separation.contract import HTDEMUCS
 from separation.options import Options
 from separation.store.objects import Store
 from separation.store.retry import RetryPolicy
-from tests.bags import FOUR_STEMS, bag_of_stems
 
+GRAPHS = 4  # of htdemucs_ft
 CALLS = 16
 TASKS_AT_ONCE = 8  # of probe, cut and stitch, each a process here
 CHUNK_BYTES = 4 * HTDEMUCS.channels * HTDEMUCS.segment
 STRIDE_S = HTDEMUCS.stride / HTDEMUCS.sample_rate
 
 
-def simulated_job(output: str, plan: JobPlan, store: Store, graphs: int = 4) -> Job:
-    stems = FOUR_STEMS if graphs == len(FOUR_STEMS) else [f"stem{number}" for number in range(graphs)]
-    return Job("simulation", output, bag_of_stems(stems), Options(), plan, "", 0, 0.0, store)
+def simulated_job(output: str, plan: JobPlan, store: Store, graphs: int = GRAPHS) -> Job:
+    return Job("simulation", output, bag(graphs), Options(), plan, "", 0, 0.0, store)
 
 
 def scaled_plan(nodes: int) -> JobPlan:
@@ -94,9 +93,9 @@ def measure(nodes: int, args: argparse.Namespace, store: Store) -> tuple[float, 
     job = simulated_job("s3://music/out", scaled_plan(nodes), store)
     load = simulated_load(args.x_realtime, args.minutes)
     a_track_s = args.minutes * 60 / args.x_realtime
-    fill_s = (len(FOUR_STEMS) + 2) * a_track_s  # a track is in every pool, and two are on their way
+    fill_s = (GRAPHS + 2) * a_track_s  # a track is in every pool, and two are on their way
     count = int(nodes * (2 * fill_s + args.seconds) / a_track_s) + 2 * nodes
-    pools = len(FOUR_STEMS) * job.plan.actors * job.plan.cpus_per_actor
+    pools = GRAPHS * job.plan.actors * job.plan.cpus_per_actor
     start_ray(cpus=int(pools + 2 + TASKS_AT_ONCE * TASK_CPUS))
     try:
         pipeline = RayPipeline(job, sleeping_stages(job, load, calls=min(nodes, CALLS)))

@@ -37,7 +37,9 @@ from jobs.pipeline.stages.stage import Observe, Stages, Step
 from jobs.pipeline.stages.worker import Worker
 from separation.contract import HTDEMUCS
 from separation.level import Level
+from separation.models.bag import Bag, GraphFile, WeightedRow
 
+CONTRACT = "htdemucs"
 NODE = "n" * 56  # a node id's length
 
 
@@ -54,6 +56,16 @@ class Load:
     chunk_s: float
     store_s: float = 0.0
     gate: str = ""
+
+
+def bag(graphs: int) -> Bag:
+    """Of so many graphs in name, each for one stem."""
+    names = [f"stem{number}" for number in range(graphs)]
+    files = {
+        name: GraphFile(f"{name}.onnx", "0" * 64, 1, CONTRACT, (name,), "fp32", "", "") for name in names
+    }
+    stems = {name: (WeightedRow(name, name),) for name in names}
+    return Bag(".", "simulated", {CONTRACT: HTDEMUCS}, files, stems)
 
 
 def sleeping_stages(job: Job, load: Load, calls: int = 1) -> Stages:

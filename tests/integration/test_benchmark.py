@@ -29,6 +29,13 @@ from tests.stores import STORE
 pytestmark = pytest.mark.usefixtures("ray_cluster")
 
 
+def run(command: list[str], environment: dict[str, str]) -> "subprocess.CompletedProcess[str]":
+    """The command to its end, which is a good one."""
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=HANG_S)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done
+
+
 def test_a_benchmark_and_the_estimate_made_from_it(
     ray_cluster: dict[str, str], separate: Run, tmp_path: Path
 ) -> None:
@@ -36,14 +43,7 @@ def test_a_benchmark_and_the_estimate_made_from_it(
     command = [sys.executable, "-m", "jobs.benchmark", "--models", models, "--output", str(output)]
     options = ["--tracks", "2", "--seconds", "3", "--codecs", "flac", "--repeats", "2", "--price", "0.5"]
     options += ["--stems", "vocals", "--compare", "all"]
-    done = subprocess.run(
-        [*command, *options, "--cache", str(tmp_path / "cache"), "--project", "600x5"],
-        env=ray_cluster,
-        capture_output=True,
-        text=True,
-        timeout=HANG_S,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
+    done = run([*command, *options, "--cache", str(tmp_path / "cache"), "--project", "600x5"], ray_cluster)
     summary: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     figures = summary["figures"]
     assert (figures["repeats"], figures["tracks"], figures["failed"]) == (2, 2, 0)
@@ -101,14 +101,9 @@ def test_one_graph_of_four_rows_beside_four_graphs(ray_cluster: dict[str, str], 
     output = tmp_path / "out"
     command = [sys.executable, "-m", "jobs.benchmark", "--models", models, "--output", str(output)]
     options = ["--tracks", "2", "--seconds", "3", "--codecs", "flac", "--repeats", "2"]
-    done = subprocess.run(
-        [*command, *options, "--compare-models", other, "--cache", str(tmp_path / "cache")],
-        env=ray_cluster,
-        capture_output=True,
-        text=True,
-        timeout=HANG_S,
+    done = run(
+        [*command, *options, "--compare-models", other, "--cache", str(tmp_path / "cache")], ray_cluster
     )
-    assert done.returncode == 0, done.stdout + done.stderr
     summary = parse(done.stdout.splitlines()[-1].encode())
     compare = summary.compare_models
     assert isinstance(compare, ModelsComparison)
@@ -166,14 +161,9 @@ def test_demucs_beside_a_model_that_gives_several_stems(ray_cluster: dict[str, s
     export(from_origin(f"{SMALL} --segment 1 --models 1", trust=False), models, None, "fp32")
     command = [sys.executable, "-m", "jobs.benchmark", "--models", str(models), "--output", str(output)]
     options = ["--tracks", "2", "--seconds", "3-4", "--codecs", "flac", "--float32", "--clip-mode", "none"]
-    done = subprocess.run(
-        [*command, *options, *TWO, "--compare", "demucs", "--cache", str(tmp_path / "cache")],
-        env=ray_cluster,
-        capture_output=True,
-        text=True,
-        timeout=HANG_S,
+    done = run(
+        [*command, *options, *TWO, "--compare", "demucs", "--cache", str(tmp_path / "cache")], ray_cluster
     )
-    assert done.returncode == 0, done.stdout + done.stderr
     summary = parse(done.stdout.splitlines()[-1].encode())
     assert isinstance(summary.compare, DemucsComparison)
     assert len(summary.openings) == 1
@@ -212,7 +202,7 @@ def test_what_cannot_be_told_is_refused(arguments: list[str], words: str, tmp_pa
 
 def test_the_driver_keeps_up_with_finished_tracks() -> None:
     command = [sys.executable, "scripts/simulate.py", "driver", "--tracks", "12000", "--rate", "6000"]
-    environment = {**os.environ, "PYTHONPATH": os.getcwd()}
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     assert "0 missing at the end" in done.stdout
     (files,) = re.findall(r"^tracks: (\d+) files", done.stdout, re.MULTILINE)
