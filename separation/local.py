@@ -15,7 +15,7 @@ from separation.models.bag_json import read_bag
 from separation.models.graph import Graph, open_graph
 from separation.models.graph_files import fetch
 from separation.options import Options
-from separation.rests import stems_to_write
+from separation.selection import Selection
 from separation.separator import parallel_graphs, separate
 from separation.store.objects import Store
 
@@ -48,16 +48,14 @@ class LocalSeparator:
     def __init__(
         self, models: str | Path, options: Options, provider: str, threads: int, cache: Path, store: Store
     ):
-        self._bag = bag = read_bag(models, store)
+        bag = read_bag(models, store)
         options.encoding.check_rate(bag.sample_rate)
-        self._options = options
-        self._inferred = bag.inferred(options.chosen(bag.stems))
-        self._rules = options.grid_rules(bag.contracts_of(self._inferred))
-        names = bag.graphs_of(self._inferred)
-        self._parallel = parallel_graphs(threads, len(names))
-        self.stems = options.outputs(bag.stems)
-        self.sample_rate = bag.sample_rate
-        self.graphs = load(bag, names, provider, threads, cache, store)
+        self._selection = selection = Selection(bag, options)
+        self._rules = selection.grid_rules
+        self._parallel = parallel_graphs(threads, len(selection.graphs))
+        self.stems = selection.outputs
+        self.sample_rate = selection.sample_rate
+        self.graphs = load(bag, selection.graphs, provider, threads, cache, store)
 
     def chunks(self, samples: int) -> int:
         """How many chunks the graphs infer together for a mix of that length."""
@@ -65,7 +63,7 @@ class LocalSeparator:
             contract: sum(len(rule.chunks(samples, shift)) for shift in rule.shifts)
             for contract, rule in self._rules.items()
         }
-        return sum(chunks[self._bag.graphs[graph].contract] for graph in self.graphs)
+        return sum(chunks[self._selection.bag.graphs[graph].contract] for graph in self.graphs)
 
     def separate(
         self, mix: np.ndarray, on_chunk: Callable[[str], None] = lambda graph: None
@@ -76,13 +74,12 @@ class LocalSeparator:
         """
         stitched = separate(
             mix,
-            self._bag,
+            self._selection.bag,
             self.graphs,
-            self._inferred,
+            self._selection.stems,
             self._rules,
             parallel=self._parallel,
-            skip_silence=self._options.skip_silence,
+            skip_silence=self._selection.options.skip_silence,
             on_chunk=on_chunk,
         )
-        blocks = list(reblock([mix]))
-        return stems_to_write(self._bag, self._options, stitched, blocks)
+        return self._selection.stems_to_write(stitched, list(reblock([mix])))

@@ -94,10 +94,9 @@ def overlap_of(job: Job | JobRequest) -> float:
     """The overlap, a fraction of a segment, by which demucs places chunks as the job does."""
     if job.options.overlap is not None:
         return job.options.overlap
-    contracts = job.bag.contracts_of(job.stems).values()
-    for overlap in (DEMUCS_OVERLAP, *(1 - each.stride / each.segment for each in contracts)):
-        if all(contract.stride_for(overlap) == contract.stride for contract in contracts):
-            return overlap
+    own = (1 - contract.stride / contract.segment for contract in job.contracts.values())
+    if (found := next(filter(job.lays_the_same_grids, (DEMUCS_OVERLAP, *own)), None)) is not None:
+        return found
     raise UsageError(
         "--compare demucs: its graphs overlap differently by default; --overlap gives one to all"
     )

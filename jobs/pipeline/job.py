@@ -5,16 +5,16 @@ from dataclasses import dataclass
 from jobs.pipeline.sizing import JobPlan
 from separation.audio.limits import DEFAULTS, Limits
 from separation.console import counted
-from separation.contract import Contract
-from separation.grid import GridRule, Section, plan_sections
+from separation.grid import Section, plan_sections
 from separation.models.bag import Bag
 from separation.options import Options
+from separation.selection import Selecting
 from separation.store.objects import Store
 from separation.store.redact import shown
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class Job(Selecting):
     """One run over a catalogue, into one output."""
 
     run_id: str
@@ -33,21 +33,6 @@ class Job:
         """The provider that the graphs run on."""
         return self.plan.provider
 
-    @property
-    def stems(self) -> tuple[str, ...]:
-        """The stems that graphs infer."""
-        return self.bag.inferred(self.options.chosen(self.bag.stems))
-
-    @property
-    def graphs(self) -> tuple[str, ...]:
-        """The graphs of these stems, in the order in which a section goes through their pools."""
-        return self.bag.graphs_of(self.stems)
-
-    @property
-    def contracts(self) -> dict[str, Contract]:
-        """The contracts of these stems, by name."""
-        return self.bag.contracts_of(self.stems)
-
     def describe(self) -> list[str]:
         """Lines about the models, as the plan is: their licences are shown and forbid nothing here."""
         licences: dict[str, list[str]] = {}
@@ -61,15 +46,6 @@ class Job:
             of = f" of {', '.join(graphs)}" if len(licences) > 1 else ""
             lines.append(f"licence of the weights{of}: {said}")
         return [shown(line) for line in (*lines, *self.plan.describe())]
-
-    @property
-    def grid_rules(self) -> dict[str, GridRule]:
-        return self.options.grid_rules(self.contracts)
-
-    @property
-    def sample_rate(self) -> int:
-        """Hz, of mixes and stems."""
-        return self.bag.sample_rate
 
     def sections(self, length: int) -> list[Section]:
         """The sections of a track of `length` samples: every stage computes the same ones from it."""

@@ -31,6 +31,7 @@ from separation.models.bag_json import read_bag
 from separation.models.graph import PROVIDERS
 from separation.models.graph_files import fetch
 from separation.options import Options
+from separation.selection import Selecting
 from separation.store.disk.private_folder import default_cache
 from separation.store.objects import Store
 
@@ -49,7 +50,7 @@ OVERRIDES = (
 
 
 @dataclass(frozen=True, slots=True)
-class JobRequest:
+class JobRequest(Selecting):
     """`nodes` are those that are still to come, or None to size the job for those that are there."""
 
     output: str
@@ -70,20 +71,9 @@ class JobRequest:
         return None if self.provider == "auto" else self.provider
 
     @property
-    def stems(self) -> tuple[str, ...]:
-        """Those that graphs infer."""
-        return self.bag.inferred(self.options.chosen(self.bag.stems))
-
-    @property
-    def graphs(self) -> tuple[str, ...]:
-        """The graphs of these stems."""
-        return self.bag.graphs_of(self.stems)
-
-    @property
     def work(self) -> Workload:
         """What runs on every track; its chunks are float32."""
-        contracts = self.bag.contracts_of(self.stems).values()
-        chunk_bytes = max(4 * contract.channels * contract.segment for contract in contracts)
+        chunk_bytes = max(4 * each.channels * each.segment for each in self.contracts.values())
         return Workload(len(self.graphs), len(self.stems), chunk_bytes)
 
     def job(self, nodes: Sequence[Node]) -> Job:

@@ -3,9 +3,9 @@
 from collections.abc import Collection
 
 from jobs.pipeline.output.settings import Settings
+from separation.models.bag import taken_from_mix
 
 FOUR = {"drums", "bass", "other", "vocals"}  # of outputs whose record does not say what was written
-MIX_MINUS = "mix - "  # how `Bag.fingerprint` begins of a stem that is the rest of the mix
 
 
 def stems_of_mix(settings: Settings | None, stems: Collection[str]) -> tuple[str, ...]:
@@ -15,11 +15,7 @@ def stems_of_mix(settings: Settings | None, stems: Collection[str]) -> tuple[str
     several and none was left out.
     """
     models = settings.models if settings else {}
-    rests = {
-        stem: set(made_of.removeprefix(MIX_MINUS).split(" - "))
-        for stem, made_of in models.items()
-        if made_of.startswith(MIX_MINUS)
-    }
+    rests = {stem: {*others} for stem, made_of in models.items() if (others := taken_from_mix(made_of))}
     rests |= {stem: {stem.removeprefix("no_")} for stem in stems if stem.startswith("no_")}
     for rest, taken_from in rests.items():
         if {rest, *taken_from} <= set(stems):

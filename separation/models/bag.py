@@ -9,6 +9,7 @@ from separation.contract import Contract
 Precision = Literal["fp32", "fp16", "int8"]
 PRECISIONS: tuple[str, ...] = get_args(Precision)
 NOT_STATED = "not stated"
+MIX, MINUS = "mix", " - "  # in the fingerprint of a rest: mix - vocals
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,12 +80,6 @@ class Bag:
         """Hz: all contracts of a bag have the same one."""
         return next(iter(self.contracts.values())).sample_rate
 
-    @property
-    def origin(self) -> str:
-        """The arguments of `python -m export` that made all of it; empty where graphs differ in them."""
-        origins = {graph.origin for graph in self.graphs.values()}
-        return origins.pop() if len(origins) == 1 else ""
-
     def inferred(self, stems: Iterable[str]) -> tuple[str, ...]:
         """The stems that graphs must give to have `stems`, in the bag's order."""
         needed: set[str] = set()
@@ -135,7 +130,7 @@ class Bag:
         """What decides the samples of a stem: the sha256 of its graph, or of each with its row and share."""
         recipe = self.stems[stem]
         if isinstance(recipe, RestOfMix):
-            return " - ".join(("mix", *recipe.stems))
+            return MINUS.join((MIX, *recipe.stems))
         if [row.row for row in recipe] == [stem]:
             return self.graphs[recipe[0].graph].sha256
         return " + ".join(f"{row.weight:g} {self.graphs[row.graph].sha256} {row.row}" for row in recipe)
@@ -143,3 +138,9 @@ class Bag:
     def precision(self, stems: Iterable[str]) -> str:
         """Of the graphs of these inferred stems; several are joined with +."""
         return "+".join(sorted({self.graphs[graph].precision for graph in self.graphs_of(stems)}))
+
+
+def taken_from_mix(fingerprint: str) -> tuple[str, ...]:
+    """The stems that a rest of the mix leaves out, by its fingerprint; none of any other stem."""
+    mix, *stems = fingerprint.split(MINUS)
+    return tuple(stems) if mix == MIX else ()

@@ -43,10 +43,7 @@ def check_key(track: ListedTrack, job: Job) -> None:
     So does one whose stems a link of a folder would put elsewhere, where they may overwrite a source.
     """
     check_track_id(track.uri, track.track_id)
-    stems = [
-        join(job.output, f"stems/{job.options.path(track.track_id, stem)}")
-        for stem in job.options.outputs(job.bag.stems)
-    ]
+    stems = [join(job.output, f"stems/{job.options.path(track.track_id, stem)}") for stem in job.outputs]
     longest_part = _part(job, track.track_id, max(job.stems, key=len), LONGEST_PART)
     check_output_uris(track.uri, [*stems, longest_part])
     _check_links(track, job, stems)

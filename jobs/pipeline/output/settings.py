@@ -76,14 +76,7 @@ class Settings:
 
 def _stated_overlap(job: Job | JobRequest) -> float | None:
     """One value for every way to ask for the same grids: `OLD_OVERLAP` first, then None."""
-    contracts = job.bag.contracts_of(job.stems).values()
-
-    def strides(overlap: float | None) -> list[int]:
-        return [contract.stride_for(overlap) for contract in contracts]
-
-    wanted = strides(job.options.overlap)
-    same = (overlap for overlap in (OLD_OVERLAP, None) if strides(overlap) == wanted)
-    return next(same, job.options.overlap)
+    return next(filter(job.lays_the_same_grids, (OLD_OVERLAP, None)), job.options.overlap)
 
 
 def _shown(value: Any) -> str:

@@ -34,7 +34,6 @@ from jobs.pipeline.stages.worker import SourceMix, Worker
 from separation.audio.stem_files import Blocks, write_stems
 from separation.errors import SourceUnreachable, TrackError
 from separation.overlap_add import StitchedStem, overlap_add, silence
-from separation.rests import stems_to_write
 from separation.separator import of_contract
 from separation.store.filesystems import join
 
@@ -148,7 +147,7 @@ def write_track(
 
     mix = SourceMix(track.uri, track.etag, job.limits, job.sample_rate, worker)
     inferred_blocks: dict[str, Blocks] = {stem: stitched(stem) for stem in job.stems}
-    blocks = stems_to_write(job.bag, job.options, inferred_blocks, mix)
+    blocks = job.stems_to_write(inferred_blocks, mix)
     stems = join(job.output, "stems")
     try:
         files, factor = write_stems(
