@@ -108,16 +108,12 @@ def verify_folder(args: argparse.Namespace) -> int:
 
     rows: dict[str, list[str]] = {}  # by origin
     for graph in bag.graphs.values():
-        rows.setdefault(graph.origin, []).extend(graph.rows)
-    if args.bag:
-        rows = {"": [row for each in rows.values() for row in each]}
-    models = (
-        model
+        rows.setdefault("" if args.bag else graph.origin, []).extend(graph.rows)
+    requests = [
+        (from_arguments(args) if args.bag else from_origin(origin, args.trust_checkpoint), names)
         for origin, names in rows.items()
-        for model in (
-            from_arguments(args) if args.bag else from_origin(origin, args.trust_checkpoint)
-        ).models(names)
-    )
+    ]
+    models = (model for request, names in requests for model in request.models(names))
     meets = verify(bag, models, store, args.provider, args.batches)
     return ExitCode.DONE if meets else ExitCode.SOME_ERRORS
 

@@ -1,7 +1,6 @@
 """A model folder beside PyTorch: how far every row is from the checkpoint it was exported from."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import chain, islice
 from pathlib import Path
 
 import numpy as np
@@ -26,15 +25,13 @@ def verify(
 
     `models` are what the bag was exported from, in any order; those without a graph in the bag are skipped.
     """
-    models = iter(models)
-    first = list(islice(models, 1))  # whose checkpoint may be missing, which is said alone
     for precision in sorted({graph.precision for graph in bag.graphs.values()}):
         bar = BARS[precision]
         print(f"{precision}: at least {bar.snr_db:g} dB, at most {bar.max_over_peak:g} of the peak")
     graph, row = (2 + max(map(len, names)) for names in (["graph", *bag.graphs], ["row", *bag.stems]))
     print(f"{'graph':<{graph}}{'row':<{row}}{'precision':<10}{'session':<12} batch  SNR dB  max/peak     MB")
     all_meet, missing = True, set(bag.graphs)
-    for model in chain(first, models):
+    for model in models:
         if model.name not in missing:
             continue
         missing.remove(model.name)

@@ -29,9 +29,8 @@ def open_decoder(file: BinaryIO, uri: str, on_progress: OnProgress = ignore_prog
     if size == 0:
         raise TrackError(uri, ErrorKind.EMPTY, "an object of 0 bytes")
     tags.refuse_lone_tag(file, uri, size)
-    if begin := tags.mpeg_begin(
-        file, tags.tags_end(file)
-    ):  # the headers behind it count bytes from their own begin
+    if begin := tags.mpeg_begin(file, tags.tags_end(file)):
+        # The headers behind it count bytes from their own begin.
         file, size = part(file, begin, size), size - begin
     drm.refuse_encrypted(file, uri)
     end = riff.declared_end(file)

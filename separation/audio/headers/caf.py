@@ -7,9 +7,7 @@ from separation.audio.headers.riff import LAYOUTS, chunk_at, end_of
 
 MAGIC = b"caff"
 CODEC, PACKET_SAMPLES = slice(8, 12), slice(20, 24)  # of the chunk desc
-PADDING_AT = (
-    20  # of the chunk pakt, behind its numbers of packets, samples and samples of the encoder's delay
-)
+PADDING_AT = 20  # of the chunk pakt, behind its numbers of packets, samples and the encoder's delay
 MOST_CHUNKS = 1_000
 
 

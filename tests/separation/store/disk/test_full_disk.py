@@ -59,12 +59,17 @@ def test_a_download_to_a_full_disk_is_not_the_object_s_fault() -> None:
         STORE.download("memory://full/drums.onnx", Path("/dev/full"))
 
 
+def write_two_tracks(folder: Path) -> list[str]:
+    tracks = [str(folder / f"{name}.wav") for name in "ab"]
+    for track in tracks:
+        soundfile.write(track, np.full((4_410, 2), 0.1), 44_100)
+    return tracks
+
+
 def test_the_next_track_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    tracks = [str(tmp_path / f"{name}.wav") for name in "ab"]
-    for track in tracks:
-        soundfile.write(track, np.full((4_410, 2), 0.1), 44_100)
+    tracks = write_two_tracks(tmp_path)
     monkeypatch.setattr(stem_files, "write_audio", full_once(stem_files.write_audio))
     arguments = ("--models", str(write_gain_bag(tmp_path / "models")), "--out", str(tmp_path / "out"))
     assert main([*tracks, *arguments]) == 1
@@ -76,9 +81,7 @@ def test_the_next_track_goes_on(
 def test_the_next_track_goes_on_where_the_output_has_no_room(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    tracks = [str(tmp_path / f"{name}.wav") for name in "ab"]
-    for track in tracks:
-        soundfile.write(track, np.full((4_410, 2), 0.1), 44_100)
+    tracks = write_two_tracks(tmp_path)
     monkeypatch.setattr(local_disk.shutil, "copyfileobj", full_once(local_disk.shutil.copyfileobj))
     arguments = ("--models", str(write_gain_bag(tmp_path / "models")), "--out", str(tmp_path / "out"))
     assert main([*tracks, *arguments]) == 1
