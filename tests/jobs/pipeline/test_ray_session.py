@@ -1,5 +1,9 @@
 """What Ray raises becomes the sentence that a user needs; no cluster is started."""
 
+import os
+import subprocess
+import sys
+
 import pytest
 import ray
 from ray.exceptions import RayError, RayTaskError
@@ -50,3 +54,16 @@ def test_ray_that_does_not_start_is_one_sentence(
     assert str(caught.value) == (
         "Ray does not start: The current node timed out during startup. This could happen"
     )
+
+
+def test_the_claim_of_a_killed_driver_expires_within_half_a_minute() -> None:
+    """Ray reads the setting where it is imported: in a process of its own, as a driver is."""
+    show = """
+import jobs.pipeline.dataset
+from ray.data._internal.cluster_autoscaler import RateBasedClusterAutoscaler as Autoscaler
+print(Autoscaler.AUTOSCALING_REQUEST_EXPIRE_TIME_S)
+"""
+    setting = "RAY_DATA_AUTOSCALING_REQUEST_EXPIRE_TIME_S"
+    environment = {name: value for name, value in os.environ.items() if name != setting}
+    driver = subprocess.run([sys.executable, "-c", show], env=environment, capture_output=True, text=True)
+    assert driver.stdout == "30\n", driver.stderr
