@@ -9,11 +9,13 @@ import av
 import numpy as np
 import soundfile
 
+from separation.audio.decoder_process.pool import DecoderPool
 from separation.audio.reading import open_audio
 from separation.contract import HTDEMUCS
 
 URI = "s3://catalogue/song"
 RATE = HTDEMUCS.sample_rate  # Hz
+DECODERS = DecoderPool()  # of this process of the tests
 
 
 def noise(rate: int, samples: int, channels: int = 2) -> np.ndarray:

@@ -61,14 +61,13 @@ class SampleSounds:
         return max((float(sound.envelope.max(initial=0.0)) for sound in self.sounds), default=0.0)
 
 
-def listen(track: SampleTrack, store: Store) -> SampleSounds:
+def listen(track: SampleTrack, store: Store, decoders: DecoderPool) -> SampleSounds:
     """Reads the track's stems; one that cannot be read becomes a note.
 
     What is shown as the mix is the sum of the stems: the catalogue need not be readable from here.
     """
     missing = {"named outside the output": list(track.elsewhere)}  # reason -> stems
     with contextlib.ExitStack() as stack:
-        decoders = stack.enter_context(DecoderPool())
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="stemfleet-")))
         files: dict[str, BinaryIO] = {}
         rate = 0  # Hz, of the first file

@@ -7,6 +7,7 @@ from jobs.report import markdown, page
 from jobs.report.facts import gather
 from jobs.report.listening import listen
 from separation.arguments import check_folder
+from separation.audio.decoder_process.pool import DecoderPool
 from separation.console import LineConsole
 from separation.program import ExitCode
 from separation.store.filesystems import join
@@ -27,4 +28,5 @@ def report(output: str, form: str, store: Store, price: float | None = None) -> 
     facts = gather(output, store, price)
     if form == "md":
         return markdown.render(facts)
-    return page.render(facts, [listen(track, store) for track in facts.samples])
+    with DecoderPool() as decoders:
+        return page.render(facts, [listen(track, store, decoders) for track in facts.samples])

@@ -43,6 +43,7 @@ def test_an_export_today_gives_the_same_file(tmp_path: Path, capsys: pytest.Capt
     assert "licence of the weights: MIT" in capsys.readouterr().out
 
 
+@pytest.mark.long
 def test_the_graphs_compute_the_checkpoints(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["verify", str(MODELS)]) == 0
     assert "falls short" not in capsys.readouterr().out

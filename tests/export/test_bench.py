@@ -1,3 +1,5 @@
+from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
@@ -7,10 +9,11 @@ from export.bench import Line, report
 from export.bench_gpu import bench_gpu
 from export.htdemucs import published
 from export.htdemucs.arguments import SOURCES
+from export.htdemucs.bag_model import contract_of
 from export.htdemucs.graph import HTDemucsModule, to_onnx
-from export.parity import BARS, Parity, compare, torch_rows
+from export.parity import BARS, Parity, compare, music_like, torch_rows
 from separation.models.graph import Graph
-from tests.export.conftest import CONTRACT, SMALL, music, small_graph
+from tests.export.conftest import CONTRACT, SMALL, music
 
 
 def test_the_published_graph_computes_the_model_and_runs_as_a_graph_of_format_1(tmp_path: Path) -> None:
@@ -39,10 +42,12 @@ def test_the_report_sets_every_line_beside_pytorch() -> None:
 def test_the_table_of_a_gpu_as_a_cpu_computes_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every row but the compiler's own speed: here it stands aside, since it asks for a C++ compiler."""
     monkeypatch.setattr(torch, "compile", lambda model: model)
-    model = SMALL.model("other")
+    model = replace(SMALL, segment=Fraction(1)).model("other")
+    contract = contract_of(model)
     (tmp_path / "fp32.onnx").write_bytes(to_onnx(HTDemucsModule(model, [2], "fp32")))
-    ours = {"fp32, onnxruntime": (small_graph(tmp_path / "fp32.onnx", "other"), [2])}
-    text = bench_gpu(model, ours, music(1), rounds=1, device="cpu", batches=(1,))
+    graph = Graph(tmp_path / "fp32.onnx", "other", contract, ("other",), provider="cpu", threads=1)
+    ours = {"fp32, onnxruntime": (graph, [2])}
+    text = bench_gpu(model, ours, music_like(1, contract), rounds=1, device="cpu", batches=(1,))
     assert text.startswith("| cpu, batch 1 |")
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines()[2:] if line]
     found = {row[0]: float(row[3]) for row in rows}

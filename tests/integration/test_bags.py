@@ -1,6 +1,7 @@
 """Every kind of bag against `demucs.apply.apply_model` on whole tracks: in memory, and through the job.
 
-Hot random weights in demucs's own files, the five bags of `tests.checkpoints`; three of them are long tests.
+Hot random weights in demucs's own files, the five bags of `tests.checkpoints`; three of them are long tests,
+and so are tracks of half a minute.
 """
 
 import shutil
@@ -29,7 +30,7 @@ from tests.integration.test_parity import music
 from tests.stores import STORE
 
 SNR_DB = 100
-ODD = 30 * HTDEMUCS.sample_rate + 12_345
+ODD = 12_345  # samples more than whole seconds
 
 
 @dataclass(frozen=True)
@@ -82,8 +83,10 @@ def test_whole_tracks(sides: Sides, length: int | str) -> None:
         assert compare(samples, collect(ours[stem])).snr_db >= SNR_DB, stem
 
 
-def test_through_the_job(sides: Sides, separate: Run, tmp_path: Path) -> None:
-    mix = music(ODD)
+@pytest.mark.parametrize("seconds", [13, pytest.param(30, marks=pytest.mark.long)])
+def test_through_the_job(sides: Sides, separate: Run, tmp_path: Path, seconds: int) -> None:
+    length = seconds * HTDEMUCS.sample_rate + ODD
+    mix = music(length)
     (tmp_path / "in").mkdir()
     soundfile.write(tmp_path / "in/a.wav", mix.T, HTDEMUCS.sample_rate, "FLOAT")
     where = (
@@ -97,13 +100,13 @@ def test_through_the_job(sides: Sides, separate: Run, tmp_path: Path) -> None:
     done = separate(*where, "--float32", "--clip-mode", "none", "--chunks-per-section", "2")
     assert done.returncode == 0, done.stdout + done.stderr
     in_memory = separate_by(sides.bag, sides.graphs, mix)
-    for stem, samples in sides.reference(ODD).items():
+    for stem, samples in sides.reference(length).items():
         for found in (read(tmp_path / "out", "a.wav", stem), collect(in_memory[stem])):
             assert compare(samples, found).snr_db >= SNR_DB, stem
 
     rows = {row["stem"]: row for row in read_table(str(tmp_path / "out"), "timings", STORE).to_pylist()}
     assert list(rows) == list(sides.bag.stems)
-    chunks = len(Options().grid_rules(sides.bag.contracts).popitem()[1].chunks(ODD))
+    chunks = len(Options().grid_rules(sides.bag.contracts).popitem()[1].chunks(length))
     for stem, row in rows.items():
         graphs = sides.bag.graphs_of([stem])
         assert row["graph"] == "+".join(graphs)

@@ -18,7 +18,6 @@ from jobs.evaluate import scoring
 from jobs.evaluate.layout import find_tracks, pair
 from separation import overlap_add
 from separation.audio import limits
-from separation.audio.decoder_process.pool import DecoderPool
 from separation.audio.mixes import read_mix
 from separation.audio.stem_files import write_stems
 from separation.contract import HTDEMUCS
@@ -31,6 +30,7 @@ from separation.store.filesystems import S3_SETTINGS
 from tests.bags import FOUR_STEMS, write_gain_bag
 from tests.integration.conftest import HANG_S, SMALL, Run
 from tests.integration.session import Session
+from tests.sounds import DECODERS
 from tests.stores import STORE
 
 BAR_DB = 60  # of the job's stems against demucs's: over 100 as they are, under this with any fault below
@@ -55,7 +55,7 @@ class Bench:
 def bench(tmp_path_factory: pytest.TempPathFactory, small_models: str) -> Bench:
     folder = tmp_path_factory.mktemp("evaluate")
     made = Bench(folder / "songs", Path(small_models), folder / "demucs")
-    write_split(made.songs, "test", 1, (13.0, 13.0))
+    write_split(made.songs, "test", 1, (9.0, 9.0))
     spec = {
         "tracks": [[f"test/{made.mixture.parent.name}/mixture.wav", str(made.mixture)]],
         "origin": SMALL,
@@ -89,7 +89,7 @@ def separated(bench: Bench, out: Path, change: Callable[[dict[str, Infer]], Mapp
         name: open_graph(bag, name, fetch(bag, name, out, STORE), "cpu") for name in bag.graphs
     }
     rate = bag.sample_rate
-    mix, _ = read_mix(str(bench.mixture), limits.DEFAULTS, DecoderPool(), STORE, sample_rate=rate)
+    mix, _ = read_mix(str(bench.mixture), limits.DEFAULTS, DECODERS, STORE, sample_rate=rate)
     options = Options(bits="float", clip_mode="none")
     stems = separate_mix(mix, bag, change(graphs), bag.stems, options.grid_rules(bag.contracts))
     track_id = f"test/{bench.mixture.parent.name}/mixture.wav"

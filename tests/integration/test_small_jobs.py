@@ -50,8 +50,8 @@ def test_errors_are_retried_and_all_is_forced(separate: Run, models: str, tmp_pa
 
 
 @pytest.mark.parametrize(
-    ("bag", "seconds", "options"),
-    [("models", 65.3, ("--shifts", "2", "--seed", "7")), ("small_models", 27.1, ())],
+    ("bag", "seconds", "sections", "options"),
+    [("models", 65.3, (2, 8, 1000), ("--shifts", "2", "--seed", "7")), ("small_models", 20.1, (2, 1000), ())],
 )
 def test_sections_and_laptop_give_the_same_files(
     separate: Run,
@@ -59,6 +59,7 @@ def test_sections_and_laptop_give_the_same_files(
     request: pytest.FixtureRequest,
     bag: str,
     seconds: float,
+    sections: tuple[int, ...],
     options: tuple[str, ...],
 ) -> None:
     folder = tmp_path / "in"
@@ -72,7 +73,7 @@ def test_sections_and_laptop_give_the_same_files(
     subprocess.run(command, check=True, capture_output=True)
     expected = contents(laptop)
     assert len(expected) == 4
-    for chunks in (2, 8, 1000):
+    for chunks in sections:
         output = tmp_path / f"out-{chunks}"
         where = ("--input", str(folder), "--output", str(output))
         done = separate(*where, "--chunks-per-section", str(chunks), *options)

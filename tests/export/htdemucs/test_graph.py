@@ -35,7 +35,7 @@ def measure(stem: str, graph: Callable[[np.ndarray], np.ndarray], segments: np.n
     return compare(torch_rows(SMALL.model(stem), [SOURCES.index(stem)], segments), graph(segments))
 
 
-@pytest.mark.parametrize("rows", [("vocals",), SOURCES], ids="+".join)
+@pytest.mark.parametrize("rows", [("vocals",), pytest.param(SOURCES, marks=pytest.mark.long)], ids="+".join)
 def test_full_size_parity(full_size, rows: tuple[str, ...], tmp_path: Path) -> None:
     model, segments, expected = full_size
     path = tmp_path / "graph.onnx"

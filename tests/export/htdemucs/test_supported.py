@@ -37,7 +37,7 @@ def hot(**changed: Any) -> HTDemucs:
     "changed",
     [
         {},
-        {"depth": 1},
+        {"depth": 1, "segment": Fraction(3, 5)},  # attention over 512 frequencies
         {"depth": 2, "growth": 3, "bottom_channels": 0},
         {"depth": 3},
         {"bottom_channels": 0},

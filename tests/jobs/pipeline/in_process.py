@@ -11,8 +11,8 @@ from jobs.pipeline.records import FinishedSection, FinishedTrack
 from jobs.pipeline.stages.separation import separation_stages
 from jobs.pipeline.stages.stage import unobserved
 from jobs.pipeline.stages.worker import Worker
-from separation.audio.decoder_process.pool import DecoderPool
 from separation.store.source_cache import SourceCache
+from tests.sounds import DECODERS
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class InProcess:
     def worker(self) -> Worker:
         job = self.job
         sources = SourceCache(f"{job.cache}/sources", job.cache_bytes, job.store, job.limits)
-        return Worker("here", sources, DecoderPool())
+        return Worker("here", sources, DECODERS)
 
 
 def blocks(table: pa.Table) -> list[pa.Table]:

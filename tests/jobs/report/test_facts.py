@@ -16,7 +16,7 @@ from separation.errors import StorageError
 from separation.models.bag import Licence
 from tests.bags import FOUR_STEMS
 from tests.outputs import ACTORS, BEGIN, ERRORS, Row, finished_rows, write_record, write_tables
-from tests.sounds import RATE
+from tests.sounds import DECODERS, RATE
 from tests.stores import STORE
 
 Full = tuple[Path, list[Row]]
@@ -258,7 +258,7 @@ def test_no_stem_is_taken_from_outside_the_output(tmp_path: Path) -> None:
     (sample,) = gather(str(out), STORE).samples
     assert sample.stems == {"vocals": f"{out}/stems/x.wav"}
     assert sample.elsewhere == ("drums", "bass", "other")
-    assert listen(sample, STORE).notes[0] == "drums, bass, other: named outside the output"
+    assert listen(sample, STORE, DECODERS).notes[0] == "drums, bass, other: named outside the output"
 
 
 @pytest.mark.parametrize("content", ["{", "[]"])

@@ -18,7 +18,7 @@ from jobs.report.listening import (
 )
 from separation.audio.encoding import Encoding, write_audio
 from tests.bags import FOUR_STEMS
-from tests.sounds import RATE
+from tests.sounds import DECODERS, RATE
 from tests.stores import STORE
 
 SECONDS = 16
@@ -57,7 +57,7 @@ def loudest_tone(samples: np.ndarray, rate: int = RATE) -> float:
 
 @pytest.mark.parametrize(("rate", "heard_at"), [(16_000, 16_000), (48_000, 48_000), (96_000, 44_100)])
 def test_stems_of_other_rates_are_heard_as_they_are(tmp_path: Path, rate: int, heard_at: int) -> None:
-    heard = listen(write_track(tmp_path, "wav", rate=rate), STORE)
+    heard = listen(write_track(tmp_path, "wav", rate=rate), STORE, DECODERS)
     assert 4.0 <= heard.clip_start_s <= 5.0
     assert heard.clip_s == CLIP_S
     for each in heard.sounds[1:]:
@@ -68,7 +68,7 @@ def test_stems_of_other_rates_are_heard_as_they_are(tmp_path: Path, rate: int, h
 
 @pytest.mark.parametrize("form", ["wav", "flac", "mp3", "ogg"])
 def test_clips_are_each_stem_where_all_play(tmp_path: Path, form: str) -> None:
-    heard = listen(write_track(tmp_path, form), STORE)
+    heard = listen(write_track(tmp_path, form), STORE, DECODERS)
     assert heard.notes == []
     assert [each.name for each in heard.sounds] == ["mix", *FOUR_STEMS]
     assert 4.0 <= heard.clip_start_s <= 5.0
@@ -84,7 +84,7 @@ def test_clips_are_each_stem_where_all_play(tmp_path: Path, form: str) -> None:
 
 
 def test_the_mix_is_the_sum_at_the_level_of_the_separation(tmp_path: Path) -> None:
-    heard = listen(write_track(tmp_path, "wav", factor=0.25), STORE)
+    heard = listen(write_track(tmp_path, "wav", factor=0.25), STORE, DECODERS)
     middle = slice(RATE, 8 * RATE)
     mix, *stems = (heard_samples(each.clip)[:, middle] for each in heard.sounds)
     np.testing.assert_allclose(mix, sum(stems), atol=0.02)
@@ -95,7 +95,7 @@ def test_a_missing_stem_is_a_note_and_leaves_no_mix(tmp_path: Path) -> None:
     track = write_track(tmp_path, "wav")
     Path(track.stems["bass"]).unlink()
     Path(track.stems["other"]).write_bytes(b"<html>404</html>")
-    heard = listen(track, STORE)
+    heard = listen(track, STORE, DECODERS)
     assert [each.name for each in heard.sounds] == ["drums", "vocals"]
     bass, other, mix = heard.notes
     assert bass == "bass: not at the output"
@@ -107,33 +107,35 @@ def test_a_stem_too_large_for_its_length_is_not_copied(tmp_path: Path) -> None:
     track = write_track(tmp_path, "wav")
     with Path(track.stems["bass"]).open("r+b") as file:
         file.truncate(3_000_000_000)  # sparse
-    heard = listen(track, STORE)
+    heard = listen(track, STORE, DECODERS)
     assert heard.notes[0] == "bass: 3000000000 bytes, too many for its length or to be shown"
     hours = replace(track, duration_s=36_000.0)
-    assert listen(hours, STORE).notes[0] == heard.notes[0]
+    assert listen(hours, STORE, DECODERS).notes[0] == heard.notes[0]
 
 
 def test_no_stem_at_all_is_a_note(tmp_path: Path) -> None:
     track = write_track(tmp_path, "wav")
     for uri in track.stems.values():
         Path(uri).unlink()
-    heard = listen(track, STORE)
+    heard = listen(track, STORE, DECODERS)
     assert heard.sounds == []
     assert heard.notes == ["drums, bass, other, vocals: not at the output"]
-    assert listen(SampleTrack("a", 1.0, 1.0, {}), STORE).notes == ["the timings name no stems of this track"]
+    assert listen(SampleTrack("a", 1.0, 1.0, {}), STORE, DECODERS).notes == [
+        "the timings name no stems of this track"
+    ]
 
 
 def test_the_mix_is_the_sum_of_the_stems_that_make_it_alone(tmp_path: Path) -> None:
     track = replace(write_track(tmp_path, "wav"), mix=("vocals", "drums"))
-    heard = listen(track, STORE)
+    heard = listen(track, STORE, DECODERS)
     middle = slice(RATE, 8 * RATE)
     mix, drums, _, _, vocals = (heard_samples(each.clip)[:, middle] for each in heard.sounds)
     np.testing.assert_allclose(mix, drums + vocals, atol=0.02)
-    assert [each.name for each in listen(replace(track, mix=()), STORE).sounds] == list(FOUR_STEMS)
+    assert [each.name for each in listen(replace(track, mix=()), STORE, DECODERS).sounds] == list(FOUR_STEMS)
 
 
 def test_one_stem_of_four_is_no_mix(tmp_path: Path) -> None:
-    heard = listen(write_track(tmp_path, "wav", stems=("vocals",)), STORE)
+    heard = listen(write_track(tmp_path, "wav", stems=("vocals",)), STORE, DECODERS)
     assert [each.name for each in heard.sounds] == ["vocals"]
     assert "no mix" in heard.notes[0]
 
@@ -141,7 +143,7 @@ def test_one_stem_of_four_is_no_mix(tmp_path: Path) -> None:
 def test_a_track_shorter_than_a_clip_is_heard_whole(tmp_path: Path) -> None:
     samples = voice("drums")[:, : RATE * 3 // 2 + 7]
     write_audio(tmp_path / "a.wav", [samples], samples.shape[1], Encoding(), RATE)
-    heard = listen(SampleTrack("a", 1.5, 1.0, {"drums": str(tmp_path / "a.wav")}), STORE)
+    heard = listen(SampleTrack("a", 1.5, 1.0, {"drums": str(tmp_path / "a.wav")}), STORE, DECODERS)
     assert heard.clip_start_s == 0
     assert heard.clip_s == samples.shape[1] / RATE
 
