@@ -12,8 +12,11 @@ from export.htdemucs.origin import Request
 from export.parity import music_like
 from separation.contract import htdemucs_contract
 from separation.models.bag import Bag
+from separation.models.bag_json import read_bag
 from separation.models.graph import Graph
 from tests import checkpoints
+from tests.conftest import once_a_run
+from tests.stores import STORE
 
 ENGINES = ("cpu", "openvino")
 SMALL = replace(checkpoints.SMALL, segment=Fraction(3))
@@ -33,5 +36,9 @@ def small_graph(path: Path, row: str, provider: str = "cpu", cache: Path | None 
 @pytest.fixture(scope="session")
 def small_folder(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Bag]:
     """A model folder with the drums and the vocals of SMALL."""
-    folder = tmp_path_factory.mktemp("small")
-    return folder, export(Request("random", random=SMALL), folder, ["drums", "vocals"], "fp32")
+
+    def make(folder: Path) -> None:
+        export(Request("random", random=SMALL), folder, ["drums", "vocals"], "fp32")
+
+    folder = once_a_run(tmp_path_factory, "drums_and_vocals", make)
+    return folder, read_bag(folder, STORE)
