@@ -24,8 +24,10 @@ def score(
     """The score of `node_type` for `demands` (None: it fits none of them); the type with the highest starts.
 
     Ray's own first element keeps GPUs for work that needs them and stays first, or a refusal of CPU nodes
-    would start L4s. Then come whether EC2 has not refused the type, the rest of Ray's score, and whether the
-    type is spot.
+    would start L4s. Then come whether EC2 has not refused the type, how many kinds of the demanded resources
+    it has (Ray's second), and whether it is spot. The rest of Ray's score, how full the node would be,
+    decides between the two types of a pool. So if EC2 has no spot node of the first type, one of the second
+    comes before the first on demand, which costs more.
     """
     scored = _default_utilization_scorer(
         node_resources, demands, node_type, node_availability_summary=node_availability_summary
@@ -34,4 +36,4 @@ def score(
         return None
     refused = node_availability_summary.node_availabilities.get(node_type)
     available = refused is None or refused.is_available
-    return (scored[0], available, *scored[1:], node_type.endswith(SPOT))
+    return (scored[0], available, scored[1], node_type.endswith(SPOT), *scored[2:])

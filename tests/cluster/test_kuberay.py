@@ -3,6 +3,7 @@
 import copy
 import json
 import os
+import re
 import shlex
 import subprocess
 import tomllib
@@ -18,9 +19,10 @@ from ray.autoscaler._private.kuberay.autoscaling_config import _derive_autoscali
 
 import jobs.separate.__main__
 from tests.cluster.conftest import CLUSTER, ROOT
-from tests.cluster.custom_resources import RAY_CLUSTER, RAY_JOB
+from tests.cluster.custom_resources import POD_MONITOR, RAY_CLUSTER, RAY_JOB
+from tests.cluster.test_eks import EKS
 
-KUBERNETES = "1.34"
+KUBERNETES = EKS["metadata"]["version"]
 
 
 def load(name: str) -> dict[str, Any]:
@@ -46,6 +48,10 @@ def test_the_operator_takes_it(content: dict[str, Any], schema: dict[str, Any]) 
 def test_kubernetes_takes_the_pods(name: str) -> None:
     pod = {"apiVersion": "v1", "kind": "PodTemplate", "metadata": {"name": name}}
     kubernetes_validate.validate(pod | {"template": GROUPS[name]["template"]}, KUBERNETES, strict=True)
+
+
+def test_prometheus_takes_the_monitor() -> None:
+    jsonschema.validate(load("podmonitor.yaml"), POD_MONITOR)
 
 
 def test_the_job_brings_the_same_cluster() -> None:
@@ -76,8 +82,8 @@ def test_it_is_the_ray_of_the_package_and_asks_for_a_token() -> None:
 def test_no_container_is_root_and_memory_is_a_promise(name: str) -> None:
     pod = GROUPS[name]["template"]["spec"]
     assert pod["securityContext"]["runAsNonRoot"]
-    (container,) = pod["containers"]
-    assert container["resources"]["requests"] == container["resources"]["limits"]
+    for container in (*pod["containers"], *pod["initContainers"]):
+        assert container["resources"]["requests"] == container["resources"]["limits"]
 
 
 @pytest.mark.parametrize("name", GROUPS)
@@ -87,16 +93,44 @@ def test_a_container_has_no_more_rights_than_it_uses(name: str) -> None:
     assert pod["automountServiceAccountToken"] is (name == "head")
     assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
     autoscaler = RESOURCE["spec"]["autoscalerOptions"]
-    for container in (*pod["containers"], autoscaler):
+    for container in (*pod["containers"], *pod["initContainers"], autoscaler):
         assert container["securityContext"] == {
             "allowPrivilegeEscalation": False,
             "capabilities": {"drop": ["ALL"]},
         }
 
 
-def test_only_workers_may_be_on_spot() -> None:
-    assert GROUPS["head"]["template"]["spec"]["nodeSelector"]["karpenter.sh/capacity-type"] == "on-demand"
-    assert "spot" in str(GROUPS["l4"]["template"]["spec"]["affinity"])
+@pytest.mark.parametrize("name", GROUPS)
+def test_logs_outlive_their_pod(name: str) -> None:
+    """A sidecar, which ends after Ray, reads Ray's folder, and writes where the policy lets it."""
+    pod, config = GROUPS[name]["template"]["spec"], load("logs.yaml")
+    kubernetes_validate.validate(config, KUBERNETES, strict=True)
+    (sidecar,), (ray,) = pod["initContainers"], pod["containers"]
+    assert sidecar["restartPolicy"] == "Always"  # what makes an init container a sidecar
+    volumes = {volume["name"]: volume for volume in pod["volumes"]}
+    mounts = {mount["name"]: mount["mountPath"] for mount in sidecar["volumeMounts"]}
+    (written,) = ray["volumeMounts"]
+    assert written == {"name": "ray-logs", "mountPath": mounts["ray-logs"]}
+    assert volumes["ray-logs"]["emptyDir"] == {}
+    assert volumes["logs-config"]["configMap"] == {"name": config["metadata"]["name"]}
+    _, option, path = sidecar["command"]
+    ((file, text),) = config["data"].items()
+    assert (option, path) == ("-c", f"{mounts['logs-config']}/{file}")
+
+    pipeline = yaml.safe_load(text)["pipeline"]
+    (tail,), (s3,) = pipeline["inputs"], pipeline["outputs"]
+    folder = f"{mounts['ray-logs']}/session_latest/logs/"
+    assert {Path(pattern).suffix for pattern in tail["path"].split(",")} == {".log", ".out", ".err"}
+    assert all(pattern.startswith(f"{folder}*") for pattern in tail["path"].split(","))
+    assert tail["tag"] == s3["match"]
+    key = s3["s3_key_format"]
+    assert set(re.findall(r"\$\{(\w+)\}", key)) == {variable["name"] for variable in sidecar["env"]}
+    allowed = json.loads((CLUSTER / "iam-policy.json").read_text())["Statement"][-1]
+    assert allowed["Action"] == "s3:PutObject" and s3["use_put_object"]
+    assert f"arn:aws:s3:::{s3['bucket']}{key}".startswith(allowed["Resource"].removesuffix("*"))
+    rule = json.loads((CLUSTER / "lifecycle.json").read_text())["Rules"][-1]
+    assert key.startswith("/" + rule["Filter"]["Prefix"])
+    assert "UUID" in key  # or two objects of a second would be one
 
 
 def test_the_entrypoint_is_a_command_of_the_job() -> None:

@@ -65,6 +65,10 @@ def test_the_providers_machines_are_those_of_the_file(aws: str) -> None:
             tags = {tag["Key"]: tag["Value"] for tag in machine["Tags"]}
             profile = machine["IamInstanceProfile"]["Arn"].rpartition("/")[2]
             assert [g["GroupId"] for g in machine["SecurityGroups"]] == [group]
+            assert tags["project"] == "stemfleet"
+            (disk,) = [mapping["Ebs"]["VolumeId"] for mapping in machine["BlockDeviceMappings"]]
+            (volume,) = ec2.describe_volumes(VolumeIds=[disk])["Volumes"]
+            assert volume["Tags"] == [{"Key": "project", "Value": "stemfleet"}]
             found[tags[TAG_RAY_USER_NODE_TYPE]] = (
                 machine["InstanceType"],
                 machine.get("InstanceLifecycle", "on-demand"),
@@ -74,6 +78,10 @@ def test_the_providers_machines_are_those_of_the_file(aws: str) -> None:
         "head": ("m7i.xlarge", "on-demand", "stemfleet-head"),
         "l4_spot": ("g6.xlarge", "spot", "stemfleet-worker"),
         "l4_on_demand": ("g6.xlarge", "on-demand", "stemfleet-worker"),
+        "l4_8cpu_spot": ("g6.2xlarge", "spot", "stemfleet-worker"),
+        "l4_8cpu_on_demand": ("g6.2xlarge", "on-demand", "stemfleet-worker"),
+        "cpu_64gb_spot": ("m7i.4xlarge", "spot", "stemfleet-worker"),
+        "cpu_64gb_on_demand": ("m7i.4xlarge", "on-demand", "stemfleet-worker"),
         "cpu_spot": ("c7i.4xlarge", "spot", "stemfleet-worker"),
         "cpu_on_demand": ("c7i.4xlarge", "on-demand", "stemfleet-worker"),
     }
@@ -109,11 +117,20 @@ L4_ACTOR, DECODE = {"GPU": 0.25, "CPU": 0.25}, {"CPU": 0.3}
     ("refused", "demands", "started"),
     [
         ([], [L4_ACTOR] * 8, {"l4_spot": 2}),
-        (["l4_spot"], [L4_ACTOR] * 8, {"l4_on_demand": 2}),
+        (["l4_spot"], [L4_ACTOR] * 8, {"l4_8cpu_spot": 2}),
+        (["l4_spot", "l4_8cpu_spot"], [L4_ACTOR] * 8, {"l4_on_demand": 2}),
+        (["l4_spot", "l4_8cpu_spot", "l4_on_demand"], [L4_ACTOR] * 8, {"l4_8cpu_on_demand": 2}),
         ([], [DECODE] * 60, {"cpu_spot": 2}),
-        (["cpu_spot"], [DECODE] * 60, {"cpu_on_demand": 2}),
-        (["cpu_spot", "cpu_on_demand"], [DECODE] * 60, {"cpu_spot": 2}),  # still no L4 for CPU work
-        ([], [L4_ACTOR] * 4 * 20, {"l4_spot": 16, "l4_on_demand": 4}),
+        (["cpu_spot"], [DECODE] * 60, {"cpu_64gb_spot": 2}),
+        (["cpu_spot", "cpu_64gb_spot"], [DECODE] * 60, {"cpu_on_demand": 2}),
+        (
+            [name for name in TYPES if name.startswith("cpu")],
+            [DECODE] * 60,
+            {"cpu_spot": 2},
+        ),  # still no L4 for CPU work
+        ([], [L4_ACTOR] * 4 * 20, {"l4_spot": 16, "l4_8cpu_spot": 4}),
+        # Work for both: the L4s' spare CPUs take decoding before a CPU node is started for it.
+        (["l4_spot", "l4_8cpu_spot"], [L4_ACTOR] * 4 + [DECODE] * 5, {"l4_on_demand": 1}),
     ],
 )
 def test_spot_first_and_on_demand_where_spot_is_refused(

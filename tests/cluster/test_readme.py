@@ -1,5 +1,6 @@
 """The commands of cluster/README.md are those of the programs."""
 
+import json
 import os
 import re
 import shlex
@@ -8,17 +9,27 @@ import subprocess
 import sys
 from pathlib import Path
 
+import botocore.session
 import pytest
+from botocore import xform_name
+from botocore.validate import ParamValidator
 from ray._private.runtime_env.packaging import get_excludes_from_ignore_files
 from ray.dashboard.modules.job.cli import submit
 
 import jobs.separate.__main__
 from tests.cluster.conftest import CLUSTER, ROOT
+from tests.cluster.test_eks import EKS, NODE_CLASSES
 
 README = (CLUSTER / "README.md").read_text()
 BLOCKS = re.findall(r"^```sh[^\n]*\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
 COMMANDS = [line for block in BLOCKS for line in block.replace("\\\n", " ").splitlines()]
 JOBS = [line.strip() for line in COMMANDS if "jobs.separate" in line]
+BY_HAND = {  # commands of the command line's own making
+    ("cloudformation", "deploy"),
+    ("ecr", "get-login-password"),
+    ("ec2", "authorize-security-group-ingress"),
+}
+OF_ALL = {"--query", "--output"}
 
 
 @pytest.mark.parametrize("command", JOBS)
@@ -71,6 +82,49 @@ def test_a_clone_is_sent_without_what_is_large(path: str, is_sent: bool) -> None
     """As `ray job submit --working-dir .` reads the files that tell it what to leave out."""
     excludes = get_excludes_from_ignore_files(ROOT, include_gitignore=True)
     assert is_sent != any(exclude(ROOT / path) for exclude in excludes)
+
+
+def test_what_is_installed_has_the_versions_of_the_table() -> None:
+    """In the README and in docs/operations.md."""
+    table = dict(re.findall(r"^\| ([A-Z][^|]+|eksctl) \| ([\d.]+)", README, re.MULTILINE))
+    text = (README + (ROOT / "docs/operations.md").read_text()).replace("\\\n", " ")
+    charts = re.findall(
+        r"(karpenter|kuberay-operator|nvidia-device-plugin)(?:-crd)? --version ([\d.]+)", text
+    )
+    names = {
+        "karpenter": "Karpenter",
+        "kuberay-operator": "KubeRay",
+        "nvidia-device-plugin": "NVIDIA's device plugin",
+    }
+    assert set(charts) == {(chart, table[name]) for chart, name in names.items()}
+    assert set(re.findall(r"karpenter-provider-aws/v([\d.]+)/", text)) == {table["Karpenter"]}
+    assert set(re.findall(r"config/crd\?ref=v([\d.]+)", text)) == {table["KubeRay"]}
+    assert EKS["metadata"]["version"] == table["Kubernetes"]
+    (image,) = re.findall(r"Amazon Linux 2023, release (\d+)", README)
+    assert NODE_CLASSES["spec"]["amiSelectorTerms"] == [{"alias": f"al2023@v{image}"}]
+
+
+@pytest.mark.parametrize("page", ["cluster/README.md", "docs/operations.md"])
+def test_commands_of_aws_are_those_of_its_services(page: str) -> None:
+    """Every operation and option by the models that its command line is made of, and JSON by their types."""
+    blocks = re.findall(r"^```sh[^\n]*\n(.*?)^```$", (ROOT / page).read_text(), re.MULTILINE | re.DOTALL)
+    calls = re.findall(r"\baws ((?:'[^']*'|[^'\n#|;)&])+)", "".join(blocks).replace("\\\n", " "))
+    assert len(calls) >= 5
+    session = botocore.session.get_session()
+    for service, operation, *words in map(shlex.split, calls):
+        if (service, operation) in BY_HAND or service == "s3":
+            continue
+        model = session.get_service_model(service.removesuffix("api"))  # s3api
+        names = {xform_name(name, "-"): name for name in model.operation_names}
+        members = model.operation_model(names[operation]).input_shape.members
+        options = {xform_name(name, "-"): shape for name, shape in members.items()}
+        given = dict(zip(words, [*words[1:], ""], strict=True))
+        for option, value in given.items():
+            if option.startswith("--") and option not in OF_ALL:
+                shape = options[option.removeprefix("--")]
+                if shape.type_name != "string" and value.startswith(("{", "[")):
+                    report = ParamValidator().validate(json.loads(value), shape)
+                    assert not report.has_errors(), report.generate_report()
 
 
 def test_it_shows_every_road() -> None:

@@ -47,6 +47,7 @@ big.write_bytes(bytes(120 << 20))
 store.put_file(big, f"{out}/parts/big")  # in several parts
 store.remove([f"{out}/parts/big"])
 assert list(store.list_uploads(out)) == []
+store.put_bytes(b"-", "s3://music/logs/cluster/pod/1.json.gz")
 print(sorted(file.uri for file in store.list_files(f"{out}/")))
 """
 FORBIDDEN = """
@@ -61,6 +62,8 @@ for what, attempt in {
     "remove from the catalogue": lambda: store.remove(["s3://music/catalogue/a.wav"]),
     "change a model": lambda: store.put_bytes(b"", "s3://music/models/bag.json"),
     "read beside it": lambda: store.read_bytes("s3://music/private/a.txt"),
+    "read a log": lambda: store.read_bytes("s3://music/logs/a.json.gz"),
+    "remove a log": lambda: store.remove(["s3://music/logs/a.json.gz"]),
 }.items():
     try:
         attempt()
@@ -102,7 +105,8 @@ def bucket(aws: str, tmp_path_factory: pytest.TempPathFactory) -> str:
     s3.upload_file(str(folder / "a.wav"), BUCKET, "catalogue/a.wav")
     for file in (folder / "models").iterdir():
         s3.upload_file(str(file), BUCKET, f"models/{file.name}")
-    s3.put_object(Bucket=BUCKET, Key="private/a.txt", Body=b"")
+    for key in ("private/a.txt", "logs/a.json.gz"):
+        s3.put_object(Bucket=BUCKET, Key=key, Body=b"")
     return BUCKET
 
 
@@ -172,14 +176,16 @@ def test_the_policy_names_no_wildcard_of_actions_or_buckets() -> None:
         assert all(arn.startswith(f"arn:aws:s3:::{BUCKET}") for arn in _list(statement["Resource"]))
 
 
-def test_uploads_are_aborted_below_the_output(aws: str, bucket: str) -> None:
+def test_uploads_are_aborted_below_the_output_and_only_logs_expire(aws: str, bucket: str) -> None:
     s3 = boto3.client("s3")
     rules = json.loads(policy("lifecycle.json"))
     s3.put_bucket_lifecycle_configuration(Bucket=bucket, LifecycleConfiguration=rules)
-    (rule,) = s3.get_bucket_lifecycle_configuration(Bucket=bucket)["Rules"]
-    assert (rule["Status"], rule["Filter"]) == ("Enabled", {"Prefix": "stems/"})
-    assert rule["AbortIncompleteMultipartUpload"]["DaysAfterInitiation"] >= 1
-    assert "Expiration" not in rule  # nothing finished is ever removed
+    uploads, logs = s3.get_bucket_lifecycle_configuration(Bucket=bucket)["Rules"]
+    assert (uploads["Status"], uploads["Filter"]) == ("Enabled", {"Prefix": "stems/"})
+    assert uploads["AbortIncompleteMultipartUpload"]["DaysAfterInitiation"] >= 1
+    assert "Expiration" not in uploads  # no finished stem is ever removed
+    assert (logs["Status"], logs["Filter"]) == ("Enabled", {"Prefix": "logs/"})
+    assert logs["Expiration"]["Days"] == 90  # as docs/operations.md says
 
 
 def _list(value: Any) -> list[Any]:
