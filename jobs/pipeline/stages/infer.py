@@ -114,6 +114,7 @@ def open_for(name: str, job: Job, file: Path) -> Graph:
         threads=job.plan.threads,
         spinning=False,  # actors share the node's cores
         cache=Path(job.cache) / "optimized",
+        batch=job.plan.batch,
     )
 
 
