@@ -10,7 +10,7 @@ from separation.arguments import check_folder, positive_int
 from separation.program import COMMON_OPTIONS, ExitCode
 
 PROG = "python -m export"
-CPU_PROVIDERS = ("cpu", "openvino")
+VERIFIED = ("cpu", "openvino", "cuda")  # providers
 
 
 def main(arguments: Sequence[str] | None = None, prog: str = PROG) -> int:
@@ -81,8 +81,8 @@ def add_verify(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--provider",
-        choices=CPU_PROVIDERS,
-        default=CPU_PROVIDERS[0],
+        choices=VERIFIED,
+        default=VERIFIED[0],
         help="what runs the models (default: %(default)s)",
     )
     parser.add_argument(
@@ -91,7 +91,7 @@ def add_verify(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         default=[],
         metavar="N",
-        help="compare batches of N segments too, as a GPU gets them, on onnxruntime",
+        help="compare batches of N segments too, on the GPU with --provider cuda, else on onnxruntime's CPU",
     )
     add_arguments(parser)
 

@@ -42,7 +42,7 @@ def test_the_table_of_a_gpu_as_a_cpu_computes_it(tmp_path: Path, monkeypatch: py
     model = SMALL.model("other")
     (tmp_path / "fp32.onnx").write_bytes(to_onnx(HTDemucsModule(model, [2], "fp32")))
     ours = {"fp32, onnxruntime": (small_graph(tmp_path / "fp32.onnx", "other"), [2])}
-    text = bench_gpu(model, ours, music(1), rounds=1, device="cpu", batches=(1,))
+    text = bench_gpu(model, lambda batch: ours, music(1), rounds=1, device="cpu", batches=(1,))
     assert text.startswith("| cpu, batch 1 |")
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines()[2:] if line]
     found = {row[0]: float(row[3]) for row in rows}
