@@ -17,7 +17,8 @@ from separation.models.engines import cuda
 
 ROUNDS = 10
 SPECIALISTS = 4  # actors of a GPU, each for one stem
-ACTORS_S = 8.0  # that they work together
+ACTORS_S = 6.0  # that they work together
+LOADING_S = 15.0  # within which they must have loaded
 SETTINGS = {
     "as in a job": Setting(),
     "not deterministic": Setting(deterministic=False),
@@ -58,7 +59,7 @@ def changed_batch(case: Case, precision: str) -> Figures:
 
 def actors(case: Case, precision: str, how: str) -> Figures:
     """Four processes on the GPU for a while: as a job prepares them, or as CUDA does, with spinning."""
-    begin = time.time() + 20  # when all have loaded
+    begin = time.time() + LOADING_S
     children = [
         Child(case.folder, "actor", precision, how, str(begin), str(ACTORS_S)) for _ in range(SPECIALISTS)
     ]
@@ -89,14 +90,16 @@ def actor(case: Case, precision: str, how: str, begin: str, seconds: str) -> Fig
     return {"chunks": chunks, "cpu_s": time.process_time() - cpu, "late_s": max(0.0, late)}
 
 
-def benchmark(case: Case, form: str) -> Figures:
+def benchmark(
+    case: Case, form: str, provider: str = "cuda", tracks: str = "12", seconds: str = "60-120"
+) -> Figures:
     """jobs.benchmark with four float16 specialists, on Ray on this machine; stems in a format."""
     if not find_spec("ray"):
         raise DoesNotHold("not run: ray is not installed")
     output = case.folder / f"benchmark-{form}"
     command = [sys.executable, "-m", "jobs.benchmark", "--models", _four_specialists(case)]
-    command += ["--output", str(output), "--provider", "cuda", "--format", form, "--price", "1"]
-    command += ["--tracks", "12", "--seconds", "60-120", "--codecs", "flac", "--quiet"]
+    command += ["--output", str(output), "--provider", provider, "--format", form, "--price", "1"]
+    command += ["--tracks", tracks, "--seconds", seconds, "--codecs", "flac", "--quiet"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise DoesNotHold(done.stderr.strip().splitlines()[-1] if done.stderr.strip() else "no reason given")

@@ -156,8 +156,8 @@ class JobPlan:
         if not self.encoder_cpus:
             return []
         need = (
-            f"encoding: needs about {self.encoder_cpus:.1f} CPUs per GPU to keep up with an L4 (estimated), "
-            f"decoding apart; {self.spare_cpus:.1f} are there"
+            f"encoding: needs about {self.encoder_cpus:.2g} CPUs per GPU to keep up with an L4 (estimated), "
+            f"decoding apart; {self.spare_cpus:.2g} are there"
         )
         if self.spare_cpus >= self.encoder_cpus:
             return [need]

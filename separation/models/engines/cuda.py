@@ -20,7 +20,6 @@ from separation.errors import DeviceError
 CUDA = "CUDAExecutionProvider"
 CUDNN = "libcudnn.so.9"  # which onnxruntime opens at the first inference, not with the session
 DRIVER = "libcuda.so.1"
-WSL_DRIVER = Path("/usr/lib/wsl/lib") / DRIVER  # put there by Windows; /dev/dxg may be another maker's GPU
 BLOCKING_SYNC = 4  # cudaDeviceScheduleBlockingSync
 NAME_BYTES = 256  # of a device
 INSTALL = "pip install 'stemfleet[gpu]'"
@@ -40,16 +39,26 @@ def options(precision: str) -> dict[str, str]:
     }
 
 
-def is_given(devices: Path = Path("/dev")) -> bool:
-    """Whether this process may use an NVIDIA GPU, by the device files; CUDA is not asked, which may fail.
+def is_given(root: Path = Path("/"), load: LoadLibrary = ctypes.CDLL) -> bool:
+    """Whether this process may use an NVIDIA GPU; CUDA itself is not asked, since it may fail.
 
-    CUDA_VISIBLE_DEVICES hides them all if its first entry is no device's index or UUID: Ray sets it empty for
+    By its device file; where that is missing, because nobody has used the GPU since the machine started or
+    because the system is Windows' Linux, by the kernel's list and the driver's library. A container that is
+    not given the GPU sees that list, and has no such library.
+
+    CUDA_VISIBLE_DEVICES hides all GPUs if its first entry is no index or UUID of one: Ray sets it empty for
     actors and tasks without a GPU.
     """
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is not None and not re.match(r"\s*(\d|GPU-|MIG-)", visible):
         return False
-    return any(devices.glob("nvidia[0-9]*")) or ((devices / "dxg").exists() and WSL_DRIVER.exists())
+    if any((root / "dev").glob("nvidia[0-9]*")):
+        return True
+    listed = any((root / "proc/driver/nvidia/gpus").glob("*")) or (root / "dev/dxg").exists()
+    try:
+        return listed and load(DRIVER) is not None
+    except OSError:
+        return False
 
 
 def start(load: LoadLibrary = ctypes.CDLL) -> None:

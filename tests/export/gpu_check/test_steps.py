@@ -18,8 +18,11 @@ from export.gpu_check.plan import STEPS, Step
 from export.parity import music_like
 from separation.contract import Contract
 from separation.errors import ModelError
+from separation.models.bag_json import read_bag
+from separation.models.graph_files import sha256_of
 from tests.bags import rows_graph
 from tests.recorded_gpu import CPU, CUDA, Gpu, Part, recorded_gpu
+from tests.stores import STORE
 
 CONTRACT = Contract(44_100, 2, segment=20_000, stride=15_000, max_shift=0)
 
@@ -116,6 +119,14 @@ def test_an_actor_works_for_as_long_as_it_is_told(case: Case, gpu: Gpu) -> None:
     assert load.actor(case, "fp32", "prepared", "0", "0")["late_s"] > 0
 
 
+def test_the_benchmark_s_models_are_four_graphs_of_the_case(case: Case) -> None:
+    bag = read_bag(load._four_specialists(case), STORE)
+    assert list(bag.graphs) == list(bag.stems) == ["drums", "bass", "other", "vocals"]
+    for graph in bag.graphs.values():
+        assert (graph.precision, graph.sha256) == ("fp16", sha256_of(case.file("fp16")))
+    assert bag.contracts == {"htdemucs": CONTRACT}
+
+
 def test_every_step_has_a_function() -> None:
     assert len({step.name for step in STEPS}) == len(STEPS)
     for step in STEPS:
@@ -129,7 +140,7 @@ def test_every_step_has_a_function() -> None:
 def test_a_process_prints_figures_or_the_reason(case: Case, capsys: pytest.CaptureFixture[str]) -> None:
     process.main(str(case.folder), "versions")
     assert json.loads(capsys.readouterr().out)["figures"]["packages"]
-    process.main(str(case.folder), "benchmark", "wav", "too many")
+    process.main(str(case.folder), "placement")  # of which precision?
     assert json.loads(capsys.readouterr().out)["reason"].startswith("TypeError: ")
 
 

@@ -97,13 +97,13 @@ def test_an_actor_on_a_gpu_gets_few_chunks_at_once_in_whole_batches(
 @pytest.mark.parametrize(
     ("cpus", "format", "precision", "graphs", "written", "need", "words"),
     [  # 157, 45, 7 and 2 ms of CPU for a second of four stems, at 35 (fp16) and 19 (fp32) x realtime
-        (4, "mp3", "fp16", 4, 4, 5.495, "5.5 CPUs per GPU .* 3.0 are there, .* busy 55% of the time"),
-        (4, "mp3", "fp32", 4, 4, 2.983, r"3\.0 CPUs per GPU .* 3\.0 are there$"),
-        (8, "mp3", "fp16", 4, 4, 5.495, r"7\.0 are there$"),
+        (4, "mp3", "fp16", 4, 4, 5.495, "5.5 CPUs per GPU .* 3 are there, .* busy 55% of the time"),
+        (4, "mp3", "fp32", 4, 4, 2.983, r" 3 CPUs per GPU .* 3 are there$"),
+        (8, "mp3", "fp16", 4, 4, 5.495, r" 7 are there$"),
         (4, "ogg", "fp16", 4, 4, 1.575, r"1\.6 CPUs"),
-        (4, "flac", "fp16", 4, 4, 0.245, r"0\.2 CPUs"),
-        (4, "wav", "fp32", 4, 4, 0.038, r"0\.0 CPUs"),
-        (4, "mp3", "fp16", 1, 2, 10.99, r"11\.0 CPUs"),  # one model, four times as fast; it and the rest
+        (4, "flac", "fp16", 4, 4, 0.245, r"0\.24 CPUs"),
+        (4, "wav", "fp32", 4, 4, 0.038, r"0\.038 CPUs"),
+        (4, "mp3", "fp16", 1, 2, 10.99, r" 11 CPUs"),  # one model, four times as fast; it and the rest
     ],
 )
 def test_the_cpus_that_encoders_need_beside_a_gpu(

@@ -110,28 +110,44 @@ def test_auto_is_a_cpu_where_there_is_no_gpu(
 
 
 @pytest.mark.parametrize(
-    ("files", "visible", "expected"),
+    ("files", "driver", "visible", "expected"),
     [
-        (["nvidia0", "nvidiactl"], None, True),
-        (["nvidia3"], "GPU-8d1f0b", True),
-        (["nvidia0"], "MIG-2f0c9a", True),
-        (["nvidia0"], "", False),  # a worker of Ray without a GPU
-        (["nvidia0"], "-1,0", False),
-        (["nvidia0"], "NoDevFiles", False),  # a container without one
-        (["nvidiactl", "nvidia-uvm"], None, False),  # the driver, and no device
-        (["dxg"], None, False),  # Windows' Linux on a GPU of another maker
-        ([], None, False),
+        (["dev/nvidia0", "dev/nvidiactl"], True, None, True),
+        (["dev/nvidia0"], False, None, True),  # and is told that the driver is missing
+        (["dev/nvidia3"], True, "GPU-8d1f0b", True),
+        (["dev/nvidia0"], True, "MIG-2f0c9a", True),
+        (["dev/nvidia0"], True, "", False),  # a worker of Ray without a GPU
+        (["dev/nvidia0"], True, "-1,0", False),
+        (["dev/nvidia0"], True, "NoDevFiles", False),
+        (["dev/nvidiactl", "dev/nvidia-uvm"], True, None, False),  # the driver, and no device
+        (["proc/driver/nvidia/gpus/0000:01:00.0"], True, None, True),  # not used since the machine started
+        (["proc/driver/nvidia/gpus/0000:01:00.0"], False, None, False),  # a container without it
+        (["dev/dxg"], True, None, True),  # Windows' Linux
+        (["dev/dxg"], False, None, False),  # on a GPU of another maker
+        ([], True, None, False),
     ],
 )
-def test_a_gpu_is_told_by_its_device_file(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, files: list[str], visible: str | None, expected: bool
+def test_a_gpu_is_told_by_its_device_or_by_the_kernels_list(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    files: list[str],
+    driver: bool,
+    visible: str | None,
+    expected: bool,
 ) -> None:
     for name in files:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
+
+    def open_library(name: str) -> Any:
+        if not driver:
+            raise OSError(f"{name}: cannot open shared object file")
+        return Library()
+
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     if visible is not None:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-    assert cuda.is_given(tmp_path) == expected
+    assert cuda.is_given(tmp_path, open_library) == expected
 
 
 class Library:
