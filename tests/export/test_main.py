@@ -12,7 +12,6 @@ from separation.models.bag import Bag, Licence
 from separation.models.bag_json import read_bag
 from separation.models.graph_files import sha256_of
 from tests.export.conftest import CONTRACT, SMALL
-from tests.recorded_gpu import recorded_gpu
 from tests.stores import STORE
 
 
@@ -76,16 +75,6 @@ def test_a_precision_states_what_it_costs(tmp_path: Path, capsys: pytest.Capture
     content["graphs"]["bass"]["precision"] = "fp32"
     (tmp_path / "bag.json").write_text(json.dumps(content))
     assert main(["verify", str(tmp_path)]) == 1
-
-
-def test_verify_on_a_gpu_runs_the_batches_there_too(
-    small_folder: tuple[Path, Bag], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    gpu = recorded_gpu(monkeypatch)
-    folder, bag = small_folder
-    assert main(["verify", str(folder), "--provider", "cuda", "--batches", "2"]) == 0
-    assert gpu.sizes == [1, 1, 2, 2] * len(bag.graphs)  # of each graph and size: at load, then compared
-    assert capsys.readouterr().out.count("cuda") == 2 * len(bag.graphs)
 
 
 def test_verify_misses_a_graph_that_its_checkpoints_do_not_give(
