@@ -9,7 +9,7 @@ WORKERS ?= 2
 # A test that hangs ends its process, with where it stood.
 PYTEST = $(BIN)/python -m pytest -n $(WORKERS) -o faulthandler_timeout=3600 -o faulthandler_exit_on_timeout=true
 
-.PHONY: setup demo test test-long chaos check readme bench clean
+.PHONY: setup demo test test-long chaos check readme bench gpu-check clean
 
 setup: $(READY)
 
@@ -44,6 +44,9 @@ readme: $(READY)
 
 bench: $(READY)
 	$(BIN)/python -m export bench
+
+gpu-check: $(READY)
+	$(BIN)/python -m export gpu-check
 
 clean:
 	rm -rf .venv build *.egg-info

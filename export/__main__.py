@@ -10,7 +10,7 @@ from separation.arguments import check_folder, positive_int
 from separation.program import COMMON_OPTIONS, ExitCode
 
 PROG = "python -m export"
-CPU_PROVIDERS = ("cpu", "openvino")
+VERIFIED = ("cpu", "openvino", "cuda")  # providers
 
 
 def main(arguments: Sequence[str] | None = None, prog: str = PROG) -> int:
@@ -22,7 +22,7 @@ def parser(prog: str = PROG) -> program.Parser:
         prog=prog,
         description="Turns checkpoints into a model folder, and proves that both compute the same.",
         epilog=f"{prog} BAG --out DIR is short for {prog} bag BAG --out DIR. "
-        "Exit codes: 0 done; 1 a row falls short of its bar; 2 refused or stopped.",
+        "Exit codes: 0 done; 1 a row or a GPU falls short of what it has to reach; 2 refused or stopped.",
     )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for name, (add, summary) in COMMANDS.items():
@@ -81,8 +81,8 @@ def add_verify(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--provider",
-        choices=CPU_PROVIDERS,
-        default=CPU_PROVIDERS[0],
+        choices=VERIFIED,
+        default=VERIFIED[0],
         help="what runs the models (default: %(default)s)",
     )
     parser.add_argument(
@@ -91,7 +91,7 @@ def add_verify(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         default=[],
         metavar="N",
-        help="compare batches of N segments too, as a GPU gets them, on onnxruntime",
+        help="compare batches of N segments too, on the GPU with --provider cuda, else on onnxruntime's CPU",
     )
     add_arguments(parser)
 
@@ -140,10 +140,24 @@ def print_bench(args: argparse.Namespace) -> int:
     return ExitCode.DONE
 
 
+def add_gpu_check(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(command=check_gpu)
+
+
+def check_gpu(args: argparse.Namespace) -> int:
+    from export.gpu_check.run import gpu_check
+
+    if why := gpu_check():
+        program.print_error(why)
+        return ExitCode.SOME_ERRORS
+    return ExitCode.DONE
+
+
 COMMANDS = {
     "bag": (add_bag, "write a model folder from a bag of HTDemucs checkpoints"),
     "verify": (add_verify, "compare every row of a model folder with PyTorch"),
     "bench": (add_bench, "measure a model of full size beside PyTorch"),
+    "gpu-check": (add_gpu_check, "check and measure a model of full size on this machine's GPU"),
 }
 LOUDNESS = ("-q", "--quiet", "-v", "-vv", "--verbose")
 

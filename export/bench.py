@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import partial
-from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -24,6 +24,7 @@ from torch import nn
 from export.bench_gpu import bench_gpu
 from export.interleave import time_interleaved
 from export.parity import Parity, compare, music_like, torch_rows
+from export.versions import versions
 from separation.contract import HTDEMUCS
 from separation.models.graph import Graph
 
@@ -51,8 +52,9 @@ print(json.dumps([graph.load_s, peak_kib * 1024 / 1e6]))
 class BenchGraph:
     """An exported graph to measure; it gives `rows`, or is a published one with all rows of the model.
 
-    `timed_as` maps each of its lines in the CPU tables to the provider that runs it ("cpu" is onnxruntime);
-    a graph without any gets one line with its error alone. `on_gpu`: it is in a GPU's tables as well.
+    `timed_as` maps each of its lines in the CPU tables to the provider that runs it ("cpu" is onnxruntime,
+    and "openvino" is left out where it is not installed); a graph without any gets one line with its error
+    alone. `on_gpu`: it is in a GPU's tables as well.
     """
 
     name: str
@@ -61,8 +63,9 @@ class BenchGraph:
     rows: tuple[str, ...]
     published: tuple[str, ...] = ()
     on_gpu: bool = False
+    precision: str = "fp32"
 
-    def open(self, folder: Path, provider: str, threads: int = 0) -> Graph:
+    def open(self, folder: Path, provider: str, threads: int = 0, batch: int = 1) -> Graph:
         """The graph from its file in `folder`."""
         return Graph(
             self.path(folder),
@@ -73,6 +76,8 @@ class BenchGraph:
             provider=provider,
             threads=threads,
             cache=folder / "optimized",
+            batch=batch,
+            precision=self.precision,
         )
 
     def path(self, folder: Path) -> Path:
@@ -114,11 +119,17 @@ def compare_with_torch(
             _cpu_table(model, sources, graphs, gflop, segments, folder, count, rounds) for count in threads
         ]
         if torch.cuda.is_available():
-            opened = {
-                f"{graph.name}, onnxruntime": (graph.open(folder, "cuda"), _indexes(sources, graph))
-                for graph in graphs
-                if graph.on_gpu
-            }
+
+            def opened(batch: int) -> dict[str, tuple[Graph, list[int]]]:
+                return {
+                    f"{graph.name}, onnxruntime": (
+                        graph.open(folder, "cuda", batch=batch),
+                        _indexes(sources, graph),
+                    )
+                    for graph in graphs
+                    if graph.on_gpu
+                }
+
             tables.append(bench_gpu(model, opened, segments, rounds))
     return "\n".join(tables)
 
@@ -138,7 +149,12 @@ def _cpu_table(
     rounds: int,
 ) -> str:
     torch.set_num_threads(threads)
-    timed = {name: (graph, provider) for graph in graphs for name, provider in graph.timed_as.items()}
+    timed = {
+        name: (graph, provider)
+        for graph in graphs
+        for name, provider in graph.timed_as.items()
+        if provider != "openvino" or find_spec("openvino")
+    }
     opened = {name: graph.open(folder, provider, threads) for name, (graph, provider) in timed.items()}
     run_torch = partial(torch_rows, model, range(len(sources)), segments)
     runs = {name: partial(each, segments) for name, each in opened.items()}
@@ -180,9 +196,6 @@ def _matmul_rate(threads: int) -> float:
 
 def report(lines: list[Line], gflop: int, matmul: float, device: str, threads: int) -> str:
     """One table with its caption, as Markdown; the first line is PyTorch's, `matmul` in GFLOP/s."""
-    versions = ", ".join(
-        f"{name} {version(name)}" for name in ("torch", "onnxruntime", "openvino", "demucs", "numpy")
-    )
     torch_s = statistics.median(lines[0].seconds)
     table = [
         "| | s per chunk (median; min to max) | x PyTorch | of matmul rate | SNR dB | max/peak | MB "
@@ -193,7 +206,7 @@ def report(lines: list[Line], gflop: int, matmul: float, device: str, threads: i
     count = len(lines[0].seconds)
     return "\n".join(
         [
-            f"{date.today()}, {device}, {threads} thread{'s' * (threads > 1)}, {versions}.",
+            f"{date.today()}, {device}, {threads} thread{'s' * (threads > 1)}, {', '.join(versions())}.",
             f"{count} interleaved rounds in one process; a matrix product of side {SIDE} runs at "
             f"{matmul:.0f} GFLOP/s; a chunk is {gflop} GFLOP in linear layers, convolutions and attention. "
             "Error against PyTorch, full size, hot random weights. Load time (median of three) and peak "

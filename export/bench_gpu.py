@@ -1,8 +1,9 @@
 """Graphs on a GPU beside PyTorch: float32, float16 and compiled, in batches.
 
 Every call takes its segments from the host's memory and brings its output back there, PyTorch's too. TF32 is
-off on both, as it is in our sessions. PyTorch's float16 is `torch.autocast`: weights stay float32, sums and
-the STFT too, which is how one would run demucs in half precision.
+off on both, as it is in our sessions, which are opened anew for every size of a batch. PyTorch's float16 is
+`torch.autocast`: weights stay float32, sums and the STFT too, which is how one would run demucs in half
+precision.
 """
 
 import statistics
@@ -24,27 +25,32 @@ Run = Callable[[np.ndarray], np.ndarray]  # (batch, channels, segment) -> (batch
 
 def bench_gpu(
     model: nn.Module,
-    graphs: Mapping[str, tuple[Graph, Sequence[int]]],
+    open_graphs: Callable[[int], Mapping[str, tuple[Graph, Sequence[int]]]],
     segment: np.ndarray,
     rounds: int,
     device: str = "cuda",
     batches: Sequence[int] = BATCHES,
 ) -> str:
-    """A Markdown table per batch size: `graphs` by name, each with the rows of `model` that it gives.
+    """A Markdown table per batch size.
 
+    `open_graphs` gives the graphs for batches of a size, by name, each with the rows of `model` that it has.
     A batch holds `segment`, (1, channels, segment), as often as its size says.
     """
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
     model = model.eval().to(device)
-    runs: dict[str, Run] = {
+    in_torch: dict[str, Run] = {
         EAGER: _torch(model, device, half=False),
         "PyTorch fp16": _torch(model, device, half=True),
         "PyTorch fp16, compiled": _torch(torch.compile(model), device, half=True),
-        **{name: graph for name, (graph, _) in graphs.items()},
     }
-    rows = {name: list(found) for name, (_, found) in graphs.items()}
     name = torch.cuda.get_device_name() if device == "cuda" else device
-    return "\n".join(_table(runs, rows, np.repeat(segment, batch, axis=0), rounds, name) for batch in batches)
+    tables = []
+    for batch in batches:
+        graphs = open_graphs(batch)
+        runs = in_torch | {ours: graph for ours, (graph, _) in graphs.items()}
+        rows = {ours: list(found) for ours, (_, found) in graphs.items()}
+        tables.append(_table(runs, rows, np.repeat(segment, batch, axis=0), rounds, name))
+    return "\n".join(tables)
 
 
 def _torch(model: Callable[[torch.Tensor], torch.Tensor], device: str, half: bool) -> Run:

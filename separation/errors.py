@@ -7,6 +7,7 @@ SeparationError
 │   └── StorageError  a store does not answer, or refuses; the run stops
 │       └── SourceUnreachable  so does a source's: its track stays pending, the others go on
 ├── WrongProvider     a session runs on another device than was asked for
+├── DeviceError       a GPU, its driver or a library of CUDA is missing or fails; the run stops
 ├── PlanError         the job does not fit the cluster
 └── UsageError        the options contradict each other or the models
 
@@ -137,6 +138,10 @@ class WrongProvider(SeparationError):
 
     def __str__(self) -> str:
         return f"{self.stem}: the session runs on {self.found}; asked for {self.wanted}"
+
+
+class DeviceError(SeparationError):
+    """A GPU that cannot be used: the text says whether it, its driver or a library of CUDA is the cause."""
 
 
 class PlanError(SeparationError):

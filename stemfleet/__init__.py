@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from separation import __version__
 
 __all__ = [
+    "DeviceError",
     "ModelError",
     "SeparationError",
     "Separator",
@@ -25,7 +26,14 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from separation.errors import ModelError, SeparationError, TrackError, UsageError, WrongProvider
+    from separation.errors import (
+        DeviceError,
+        ModelError,
+        SeparationError,
+        TrackError,
+        UsageError,
+        WrongProvider,
+    )
     from stemfleet.separator import Separator
 else:
 

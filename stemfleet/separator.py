@@ -31,7 +31,7 @@ class Separator:
     The options are those of `python -m separation`, and so are the samples: to the bit what
     `--float32 --clip-mode none` writes.
 
-    provider    what runs the models: auto, cpu, openvino, openvino-bf16, cuda or tensorrt
+    provider    what runs the models: auto, cpu, cuda, openvino or openvino-bf16
     threads     CPU threads, shared by the models that run in parallel; all cores by default
     overlap     of neighbouring chunks, 0 to under 1; by default that of the models, 0.25 for htdemucs
     shifts      average over this many random shifts of up to half a second, drawn from `seed`
@@ -44,7 +44,7 @@ class Separator:
     One object may be used from several threads: tracks are read at the same time and separated one after the
     other. Raises `SeparationError`: `ModelError` for models that are missing or not what they say,
     `UsageError` for options that contradict the models or each other, `WrongProvider` if the models would
-    run elsewhere than asked for.
+    run elsewhere than asked for, `DeviceError` for a GPU that is there and does not work.
     """
 
     sample_rate: int  # Hz, of the arrays that `separate` returns: the models'

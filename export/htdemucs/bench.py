@@ -32,8 +32,12 @@ def bench(threads: Sequence[int], rounds: int) -> str:
         BenchGraph("fp32", exported("fp32"), both, STEM, on_gpu=True),
         BenchGraph("fp32, four rows", exported("fp32", SOURCES), four, SOURCES),
         BenchGraph(
-            "int8", exported("int8"), {"int8, onnxruntime": "cpu", "int8, OpenVINO": "openvino"}, STEM
+            "int8",
+            exported("int8"),
+            {"int8, onnxruntime": "cpu", "int8, OpenVINO": "openvino"},
+            STEM,
+            precision="int8",
         ),
-        BenchGraph("fp16", exported("fp16"), {}, STEM, on_gpu=True),
+        BenchGraph("fp16", exported("fp16"), {}, STEM, on_gpu=True, precision="fp16"),
     ]
     return compare_with_torch(model, SOURCES, graphs, GFLOP, threads, rounds)

@@ -54,11 +54,10 @@ def cluster_of(nodes: Sequence[Node], seen: Trial) -> Cluster:
 
 def figures(trials: Sequence[Trial], nodes: Sequence[Node], plan: JobPlan, price: Price | None) -> Figures:
     """The results of the repeats of one setting on `nodes`, those that do work."""
-    gpus = sum(node.gpus for node in nodes)
+    gpus = sum(node.gpus for node in nodes) if plan.gpus_per_actor else 0
     x_realtime = spread([trial.x_realtime for trial in trials])
     middle = sorted(trials, key=lambda trial: trial.x_realtime)[len(trials) // 2]
     devices = gpus or sum(node.cpus for node in nodes)
-    held = middle.infer_s * (1 if gpus else plan.threads)  # device-seconds that inferences held
     capacity = sum(usage.cores * usage.wall_s for usage in middle.usages)
     gpu_busy = [usage.gpu_busy for usage in middle.usages if usage.gpu_busy is not None]
     mean_track_s = middle.audio_s / middle.tracks
@@ -75,7 +74,7 @@ def figures(trials: Sequence[Trial], nodes: Sequence[Node], plan: JobPlan, price
         x_realtime_per_node=x_realtime.median / len(nodes),
         x_realtime_per_device=x_realtime.median / devices,
         device="GPU" if gpus else "core",
-        device_utilisation=held / (devices * middle.work_s),
+        device_utilisation=middle.device_s / (devices * middle.work_s),
         gpu_busy=statistics.fmean(gpu_busy) if gpu_busy else None,
         cpu_utilisation=sum(usage.busy_s for usage in middle.usages) / capacity,
         core_s_per_audio_s=own_core_s(middle.stages) / middle.audio_s,

@@ -16,7 +16,7 @@ def settings(plan: JobPlan, cores: int) -> list[Setting]:
     """
     found: list[Setting] = [{}]
     if plan.gpus_per_actor:
-        found += [{"batch": batch} for batch in (4, 8, 16) if batch != plan.batch]
+        found += [{"batch": batch} for batch in (1, 2, 4, 8) if batch != plan.batch]
     else:
         threads = sorted({1, max(1, cores // 2), cores} - {plan.threads})
         found += [{"threads": each, "turns": max(1, cores // each)} for each in threads]

@@ -52,7 +52,7 @@ class Trial:
     source_bytes: int
     stem_bytes: int
     devices: tuple[str, ...]  # as the sessions reported them
-    infer_s: float
+    device_s: float  # of cores or GPUs, held by inferences
 
     @property
     def x_realtime(self) -> float:
@@ -134,5 +134,5 @@ def trial(tracks: pa.Table, job: Job, arguments: dict[str, Any], console: Consol
         source_bytes=pc.sum(done["source_bytes"]).as_py() or 0,
         stem_bytes=pc.sum(timings["bytes"]).as_py() or 0,
         devices=tuple(devices),
-        infer_s=pc.sum(timings["infer_s"]).as_py() or 0.0,
+        device_s=pc.sum(timings["device_s"]).as_py() or 0.0,
     )

@@ -117,7 +117,7 @@ def _task(stage: TaskStage, job: Job, log: AttemptLog) -> dict[str, Any]:
 
 def _pool(stage: PoolStage, job: Job, log: AttemptLog) -> dict[str, Any]:
     """The stage as arguments of `map_batches`."""
-    gpu = {"num_gpus": stage.gpus, "batch_size": stage.batch} if stage.gpus else {}
+    gpu = {"num_gpus": stage.gpus, "batch_size": stage.rows_per_call} if stage.gpus else {}
     return {
         "fn": named(stage.name, ActorRunner),
         "fn_constructor_kwargs": {"stage": stage, "job": job, "log": log},

@@ -28,7 +28,7 @@ from separation.audio import limits
 from separation.audio.limits import Limits
 from separation.models.bag import Bag
 from separation.models.bag_json import read_bag
-from separation.models.graph import PROVIDERS
+from separation.models.graph import PROVIDERS, check_precision
 from separation.models.graph_files import fetch
 from separation.options import Options
 from separation.selection import Selecting
@@ -74,7 +74,14 @@ class JobRequest(Selecting):
     def work(self) -> Workload:
         """What runs on every track; its chunks are float32."""
         chunk_bytes = max(4 * each.channels * each.segment for each in self.contracts.values())
-        return Workload(len(self.graphs), len(self.stems), chunk_bytes)
+        return Workload(
+            graphs=len(self.graphs),
+            stems=len(self.stems),
+            chunk_bytes=chunk_bytes,
+            written=len(self.outputs),
+            format=self.options.format,
+            precisions=frozenset(self.bag.graphs[graph].precision for graph in self.graphs),
+        )
 
     def job(self, nodes: Sequence[Node]) -> Job:
         """The job on a cluster of `nodes`, under a new run id; raises `PlanError` if it does not fit."""
@@ -122,6 +129,7 @@ def from_arguments(args: argparse.Namespace, store: Store) -> JobRequest:
         limits=limits.from_arguments(args),
         store=store,
     )
+    check_precision(request.provider, request.work.precisions)
     for graph in request.graphs:
         fetch(bag, graph, Path(args.cache) / "models", store)
     return request

@@ -156,6 +156,7 @@ class InferenceRun:
     provider: str | None
     device: str | None
     node: str | None
+    device_s: float = 0.0  # core-seconds on a CPU; on a GPU, infer_s times the share of it that the actor has
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,13 +265,16 @@ def sum_runs(runs: Iterable[InferenceRun | None]) -> InferenceRun | None:
             infer_s=first.infer_s + run.infer_s,
             queue_s=first.queue_s + run.queue_s,
             batches=first.batches + run.batches,
+            device_s=first.device_s + run.device_s,
         )
     return first
 
 
 def share_of(run: InferenceRun, share: float) -> InferenceRun:
     """A run whose seconds several stems share; each of them was in all of its batches."""
-    return replace(run, infer_s=run.infer_s * share, queue_s=run.queue_s * share)
+    return replace(
+        run, infer_s=run.infer_s * share, queue_s=run.queue_s * share, device_s=run.device_s * share
+    )
 
 
 def join_runs(runs: Sequence[InferenceRun]) -> InferenceRun | None:

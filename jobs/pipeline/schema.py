@@ -58,6 +58,7 @@ TIMINGS = pa.schema(
         ("batches", pa.int32()),
         ("queue_s", _seconds),
         ("infer_s", _seconds),
+        ("device_s", _seconds),
         ("x_realtime", pa.float64()),
     ]
 )
@@ -91,6 +92,11 @@ MEANINGS = {
             "chunks batches infer_s queue_s",
             "inferences, their seconds, and those of waiting for a turn on the node's cores; stems of one "
             "graph share its seconds equally",
+        ),
+        (
+            "device_s",
+            "core-seconds on a CPU; on a GPU `infer_s` times the share of it that the actor has, since the "
+            "actors of a GPU take turns within their `infer_s`: summed, seconds of cores or of GPUs",
         ),
         ("x_realtime", "the track's seconds over `infer_s`"),
     ),

@@ -11,7 +11,8 @@ from typing import Any
 
 from separation.console import counted, plural
 from separation.errors import PlanError, UsageError
-from separation.models.graph import ON_GPU
+from separation.models.graph import ON_GPU, check_precision
+from separation.options import Format
 
 # Bytes of object store for each byte that the pools' actors hold, or it spills: four pools of one actor
 # hold 23 times a section's mix in what they take and give, and needed 32 times it (measured).
@@ -27,7 +28,14 @@ TASK_CPUS = 0.3  # of a cut or stitch task; at 0.4 or more, four pools on 2 CPUs
 PROBE_CPUS = 0.03
 RAY_TASK_CPUS = 1.0  # left free on every node for all of its tasks
 GPU_ACTOR_CPUS = 0.25  # an actor on a GPU only feeds it
-GPU_BATCH = 2  # chunks: about 1 GB each at fp32, for four sessions in an L4's 24 GB (estimated, not measured)
+# Chunks of an inference on a GPU. One is 309 GFLOP, at least 40 ms of an L4; a second one takes 0.5 GB more
+# in each session, and a track of an odd number pays for one of silence. A large GPU in float16 may want more:
+# not measured.
+GPU_BATCH = 1
+# Seconds of audio a second in an L4, four graphs of htdemucs's size (estimated: docs/benchmarks.md).
+L4_X_REALTIME = {"fp32": 19, "fp16": 35}
+# CPU-seconds to encode one second of one stem (measured, AMD EPYC Zen 4).
+ENCODING_S = {"mp3": 0.157 / 4, "ogg": 0.045 / 4, "flac": 0.007 / 4, "wav": 0.002 / 4}
 MOST_THREADS = 8  # of a session: beyond that, a second actor gains more
 SESSION_BYTES = 1.1e9  # of memory, full-size htdemucs in float32 on one thread (measured)
 STORE_OF_MEMORY = 0.25  # of a node's memory: Ray's object store takes 0.3 of what the system leaves free
@@ -60,11 +68,17 @@ def nodes_to_come(
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """What a job runs on every track: `graphs` that infer `stems`, whose longest mix is `chunk_bytes`."""
+    """What a job runs on every track: `graphs` that infer `stems`, whose longest mix is `chunk_bytes`.
+
+    `written` stems are encoded as `format`; `precisions` are those of the graphs.
+    """
 
     graphs: int
     stems: int
     chunk_bytes: int
+    written: int = 1
+    format: Format = "wav"
+    precisions: frozenset[str] = frozenset(["fp32"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +101,14 @@ class JobPlan:
     chunk_bytes: int  # of a chunk's mix; the largest, where graphs take segments of different lengths
     task_cpus: float = TASK_CPUS
     sections_per_track: int = 1  # at least, of each grid, where that leaves FEWEST_CHUNKS in each
+    encoder_cpus: float = 0.0  # with which encoding keeps up with a GPU, if it is an L4; 0 on CPUs
+    spare_cpus: float = 0.0  # that the cluster has for it, for each of its GPUs
+
+    @property
+    def rows_per_call(self) -> int:
+        """Chunks that an actor on a GPU gets at once: few, as Ray joins blocks of fewer; whole batches."""
+        fewest = min(FEWEST_CHUNKS, self.chunks_per_section)
+        return self.batch * math.ceil(fewest / self.batch)
 
     def section_chunks(self, grid: int) -> int:
         """Chunks of a section, but for the last, of a grid of `grid` chunks: whole batches."""
@@ -127,7 +149,20 @@ class JobPlan:
                 if self.sections_per_track > 1
                 else ""
             ),
+            *self._encoding(),
         ]
+
+    def _encoding(self) -> list[str]:
+        if not self.encoder_cpus:
+            return []
+        need = (
+            f"encoding: needs about {self.encoder_cpus:.2g} CPUs per GPU to keep up with an L4 (estimated), "
+            f"decoding apart; {self.spare_cpus:.2g} are there"
+        )
+        if self.spare_cpus >= self.encoder_cpus:
+            return [need]
+        share = self.spare_cpus / self.encoder_cpus
+        return [f"{need}, so the GPUs will be busy {share:.0%} of the time: take nodes of more CPUs"]
 
 
 def plan_job(nodes: Sequence[Node], work: Workload, provider: str, overrides: Mapping[str, Any]) -> JobPlan:
@@ -144,6 +179,7 @@ def plan_job(nodes: Sequence[Node], work: Workload, provider: str, overrides: Ma
         provider = "cuda" if gpus else "cpu"
     if provider in ON_GPU and not gpus:
         raise PlanError(f"--provider {provider} needs a GPU; the cluster's {len(nodes)} nodes have none")
+    check_precision(provider, work.precisions)
     size = _on_gpus if provider in ON_GPU else _on_cpus
     plan = replace(
         size(nodes, work.graphs, given.get("threads")), provider=provider, chunk_bytes=work.chunk_bytes
@@ -151,6 +187,9 @@ def plan_job(nodes: Sequence[Node], work: Workload, provider: str, overrides: Ma
     plan = replace(plan, **{"max_actors": given.get("actors", plan.max_actors), **given})
     most = _store_chunks([node for node in nodes if node.gpus or not plan.gpus_per_actor], work, plan.actors)
     plan = replace(plan, store_chunks=most)
+    if provider in ON_GPU:
+        spare = sum(node.cpus for node in nodes) - work.graphs * plan.actors * plan.cpus_per_actor
+        plan = replace(plan, encoder_cpus=_encoder_cpus(work), spare_cpus=round(spare / gpus, 2))
     if "chunks_per_section" not in given:
         plan = replace(plan, chunks_per_section=_whole_batches(min(MOST_CHUNKS, most), plan.batch))
     check(plan, nodes, work.graphs)
@@ -194,6 +233,12 @@ def _on_gpus(nodes: Sequence[Node], graphs: int, threads: int | None) -> JobPlan
     share = math.floor(10_000 / (graphs * per_gpu)) / 10_000  # Ray counts in these
     cpus = min(_actor_cpus(node.cpus, graphs * per_gpu * node.gpus) for node in with_gpu)
     return JobPlan("cuda", actors, actors, min(GPU_ACTOR_CPUS, cpus), share, 1, 0, GPU_BATCH, 1, 1, 1)
+
+
+def _encoder_cpus(work: Workload) -> float:
+    """The CPUs that encode what an L4 infers; each graph is taken for one of htdemucs's size."""
+    x_realtime = L4_X_REALTIME["fp16" if work.precisions == {"fp16"} else "fp32"] * 4 / work.graphs
+    return round(work.written * ENCODING_S[work.format] * x_realtime, 3)
 
 
 def _actor_cpus(node_cpus: float, actors: float) -> float:

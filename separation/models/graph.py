@@ -1,10 +1,9 @@
 """A loaded graph, checked against its contract: segments of the mix in, segments of its rows out."""
 
 import hashlib
-import os
 import platform
-import subprocess
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -15,16 +14,10 @@ from separation.models.bag import Bag
 from separation.models.engines import FLOAT32, Session, SessionSettings
 from separation.models.external_data import Malformed, external_reference
 
-CPU, CUDA, TENSORRT = "CPUExecutionProvider", "CUDAExecutionProvider", "TensorrtExecutionProvider"
-ONNXRUNTIME = {  # provider -> onnxruntime's, in order: each runs the operations that those before it cannot
-    "auto": (CUDA, CPU),
-    "cpu": (CPU,),
-    "cuda": (CUDA, CPU),
-    "tensorrt": (TENSORRT, CUDA, CPU),
-}
+ONNXRUNTIME = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}  # provider -> onnxruntime's
 OPENVINO = {"openvino": "f32", "openvino-bf16": "bf16"}  # provider -> precision of the arithmetic
-PROVIDERS = (*ONNXRUNTIME, *OPENVINO)
-ON_GPU = ("cuda", "tensorrt")
+PROVIDERS = ("auto", *ONNXRUNTIME, *OPENVINO)
+ON_GPU = ("cuda",)
 
 
 class Graph:
@@ -34,13 +27,22 @@ class Graph:
     segment); one of a single row may leave that axis out. One of format 1 may also be a published one with
     the rows `published`, of which `rows` are kept.
 
-    If `sha256` is given, the bytes loaded are those that were hashed. `provider` is one of PROVIDERS;
-    `threads`, `spinning` and `cache` are those of `SessionSettings`.
+    If `sha256` is given, the bytes loaded are those that were hashed. `provider` is one of PROVIDERS; `auto`
+    is a GPU where this process has one and onnxruntime is the one for GPUs, a CPU otherwise. `threads`,
+    `spinning`, `cache`, `batch` and `precision` are those of `SessionSettings`.
+
+    Every run has the same number of segments. On a GPU it is `batch`: another number would have cuDNN plan
+    all convolutions anew, an estimated 0.2 to 1 s, and might change the bits. A CPU gains nothing from a
+    batch, so it runs one segment at a time: then the bits of a chunk cannot depend on the other chunks.
+
+    A GPU runs once here, on silence, so that what it misses is said before the first track. Raises
+    `DeviceError` for that, `ModelError` for a graph that is not what bag.json says, `UsageError` for one that
+    is not made for the provider.
     """
 
     provider: str  # as the session reports it
     device: str  # name of the processor or GPU
-    load_s: float  # seconds
+    load_s: float  # seconds, with the run on silence
 
     def __init__(
         self,
@@ -54,38 +56,43 @@ class Graph:
         spinning: bool = True,
         sha256: str | None = None,
         cache: Path | None = None,
+        batch: int = 1,
+        precision: str = "fp32",
     ):
         self.name, self.rows = name, rows
         started = time.perf_counter()
-        if provider not in PROVIDERS:
-            raise UsageError(f"provider {provider!r}; expected one of {', '.join(PROVIDERS)}")
-        settings = SessionSettings(threads, spinning, cache)
+        provider = resolve(provider)
+        check_precision(provider, [precision])
+        on_gpu = provider in ON_GPU
+        settings = SessionSettings(threads, spinning, cache, batch if on_gpu else 1, precision)
         self._session = _open(read_graph(path, sha256), path, provider, settings)
         self.provider = self._session.provider
-        wanted = _expected(provider)
-        if wanted and self.provider != wanted:
+        if self.provider != (wanted := _expected(provider)):
             raise WrongProvider(name, wanted, self.provider)
         self._shape = (contract.channels, contract.segment)
-        self._kept = _kept_rows(str(path), self._session, self._shape, rows, published)
-        self._one_at_a_time = self._session.runs_on_cpu or self._session.inputs[0].shape[0] == 1
-        self.device = _device_name(self._session.runs_on_cpu)
+        self._kept = _kept_rows(str(path), self._session, self._shape, settings.batch, rows, published)
+        self._batch = 1 if self._session.inputs[0].shape[0] == 1 else settings.batch
+        if on_gpu:
+            self._run(np.zeros((self._batch, *self._shape), np.float32))
+        self.device = _gpu_name() if on_gpu else _processor_name()
         self.load_s = time.perf_counter() - started
 
     def __call__(self, segments: np.ndarray) -> np.ndarray:
         """Segments of the mix, float32 (n, channels, segment) -> float32 (n, rows, channels, segment).
 
-        A CPU gains nothing from a batch, so it runs one segment at a time: then the bits of a chunk cannot
-        depend on the other chunks.
+        The last run is filled up with silence if n is no multiple of the batch.
         """
         if segments.ndim != 3 or segments.shape[1:] != self._shape or segments.dtype != np.float32:
             found = f"{segments.dtype} {segments.shape}"
             expected = ", ".join(map(str, ("n", *self._shape)))
             raise UsageError(f"{self.name}: segments are {found}; expected float32 ({expected})")
-        if not self._one_at_a_time:
-            return self._run(segments)
         outputs = np.empty((len(segments), len(self.rows), *self._shape), np.float32)
-        for index in range(len(segments)):
-            outputs[index : index + 1] = self._run(segments[index : index + 1])
+        for first in range(0, len(segments), self._batch):
+            part = segments[first : first + self._batch]
+            count = len(part)
+            if missing := self._batch - count:
+                part = np.concatenate([part, np.zeros((missing, *self._shape), np.float32)])
+            outputs[first : first + count] = self._run(part)[:count]
         return outputs
 
     def _run(self, segments: np.ndarray) -> np.ndarray:
@@ -102,6 +109,7 @@ def open_graph(
     threads: int = 0,
     spinning: bool = True,
     cache: Path | None = None,
+    batch: int = 1,
 ) -> Graph:
     """A graph of a bag from its file at `path`, which `graph_files.fetch` gives."""
     entry = bag.graphs[name]
@@ -116,7 +124,34 @@ def open_graph(
         spinning=spinning,
         sha256=entry.sha256,
         cache=cache,
+        batch=batch,
+        precision=entry.precision,
     )
+
+
+def resolve(provider: str) -> str:
+    """The provider that runs a graph in this process: `auto` becomes one of the others.
+
+    A GPU that is there and does not work is no reason for a CPU, which would be ten times slower: then `auto`
+    fails as `cuda` does.
+    """
+    if provider not in PROVIDERS:
+        raise UsageError(f"provider {provider!r}; expected one of {', '.join(PROVIDERS)}")
+    if provider != "auto":
+        return provider
+    try:
+        from separation.models.engines.onnx_runtime import has_gpu
+    except ModuleNotFoundError as error:
+        raise _not_installed("auto", error) from None
+    return "cuda" if has_gpu() else "cpu"
+
+
+def check_precision(provider: str, precisions: Iterable[str]) -> None:
+    """Refuses int8 graphs on a GPU: CUDA has no kernels for their products, and leaves them to the CPU."""
+    if provider in ON_GPU and "int8" in precisions:
+        raise UsageError(
+            "int8 models are for CPUs (--provider cpu or openvino); on a GPU, fp16 models are the fastest"
+        )
 
 
 def read_graph(path: Path, sha256: str | None) -> bytes:
@@ -146,29 +181,31 @@ def _open(graph: bytes, path: Path, provider: str, settings: SessionSettings) ->
 
         return OnnxRuntimeSession(graph, str(path), ONNXRUNTIME[provider], settings)
     except ModuleNotFoundError as error:
-        extra = "openvino" if provider in OPENVINO else "cpu"
-        raise UsageError(
-            f"provider {provider} needs {error.name}: pip install 'stemfleet[{extra}]'"
-        ) from None
+        raise _not_installed(provider, error) from None
+
+
+def _not_installed(provider: str, error: ModuleNotFoundError) -> UsageError:
+    extra = "openvino" if provider in OPENVINO else "gpu" if provider in ON_GPU else "cpu"
+    return UsageError(f"provider {provider} needs {error.name}: pip install 'stemfleet[{extra}]'")
 
 
 def _expected(provider: str) -> str:
-    """The provider that the session must report; empty for auto, which accepts any."""
-    if provider == "auto":
-        return ""
-    return f"OpenVINO CPU {OPENVINO[provider]}" if provider in OPENVINO else ONNXRUNTIME[provider][0]
+    """What the session must report as its provider."""
+    return f"OpenVINO CPU {OPENVINO[provider]}" if provider in OPENVINO else ONNXRUNTIME[provider]
 
 
 def _kept_rows(
     uri: str,
     session: Session,
     shape: tuple[int, int],
+    batch: int,
     rows: tuple[str, ...],
     published: tuple[str, ...],
 ) -> list[int] | None:
     """Which rows of the output to keep, None for all; ModelError for a graph of another shape.
 
-    `shape` is that of a segment, (channels, segment).
+    `shape` is that of a segment, (channels, segment); a session that was opened for `batch` of them reports
+    that number where the file leaves it open.
     """
     found = ", ".join(map(str, (*session.inputs, *session.outputs)))
     size = ", ".join(map(str, shape))
@@ -184,7 +221,8 @@ def _kept_rows(
         raise error
     if published and output.shape == (1, len(published), *shape):
         return [published.index(row) for row in rows]
-    batch_fits = mix.shape[0] == output.shape[0] and (mix.shape[0] == 1 or not isinstance(mix.shape[0], int))
+    sizes = mix.shape[0], output.shape[0]
+    batch_fits = sizes[0] == sizes[1] and (sizes[0] in (1, batch) or not isinstance(sizes[0], int))
     named = (mix.name, output.name) == ("mix", "stem")  # without rows, the shape alone says little
     single = len(rows) == 1 and output.shape[1:] == shape and named
     if not (batch_fits and (single or output.shape[1:] == (len(rows), *shape))):
@@ -192,18 +230,17 @@ def _kept_rows(
     return None
 
 
-def _device_name(runs_on_cpu: bool) -> str:
-    """The processor's or GPU's name, for the cost tables: "AMD EPYC 9R14", "NVIDIA L4"."""
-    if runs_on_cpu:
-        try:
-            lines = Path("/proc/cpuinfo").read_text().splitlines()
-        except OSError:
-            lines = []
-        names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-        return names[0] if names else platform.processor() or platform.machine()
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0] or "0"
-    query = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader", f"--id={visible}"]
+def _processor_name() -> str:
+    """The processor's name, for the cost tables: "AMD EPYC 9R14"."""
     try:
-        return subprocess.run(query, capture_output=True, text=True, check=True, timeout=20).stdout.strip()
-    except (OSError, subprocess.SubprocessError):
-        return f"gpu {visible}"
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def _gpu_name() -> str:
+    from separation.models.engines.cuda import device_name
+
+    return device_name()

@@ -10,6 +10,7 @@ EXAMPLES = [
     errors.ModelError("models/bag.json", "why"),
     errors.StorageError("s3://b/x", "why"),
     errors.WrongProvider("bass", "CUDA", "CPU"),
+    errors.DeviceError("why"),
     errors.PlanError("why"),
     errors.UsageError("why"),
 ]

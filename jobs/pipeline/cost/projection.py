@@ -60,7 +60,7 @@ def project(audio_hours: float, throughput: Throughput, within_hours: float = WI
 
 
 def stated(given: Sequence[str], price: float | None) -> list[Throughput]:
-    """Parses `g6.xlarge=40`, an instance of prices.json and its throughput; `40` alone needs `--price`."""
+    """Parses `g6.xlarge=19`, an instance of prices.json and its throughput; `19` alone needs `--price`."""
     found = []
     for text in given:
         name, _, number = text.rpartition("=")

@@ -49,8 +49,8 @@ class Opening:
     """What it takes to open one graph, before the first track."""
 
     fetch_s: float  # download and hash check; the hash check alone on a node that has the model
-    load_s: float
-    first_s: float  # the first inference, which warms the session up
+    load_s: float  # on a GPU with a run on silence, which warms the session up
+    first_s: float  # the first inference, which warms it up on a CPU
     chunk_s: float  # the second: one chunk, alone on the node's cores or GPU
     device: str
     graph: str

@@ -35,6 +35,7 @@ class Infer:
         self._graph, self._slots, self._node = graph, slots, node
         self._observer = observer or Unobserved()
         self._batch = job.plan.batch
+        self._devices = job.plan.gpus_per_actor or job.plan.threads  # that an inference holds
         self._is_last = graph.name == job.graphs[-1]
         self._file = job.bag.graphs[graph.name]
         self._shares = job.bag.contributions(graph.name, job.stems)
@@ -90,6 +91,7 @@ class Infer:
             provider=self._graph.provider,
             device=self._graph.device,
             node=self._node,
+            device_s=infer_s * self._devices * share,
         )
         return outputs, run
 
@@ -114,6 +116,7 @@ def open_for(name: str, job: Job, file: Path) -> Graph:
         threads=job.plan.threads,
         spinning=False,  # actors share the node's cores
         cache=Path(job.cache) / "optimized",
+        batch=job.plan.batch,
     )
 
 

@@ -20,7 +20,7 @@ def separation_stages(job: Job) -> Stages:
             load=load_infer,
             cpus=plan.cpus_per_actor,
             gpus=plan.gpus_per_actor,
-            batch=plan.batch,
+            rows_per_call=plan.rows_per_call,
             actors=plan.actors,
             max_actors=plan.max_actors,
         )

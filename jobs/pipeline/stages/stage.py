@@ -70,7 +70,7 @@ class PoolStage(Stage):
     graph: str
     load: Load
     gpus: float  # 0 on CPUs
-    batch: int  # rows of a call on a GPU; a CPU gets whole blocks
+    rows_per_call: int  # on a GPU; a CPU gets whole blocks
     actors: int
     max_actors: int
     calls: int = 1  # at once in an actor

@@ -31,12 +31,15 @@ class SessionSettings:
 
     `spinning` threads wait for work in a busy loop: faster for a session alone on its cores, slower where
     several share them. `cache` is the node's folder of optimized graphs; without it, every session optimizes
-    its graph again.
+    its graph again. `batch` is the number of segments in every run, where the graph leaves it open, and
+    `precision` that of the graph, as bag.json has it.
     """
 
     threads: int = 0
     spinning: bool = True
     cache: Path | None = None
+    batch: int = 1
+    precision: str = "fp32"
 
 
 class Session(Protocol):

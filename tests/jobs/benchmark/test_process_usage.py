@@ -23,7 +23,9 @@ def stages_of(*graphs: str) -> Stages:
         raise NotImplementedError
 
     task = partial(TaskStage, verb="", cpus=0.3, work=unused)
-    pool = partial(PoolStage, verb="", cpus=1.0, load=unused, gpus=0.0, batch=1, actors=1, max_actors=1)
+    pool = partial(
+        PoolStage, verb="", cpus=1.0, load=unused, gpus=0.0, rows_per_call=1, actors=1, max_actors=1
+    )
     return Stages(
         probe=task(name="probe"),
         split=task(name="split"),

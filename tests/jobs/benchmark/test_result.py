@@ -25,7 +25,7 @@ USAGE = Usage("a", 2, 10.0, {}, 15.0, 5.0, 0.0, 900, 100, 0, 0, None, None)
 
 def trial(work_s: float) -> Trial:
     stages = phases({"start": 1.0, "work": work_s})
-    return Trial(4, 1, 720.0, work_s + 1, work_s, stages, [USAGE], 10, 20, ("A CPU",), 30.0)
+    return Trial(4, 1, 720.0, work_s + 1, work_s, stages, [USAGE], 10, 20, ("A CPU",), 60.0)
 
 
 def test_figures_of_three_repeats() -> None:
@@ -35,9 +35,18 @@ def test_figures_of_three_repeats() -> None:
     assert (found.x_realtime_per_node, found.x_realtime_per_device) == (9.0, 4.5)
     assert found.usd_per_audio_hour == pytest.approx(0.02)
     assert found.usd_per_1000_tracks == pytest.approx(0.02 * 180 / 3600 * 1000)
-    assert found.device_utilisation == pytest.approx(30 * 2 / (2 * 80))
+    assert (found.device, found.device_utilisation) == ("core", pytest.approx(60 / (2 * 80)))
     assert found.cpu_utilisation == pytest.approx(0.75)
     assert found.peak_bytes_above_start == 800
+
+
+@pytest.mark.parametrize(("share", "device", "per_node"), [(0.25, "GPU", 1), (0.0, "core", 4)])
+def test_devices_are_those_that_the_plan_runs_on(share: float, device: str, per_node: int) -> None:
+    """A cluster with GPUs may run models on its CPUs."""
+    plan = replace(PLAN, gpus_per_actor=share)
+    found = result.figures([trial(80.0)], [Node(4, 1, 1e9)] * 2, plan, None)
+    assert (found.device, found.x_realtime_per_device) == (device, 9.0 / (2 * per_node))
+    assert found.device_utilisation == pytest.approx(60 / (2 * per_node * 80))
 
 
 def test_the_graphs_of_the_folder_with_the_seconds_of_those_that_ran() -> None:

@@ -1,3 +1,4 @@
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,15 +18,24 @@ from jobs.pipeline.sizing import (
 )
 from separation.contract import HTDEMUCS
 from separation.errors import PlanError, UsageError
+from separation.options import Format
 
 GB = 1e9
 CHUNK_BYTES = 4 * HTDEMUCS.channels * HTDEMUCS.segment
 
 
 def plan(
-    *nodes: Node, graphs: int = 4, stems: int | None = None, provider: str = "auto", **overrides: Any
+    *nodes: Node,
+    graphs: int = 4,
+    stems: int | None = None,
+    provider: str = "auto",
+    written: int = 4,
+    format: Format = "wav",
+    precision: str = "fp32",
+    **overrides: Any,
 ) -> JobPlan:
-    return plan_job(nodes, Workload(graphs, stems or graphs, CHUNK_BYTES), provider, overrides)
+    work = Workload(graphs, stems or graphs, CHUNK_BYTES, written, format, frozenset([precision]))
+    return plan_job(nodes, work, provider, overrides)
 
 
 def cpu_node(cpus: int, gb_per_cpu: float = 4) -> Node:
@@ -70,6 +80,58 @@ def test_a_gpu_is_shared_by_all_graphs_and_by_two_actors_of_a_lone_one(
     assert graphs * on_gpu.actors * on_gpu.gpus_per_actor <= gpus
     assert graphs * on_gpu.actors * on_gpu.cpus_per_actor + RAY_TASK_CPUS <= 4 * gpus
     assert on_gpu.chunks_per_section % on_gpu.batch == 0
+
+
+@pytest.mark.parametrize(
+    ("batch", "chunks_per_section", "rows"), [(None, None, 4), (3, None, 6), (16, None, 16), (None, 2, 2)]
+)
+def test_an_actor_on_a_gpu_gets_few_chunks_at_once_in_whole_batches(
+    batch: int | None, chunks_per_section: int | None, rows: int
+) -> None:
+    """Ray joins blocks of fewer rows, so a call's are no more than those of the shortest sections."""
+    on_gpu = plan(Node(4, 1, 8 * GB), batch=batch, chunks_per_section=chunks_per_section)
+    assert (on_gpu.batch, on_gpu.rows_per_call) == (batch or 1, rows)
+    assert rows <= max(on_gpu.batch, on_gpu.section_chunks(1))
+
+
+@pytest.mark.parametrize(
+    ("cpus", "format", "precision", "graphs", "written", "need", "words"),
+    [  # 157, 45, 7 and 2 ms of CPU for a second of four stems, at 35 (fp16) and 19 (fp32) x realtime
+        (4, "mp3", "fp16", 4, 4, 5.495, "5.5 CPUs per GPU .* 3 are there, .* busy 55% of the time"),
+        (4, "mp3", "fp32", 4, 4, 2.983, r" 3 CPUs per GPU .* 3 are there$"),
+        (8, "mp3", "fp16", 4, 4, 5.495, r" 7 are there$"),
+        (4, "ogg", "fp16", 4, 4, 1.575, r"1\.6 CPUs"),
+        (4, "flac", "fp16", 4, 4, 0.245, r"0\.24 CPUs"),
+        (4, "wav", "fp32", 4, 4, 0.038, r"0\.038 CPUs"),
+        (4, "mp3", "fp16", 1, 2, 10.99, r" 11 CPUs"),  # one model, four times as fast; it and the rest
+    ],
+)
+def test_the_cpus_that_encoders_need_beside_a_gpu(
+    cpus: int, format: Format, precision: str, graphs: int, written: int, need: float, words: str
+) -> None:
+    node = Node(cpus, 1, 8 * GB)
+    one, three = (
+        plan(*[node] * count, graphs=graphs, written=written, format=format, precision=precision)
+        for count in (1, 3)
+    )
+    assert one.encoder_cpus == three.encoder_cpus == pytest.approx(need, abs=0.001)
+    assert one.spare_cpus == three.spare_cpus
+    assert re.search(words, one.describe()[-1])
+
+
+def test_cpu_nodes_beside_a_gpu_encode_too_and_without_one_nothing_is_said() -> None:
+    gpu = Node(4, 1, 8 * GB)
+    assert plan(gpu, Node(16, 0, 8 * GB), format="mp3").spare_cpus == 19
+    on_cpu = plan(Node(4, 0, 8 * GB), format="mp3")
+    assert (on_cpu.encoder_cpus, on_cpu.spare_cpus) == (0, 0)
+    assert "encoding" not in " ".join(on_cpu.describe())
+
+
+@pytest.mark.parametrize("provider", ["auto", "cuda"])
+def test_int8_is_not_for_gpus(provider: str) -> None:
+    with pytest.raises(UsageError, match="int8 models are for CPUs"):
+        plan(Node(4, 1, 8 * GB), provider=provider, precision="int8")
+    assert plan(Node(4, 1, 8 * GB), provider="cpu", precision="int8").provider == "cpu"
 
 
 def test_eight_graphs_on_a_gpu_of_two_cpus_take_less_than_a_quarter_each() -> None:

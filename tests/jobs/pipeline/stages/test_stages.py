@@ -10,10 +10,20 @@ import soundfile
 
 from jobs.pipeline.arrow import from_table, to_table, unpack
 from jobs.pipeline.job import Job
-from jobs.pipeline.records import Failure, FinishedSection, ListedTrack, Track, TrackChunk, TrackSection
+from jobs.pipeline.records import (
+    Failure,
+    FinishedSection,
+    InferenceRun,
+    ListedTrack,
+    Track,
+    TrackChunk,
+    TrackSection,
+    share_of,
+    sum_runs,
+)
 from jobs.pipeline.sizing import JobPlan
 from jobs.pipeline.stages.cut import MIX, cut_sections
-from jobs.pipeline.stages.infer import Infer, audio_column
+from jobs.pipeline.stages.infer import Infer, audio_column, run_column
 from jobs.pipeline.stages.probe import probe
 from jobs.pipeline.stages.separation import separation_stages
 from jobs.pipeline.stages.slots import Slots
@@ -160,6 +170,22 @@ def test_infer_batches_the_good_chunks_and_is_observed(
     with pytest.raises(OSError, match="device is gone"):
         broken(chunks)
     assert counter == Counter([], 1)
+
+
+@pytest.mark.parametrize(("gpus", "threads", "held"), [(0.0, 3, 3.0), (0.25, 1, 0.25)])
+def test_an_inference_holds_its_threads_or_its_share_of_a_gpu(
+    listed: pa.Table, job: Job, worker: Worker, tmp_path: Path, gpus: float, threads: int, held: float
+) -> None:
+    """Four actors of a GPU run by turns: `infer_s` sums to four times its seconds, `device_s` to one."""
+    job = replace(job, plan=replace(job.plan, gpus_per_actor=gpus, threads=threads))
+    chunks = cut_sections(split(probe(listed, job, worker), job, worker), job, worker)
+    step, _ = infer("bass", job, tmp_path)
+    runs = [run for run in step(chunks)[run_column("bass")].to_pylist() if run]
+    assert len(runs) == 3
+    for run in runs:
+        assert run["device_s"] == pytest.approx(held * run["infer_s"])
+    total = sum_runs(InferenceRun(**run) for run in runs)
+    assert total and share_of(total, 0.5).device_s == pytest.approx(held * total.infer_s / 2)
 
 
 def test_the_stages_of_a_job_have_names_of_their_own(job: Job) -> None:
