@@ -12,12 +12,12 @@ from jobs.pipeline.dataset import RayPipeline
 from jobs.pipeline.job import Job
 from jobs.pipeline.metrics import TrackMetrics
 from jobs.pipeline.output.paths import parts
-from jobs.pipeline.output.settings import Settings
 from jobs.pipeline.output.tables import TableWriter
 from jobs.pipeline.progress import Counts, Progress
 from jobs.pipeline.records import FinishedSection, FinishedTrack, merge
 from separation.console import counted
 from separation.errors import SeparationError
+from separation.files.settings import Settings
 from separation.store.redact import shown
 
 HOSTS_NAMED = 10  # in the sentence about sources that could not be reached

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
+from separation.console import clock
 from separation.store.redact import host_of, shown
 
 LINE_S = 10.0
@@ -99,8 +100,8 @@ class Progress:
             **({"unreachable": str(counts.pending)} if counts.pending else {}),
             "audio": f"{counts.audio_s / 3600:.2f} h",
             "x realtime": f"{counts.audio_s / elapsed:.2f}" if counts.audio_s else "-",
-            "elapsed": _clock(elapsed),
-            "ETA": _clock(eta) if eta is not None else "-",
+            "elapsed": clock(elapsed),
+            "ETA": clock(eta) if eta is not None else "-",
         }
 
     def line(self) -> str:
@@ -116,9 +117,3 @@ class Progress:
     def _log_regularly(self) -> None:
         while not self._stop.wait(LINE_S):
             self._console.print(self.line(), markup=False, highlight=False, soft_wrap=True)
-
-
-def _clock(seconds: float) -> str:
-    minutes, second = divmod(int(seconds), 60)
-    hours, minute = divmod(minutes, 60)
-    return f"{hours}:{minute:02}:{second:02}"

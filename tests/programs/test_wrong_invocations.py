@@ -23,7 +23,7 @@ WRONG = {
         ("@song --models @damaged --out @out", "bass.onnx: sha256"),
         ("@song --models @models --out @file", "file cannot be a folder"),
         ("@song --models @models --out @file/below", "@file is a file"),
-        ("@song @namesake --models @models --out @out", "a.wav"),
+        ("@song @empty --models @models --out @out", "empty: no tracks"),
         (f"{SEPARATION} --stems piano", "piano"),
         (f"{SEPARATION} --stems bass --two-stems bass", "--two-stems"),
         (f"{SEPARATION} --int24 --format mp3", "--int24"),
@@ -140,7 +140,6 @@ WRONG = {
 # A track that is wrong is an error of that track: the program runs to its end.
 WRONG_TRACKS = [
     ("@missing.wav --models @models --out @out", "missing.wav: missing"),
-    ("@songs --models @models --out @out", "songs: bad_uri: a folder; expected a file"),
     ("@file --models @models --out @out", "file: not_audio"),
     ("'@missing\x1b[31m.wav' --models @models --out @out", "missing\\x1b[31m.wav"),
 ]

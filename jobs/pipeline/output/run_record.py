@@ -9,10 +9,10 @@ from typing import Any
 import msgspec
 
 from jobs.pipeline.job import Job
-from jobs.pipeline.output.settings import Settings
 from jobs.pipeline.sizing import Node
 from separation import __version__
 from separation.errors import StorageError
+from separation.files.settings import Settings
 from separation.models.bag import Licence
 from separation.store.filesystems import join
 from separation.store.objects import Store

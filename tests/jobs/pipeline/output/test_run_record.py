@@ -10,10 +10,10 @@ import pytest
 from jobs.pipeline.job import Job
 from jobs.pipeline.output import run_record
 from jobs.pipeline.output.run_record import NodePrice, RunRecord
-from jobs.pipeline.output.settings import Settings
 from jobs.pipeline.sizing import JobPlan, Node
 from separation.contract import HTDEMUCS
 from separation.errors import StorageError, UsageError
+from separation.files.settings import Settings
 from separation.grid import draw_shifts
 from separation.models.bag import Licence
 from separation.models.bag_json import read_bag
