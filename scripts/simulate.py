@@ -44,7 +44,7 @@ from jobs.pipeline.dataset import RayPipeline
 from jobs.pipeline.driver import FINISHING, Finisher
 from jobs.pipeline.job import Job
 from jobs.pipeline.output.tables import TableWriter
-from jobs.pipeline.progress import Progress
+from jobs.pipeline.progress import Counts, Progress
 from jobs.pipeline.records import FinishedSection, FinishedTrack, ListedTrack, merge
 from jobs.pipeline.sizing import TASK_CPUS, JobPlan, Node, Workload, plan_job
 from separation.contract import HTDEMUCS
@@ -200,7 +200,7 @@ def driver(args: argparse.Namespace, console: Console, store: Store) -> None:
         clock = time.perf_counter()
         with (
             TableWriter(folder, "20260101T000000-000000", job.store, job.sample_rate) as writer,
-            Progress(args.tracks, console) as progress,
+            Progress(Counts(args.tracks), console) as progress,
             ThreadPoolExecutor(1) as pool,
         ):
             finisher = Finisher(pool, merge)

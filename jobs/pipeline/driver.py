@@ -68,20 +68,22 @@ def run(
     console: Console,
     pipeline: Pipeline | None = None,
     check: Callable[[], None] = lambda: None,
+    counts: Counts | None = None,
 ) -> Counts:
     """Separates `tracks`, a table of `ListedTrack`; each is in the output's tables when this returns, but
     for those that it counts as unreachable.
 
     Works on Ray unless another `pipeline` is given. `check` raises if this run may no longer write to the
-    tables.
+    tables. `counts`, where given, has been kept up to the moment when this is left by an exception.
     """
+    counts = counts or Counts(tracks.num_rows)
     pipeline = pipeline or RayPipeline(job)
     missing = set(tracks["track_id"].to_pylist())
     with (
         TableWriter(
             job.output, job.run_id, job.store, job.sample_rate, check, Settings.of(job).digest
         ) as tables,
-        Progress(tracks.num_rows, console) as progress,
+        Progress(counts, console) as progress,
         ThreadPoolExecutor(FINISHING) as pool,
     ):
         finisher = Finisher(pool, partial(finish, pipeline, job))
@@ -109,7 +111,7 @@ def run(
             commit(track)
     if missing:
         raise TracksMissing(len(missing), min(missing))
-    return progress.counts
+    return counts
 
 
 def finish(pipeline: Pipeline, job: Job, sections: Sequence[FinishedSection]) -> FinishedTrack:

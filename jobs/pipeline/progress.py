@@ -40,15 +40,19 @@ class Counts:
             "done": self.done,
             "failed": self.failed,
             "pending": self.pending,
+            "left": self.left,
             "audio_s": self.audio_s,
         }
 
 
 class Progress:
-    """Counts finished tracks and shows the counts; use as a context. `x realtime` is since its start."""
+    """Counts finished tracks in `counts` and shows them; use as a context.
 
-    def __init__(self, total: int, console: Console):
-        self.counts = Counts(total)
+    `x realtime` is since its start.
+    """
+
+    def __init__(self, counts: Counts, console: Console):
+        self.counts = counts
         self._console = console
         self._reasons: dict[str, set[str]] = {}  # by host: why its sources could not be read
         self._started = time.monotonic()

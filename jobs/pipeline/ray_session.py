@@ -2,6 +2,8 @@
 
 import logging
 import re
+import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -23,6 +25,7 @@ def connect() -> Iterator[None]:
 
     Ray logs from `--verbose` on: with fewer lines than its own default, a job's log stays readable.
     """
+    on_sigterm = signal.getsignal(signal.SIGTERM)
     level = min(logging.getLogger().level, logging.WARNING)
     if level == logging.WARNING:  # it copies 20 lines of the dashboard's log, which a job does without
         logging.getLogger("ray._private.services").setLevel(logging.CRITICAL)
@@ -32,6 +35,8 @@ def connect() -> Iterator[None]:
         raise ClusterError(f"no Ray cluster answers: {error}") from error
     except Exception as error:  # Ray raises that very class where a part of it does not start in time
         raise ClusterError(f"Ray does not start: {' '.join(str(error).split())}") from error
+    if on_sigterm and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, on_sigterm)  # Ray's own would end the process with the exit code 15
     try:
         yield
     except RayError as error:

@@ -11,8 +11,10 @@ from jobs.pipeline.cost import estimate
 from jobs.pipeline.driver import SourcesUnreachable, run
 from jobs.pipeline.job import Job
 from jobs.pipeline.job_request import JobRequest
-from jobs.pipeline.output import run_record, tables
+from jobs.pipeline.output import tables
 from jobs.pipeline.output.lease import Lease
+from jobs.pipeline.output.run_state import RunLog
+from jobs.pipeline.progress import Counts
 from jobs.separate.work import RemainingWork, find_work, refuse_mixture
 from separation.arguments import check_folder
 from separation.console import LineConsole, counted
@@ -63,19 +65,18 @@ def work_through(
     console.print(work.describe())
     tables.forget(job.output, work.again, job.store)
     tables.drop_uncommitted(job.output, job.store)
-    run_record.write(job, vars(args), dataset.cluster_nodes(), work.total)
-    failed, unreachable = work.failed, dict[str, int]()
-    if work.pending.num_rows:
-        counts = run(work.pending, job, console, check=lease.check)
-        failed, unreachable = failed + counts.failed, counts.unreachable
-        # The nodes again: those of a cluster that grows have come meanwhile.
-        run_record.write(job, vars(args), dataset.cluster_nodes(), work.total, counts.totals())
-    if failed:
-        show_errors(job, console)
-    console.result(f"stems and tables: {job.output}")
-    if unreachable:
-        raise SourcesUnreachable(unreachable)
-    return ExitCode.SOME_ERRORS if failed else ExitCode.DONE
+    with RunLog(job, vars(args), work.total, dataset.cluster_nodes, ray_session.cause) as log:
+        log.counts = counts = Counts(work.pending.num_rows)
+        if work.pending.num_rows:
+            run(work.pending, job, console, check=lease.check, counts=counts)
+        failed = work.failed + counts.failed
+        if failed:
+            show_errors(job, console)
+        console.result(f"stems and tables: {job.output}")
+        if counts.unreachable:
+            raise SourcesUnreachable(counts.unreachable)
+        log.exit_code = ExitCode.SOME_ERRORS if failed else ExitCode.DONE
+    return log.exit_code
 
 
 def show_errors(job: Job, console: LineConsole) -> None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -17,7 +18,7 @@ from jobs.pipeline.job import Job
 from jobs.pipeline.output.lease import Lease
 from jobs.pipeline.output.run_record import read as read_record
 from jobs.pipeline.output.tables import read_table
-from jobs.pipeline.progress import Progress
+from jobs.pipeline.progress import Counts, Progress
 from jobs.pipeline.records import (
     UNREACHABLE,
     Failure,
@@ -114,7 +115,7 @@ def test_a_track_whose_source_cannot_be_reached_gets_no_row_and_its_host_is_coun
     log, checked = io.StringIO(), list[int]()
     counts = run(tracks, job, Console(file=log, width=200), Finished(whole), lambda: checked.append(1))
     assert (counts.left, counts.failed, counts.unreachable) == (0, 1, {"http://far": 3, "s3://other": 1})
-    assert counts.totals() == {"total": 5, "done": 0, "failed": 1, "pending": 4, "audio_s": 0}
+    assert counts.totals() == {"total": 5, "done": 0, "failed": 1, "pending": 4, "left": 0, "audio_s": 0}
     assert read_table(job.output, "tracks", STORE)["track_id"].to_pylist() == ["s3://near/c"]
     said = [line for line in log.getvalue().splitlines() if line.startswith("http://far")]
     assert said == [
@@ -123,7 +124,10 @@ def test_a_track_whose_source_cannot_be_reached_gets_no_row_and_its_host_is_coun
     ]
     assert len(checked) >= 3  # a run that lost its lease goes no further, even if there is nothing to write
 
-    monkeypatch.setattr("jobs.separate.run.run", lambda *arguments, **more: counts)
+    def same_again(*arguments: object, **more: Any) -> None:
+        vars(more["counts"]).update(vars(counts))
+
+    monkeypatch.setattr("jobs.separate.run.run", same_again)
     monkeypatch.setattr("jobs.pipeline.dataset.cluster_nodes", list)
     again = SimpleNamespace(force=False, retry_errors=False)
     request = SimpleNamespace(for_tracks=lambda job, tracks: job)
@@ -132,6 +136,8 @@ def test_a_track_whose_source_cannot_be_reached_gets_no_row_and_its_host_is_coun
         work_through(Catalogue(tracks), again, request, job, lease, LineConsole(file=log))  # type: ignore[arg-type]
     record = read_record(job.output, STORE)
     assert record and record.totals == counts.totals()
+    assert (record.state, record.exit_code) == ("stopped", 2)
+    assert record.reason and record.reason.startswith("4 sources could not be reached")
 
 
 def test_the_hosts_with_the_most_tracks_are_named() -> None:
@@ -148,7 +154,7 @@ def job_at(folder: Path) -> Job:
 
 def test_the_log_counts_what_is_done_and_failed() -> None:
     log = io.StringIO()
-    with Progress(3, Console(file=log)) as progress:
+    with Progress(Counts(3), Console(file=log)) as progress:
         progress.add(1800.0)
         progress.add(None)
     assert "tracks done 1 of 3  left 1  failed 1  audio 0.50 h" in log.getvalue()
