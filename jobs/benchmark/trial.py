@@ -12,7 +12,6 @@ import pyarrow.compute as pc
 import ray
 from ray.data import DataContext
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
-from rich.console import Console
 
 from jobs.benchmark import accounting
 from jobs.benchmark.process_usage import Usage, Watcher, session_of
@@ -23,8 +22,9 @@ from jobs.pipeline.driver import SourcesUnreachable, run
 from jobs.pipeline.job import Job
 from jobs.pipeline.output import tables
 from jobs.pipeline.output.run_state import RunLog
-from jobs.pipeline.progress import Counts
+from jobs.pipeline.progress import Counts, Events
 from jobs.pipeline.stages.separation import separation_stages
+from separation.console import LineConsole
 from separation.errors import SeparationError
 from separation.program import ExitCode
 
@@ -98,7 +98,7 @@ def start_watches(job: Job) -> list[Any]:
     ]
 
 
-def trial(tracks: pa.Table, job: Job, arguments: dict[str, Any], console: Console) -> Trial:
+def trial(tracks: pa.Table, job: Job, arguments: dict[str, Any], console: LineConsole) -> Trial:
     """Separates `tracks` to `job.output`, which must be new."""
     watches = start_watches(job)
     arguments = arguments | {"output": job.output}
@@ -108,7 +108,7 @@ def trial(tracks: pa.Table, job: Job, arguments: dict[str, Any], console: Consol
     with RunLog(job, arguments, tracks.num_rows, cluster_nodes, ray_session.cause) as log:
         log.counts = counts = Counts(tracks.num_rows)
         began, clock = time.time(), time.perf_counter()
-        run(tracks, job, console, counts=counts)
+        run(tracks, job, Events(console), counts=counts)
         wall_s = time.perf_counter() - clock
         usages = ray.get([watch.end.remote() for watch in watches])
         for watch in watches:

@@ -6,14 +6,13 @@ from functools import partial
 from typing import Protocol
 
 import pyarrow as pa
-from rich.console import Console
 
 from jobs.pipeline.dataset import RayPipeline
 from jobs.pipeline.job import Job
 from jobs.pipeline.metrics import TrackMetrics
 from jobs.pipeline.output.paths import parts
 from jobs.pipeline.output.tables import TableWriter
-from jobs.pipeline.progress import Counts, Progress
+from jobs.pipeline.progress import Counts, Events, Live, Progress
 from jobs.pipeline.records import FinishedSection, FinishedTrack, merge
 from separation.console import counted
 from separation.errors import SeparationError
@@ -32,6 +31,9 @@ class Pipeline(Protocol):
 
     def finish(self, sections: Sequence[FinishedSection]) -> FinishedTrack:
         """A track from all of its sections; called by several threads."""
+
+    def live(self) -> Live:
+        """What is inferred and known of tracks that need not be finished."""
 
 
 class TracksMissing(SeparationError):
@@ -65,7 +67,7 @@ class SourcesUnreachable(SeparationError):
 def run(
     tracks: pa.Table,
     job: Job,
-    console: Console,
+    events: Events,
     pipeline: Pipeline | None = None,
     check: Callable[[], None] = lambda: None,
     counts: Counts | None = None,
@@ -83,7 +85,7 @@ def run(
         TableWriter(
             job.output, job.run_id, job.store, job.sample_rate, check, Settings.of(job).digest
         ) as tables,
-        Progress(counts, console) as progress,
+        Progress(counts, events, pipeline.live) as progress,
         ThreadPoolExecutor(FINISHING) as pool,
     ):
         finisher = Finisher(pool, partial(finish, pipeline, job))

@@ -38,7 +38,7 @@ def separate_files(args: Namespace, results: LineConsole, notes: LineConsole, st
 
     Everything that can be refused is, before a model is loaded. `results` is for stdout, `notes` for stderr.
     """
-    wanted, output = options.from_arguments(args), absolute(args.out)
+    wanted, most, output = options.from_arguments(args), limits.from_arguments(args), absolute(args.out)
     check_folder(args.out)
     found = find_tracks(args.tracks, output, store)
     separator = LocalSeparator(args.models, wanted, args.provider, args.threads, default_cache(), store)
@@ -57,7 +57,7 @@ def separate_files(args: Namespace, results: LineConsole, notes: LineConsole, st
     for track in pending:
         try:
             began = time.monotonic()
-            mix = read(track, limits.from_arguments(args), pool, output, wanted, separator, progress, store)
+            mix = read(track, most, pool, output, wanted, separator, progress, store)
             if not has_begun:
                 separator.load()
                 record.begin(separator.engine, pending, args.force)
