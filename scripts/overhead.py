@@ -66,6 +66,7 @@ def run_bare(tracks: Path, output: Path, models: str, stems: str, store: Store) 
     """Audio seconds, and seconds of the core in a loop as `python -m separation` runs it, without loading."""
     options = Options(stems=tuple(stems.split(",")) if stems else ())
     separator = LocalSeparator(models, options, "cpu", os.cpu_count() or 1, output / "cache", store)
+    separator.load()
     rate, audio, pool, clock = separator.sample_rate, 0.0, DecoderPool(), time.perf_counter()
     for path in sorted(path for path in tracks.rglob("*") if path.is_file()):
         mix, _ = read_mix(str(path), limits.DEFAULTS, pool, store, rate)

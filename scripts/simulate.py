@@ -35,7 +35,6 @@ import pyarrow as pa
 import ray
 from makespan import Catalogue, Cluster, makespan
 from rich.box import SIMPLE
-from rich.console import Console
 from rich.table import Table
 from simulated import Load, bag, catalogue, finished_work, probed, sleeping_stages
 
@@ -44,9 +43,10 @@ from jobs.pipeline.dataset import RayPipeline
 from jobs.pipeline.driver import FINISHING, Finisher
 from jobs.pipeline.job import Job
 from jobs.pipeline.output.tables import TableWriter
-from jobs.pipeline.progress import Progress
+from jobs.pipeline.progress import Counts, Events, Progress
 from jobs.pipeline.records import FinishedSection, FinishedTrack, ListedTrack, merge
 from jobs.pipeline.sizing import TASK_CPUS, JobPlan, Node, Workload, plan_job
+from separation.console import LineConsole
 from separation.contract import HTDEMUCS
 from separation.options import Options
 from separation.store.objects import Store
@@ -74,7 +74,7 @@ def simulated_load(x_realtime: float, minutes: float) -> Load:
     return Load(round(minutes * 60 * HTDEMUCS.sample_rate), STRIDE_S / x_realtime)
 
 
-def scale(args: argparse.Namespace, console: Console, store: Store) -> None:
+def scale(args: argparse.Namespace, console: LineConsole, store: Store) -> None:
     """One row per cluster size: `of linear` against the first, `of ideal` against nodes that never wait."""
     table = Table("nodes", "tracks a second", "of linear", "of ideal", "driver cores", box=SIMPLE)
     one = None
@@ -137,7 +137,7 @@ def _rate(sections: Iterator[FinishedSection], fill_s: float, seconds: float) ->
     return float(np.polyfit(np.array(moments) - moments[0], range(len(moments)), 1)[0]), driver
 
 
-def small_catalogue(args: argparse.Namespace, console: Console, store: Store) -> None:
+def small_catalogue(args: argparse.Namespace, console: LineConsole, store: Store) -> None:
     """One row per length of sections: the whole run's time as a multiple of work over cores, or over GPUs."""
     gpus, cpus = args.gpus, args.cpus or 4 * args.gpus
     node = Node(cpus, gpus, cpus * 1e9)
@@ -185,7 +185,7 @@ def run_all(job: Job, model: Catalogue, length: int, cpus: int, gpus: int) -> fl
         ray.shutdown()
 
 
-def driver(args: argparse.Namespace, console: Console, store: Store) -> None:
+def driver(args: argparse.Namespace, console: LineConsole, store: Store) -> None:
     """Memory and bytes of the driver's own part of `run`; prints a line after every tenth of the tracks.
 
     `--rate` keeps the tracks slower than the tables are written, as in any cluster: otherwise the memory of
@@ -200,7 +200,7 @@ def driver(args: argparse.Namespace, console: Console, store: Store) -> None:
         clock = time.perf_counter()
         with (
             TableWriter(folder, "20260101T000000-000000", job.store, job.sample_rate) as writer,
-            Progress(args.tracks, console) as progress,
+            Progress(Counts(args.tracks), Events(console)) as progress,
             ThreadPoolExecutor(1) as pool,
         ):
             finisher = Finisher(pool, merge)
@@ -254,7 +254,7 @@ def main() -> None:
     driving.add_argument("--tracks", type=int, default=1_000_000)
     driving.add_argument("--rate", type=float, default=2000.0, help="tracks a second (%(default)g)")
     args = parser.parse_args()
-    console, store = Console(highlight=False, markup=False), Store(RetryPolicy.from_environment())
+    console, store = LineConsole(), Store(RetryPolicy.from_environment())
     {"scale": scale, "makespan": small_catalogue, "driver": driver}[args.command](args, console, store)
 
 

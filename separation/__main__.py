@@ -22,12 +22,17 @@ def parser(prog: str = PROG) -> argparse.ArgumentParser:
 
     parser = program.Parser(
         prog=prog,
-        description="Separates tracks into stems on this machine, without Ray.",
+        description="Separates tracks into stems on this machine, without Ray. Tracks that DIR has already "
+        "are skipped; one that cannot be separated is one line on stderr, and the others go on.",
         epilog="Exit codes: 0 all tracks separated; 1 some tracks are errors; 2 refused, stopped or "
         "sources not reached.",
     )
     parser.add_argument(
-        "tracks", nargs="+", type=uri, metavar="TRACK", help="audio files: paths or fsspec URIs"
+        "tracks",
+        nargs="+",
+        type=uri,
+        metavar="TRACK",
+        help="audio files, folders of them or globs: paths or fsspec URIs",
     )
     parser.add_argument(
         "--models",
@@ -41,8 +46,10 @@ def parser(prog: str = PROG) -> argparse.ArgumentParser:
         required=True,
         type=uri,
         metavar="DIR",
-        help="folder for the stems, which become DIR/TRACK/STEM.wav",
+        help="folder for the stems, which become DIR/TRACK/STEM.wav; TRACK is a file's name, or its path "
+        "below its folder",
     )
+    parser.add_argument("--force", action="store_true", help="separate tracks that DIR has already again")
     parser.add_argument(
         "--provider", choices=PROVIDERS, default="auto", help="what runs the models (default: %(default)s)"
     )
@@ -60,11 +67,12 @@ def parser(prog: str = PROG) -> argparse.ArgumentParser:
 
 def work(args: argparse.Namespace, quiet: bool) -> int:
     from separation.console import LineConsole
-    from separation.files import separate_files
+    from separation.files.run import separate_files
     from separation.store.objects import Store
     from separation.store.retry import RetryPolicy
 
-    return separate_files(args, LineConsole(stderr=True, quiet=quiet), Store(RetryPolicy.from_environment()))
+    results, notes = LineConsole(quiet=quiet), LineConsole(stderr=True, quiet=quiet)
+    return separate_files(args, results, notes, Store(RetryPolicy.from_environment()))
 
 
 if __name__ == "__main__":

@@ -36,3 +36,10 @@ def plural(number: int) -> str:
 def counted(number: int, noun: str) -> str:
     """`1 track`, `2 tracks`."""
     return f"{number} {noun}{plural(number)}"
+
+
+def clock(seconds: float) -> str:
+    """`0:03:21`."""
+    minutes, second = divmod(int(seconds), 60)
+    hours, minute = divmod(minutes, 60)
+    return f"{hours}:{minute:02}:{second:02}"

@@ -4,6 +4,7 @@
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from separation.audio.stem_files import Blocks
 from separation.blocks import reblock
 from separation.models.bag import Bag
 from separation.models.bag_json import read_bag
-from separation.models.graph import Graph, open_graph
+from separation.models.graph import ONNXRUNTIME, Graph, open_graph
 from separation.models.graph_files import fetch
 from separation.options import Options
 from separation.selection import Selection
@@ -39,10 +40,13 @@ def load(
 
 
 class LocalSeparator:
-    """The sessions that `options` need of the models at `models`, a folder, an fsspec URI or "demo"."""
+    """The graphs that `options` need of the models at `models`, a folder, an fsspec URI or "demo".
 
+    Their sessions are opened by `load`, or by the first mix: what can be refused before is, without them.
+    """
+
+    selection: Selection
     stems: tuple[str, ...]  # what `separate` returns, in this order
-    graphs: Mapping[str, Graph]
     sample_rate: int  # Hz, of mixes and stems
 
     def __init__(
@@ -50,12 +54,28 @@ class LocalSeparator:
     ):
         bag = read_bag(models, store)
         options.encoding.check_rate(bag.sample_rate)
-        self._selection = selection = Selection(bag, options)
+        self.selection = selection = Selection(bag, options)
         self._rules = selection.grid_rules
         self._parallel = parallel_graphs(threads, len(selection.graphs))
         self.stems = selection.outputs
         self.sample_rate = selection.sample_rate
-        self.graphs = load(bag, selection.graphs, provider, threads, cache, store)
+        self._open = partial(load, bag, selection.graphs, provider, threads, cache, store)
+        self._graphs: dict[str, Graph] = {}
+        self._provider = provider
+
+    def load(self) -> Mapping[str, Graph]:
+        """The sessions, by the name of their graph."""
+        self._graphs = self._graphs or self._open()
+        return self._graphs
+
+    @property
+    def engine(self) -> str | None:
+        """The provider that runs the graphs; None for auto until `load` has chosen."""
+        if self._provider != "auto":
+            return self._provider
+        found = {graph.provider for graph in self._graphs.values()}
+        names = (name for name, (first, *_) in ONNXRUNTIME.items() if name != "auto" and first in found)
+        return next(names, None)
 
     def chunks(self, samples: int) -> int:
         """How many chunks the graphs infer together for a mix of that length."""
@@ -63,7 +83,7 @@ class LocalSeparator:
             contract: sum(len(rule.chunks(samples, shift)) for shift in rule.shifts)
             for contract, rule in self._rules.items()
         }
-        return sum(chunks[self._selection.bag.graphs[graph].contract] for graph in self.graphs)
+        return sum(chunks[self.selection.bag.graphs[graph].contract] for graph in self.selection.graphs)
 
     def separate(
         self, mix: np.ndarray, on_chunk: Callable[[str], None] = lambda graph: None
@@ -74,12 +94,12 @@ class LocalSeparator:
         """
         stitched = separate(
             mix,
-            self._selection.bag,
-            self.graphs,
-            self._selection.stems,
+            self.selection.bag,
+            self.load(),
+            self.selection.stems,
             self._rules,
             parallel=self._parallel,
-            skip_silence=self._selection.options.skip_silence,
+            skip_silence=self.selection.options.skip_silence,
             on_chunk=on_chunk,
         )
-        return self._selection.stems_to_write(stitched, list(reblock([mix])))
+        return self.selection.stems_to_write(stitched, list(reblock([mix])))

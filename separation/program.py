@@ -9,9 +9,12 @@ packages that only the work needs, and Ctrl-C during a long import ends like any
 import argparse
 import logging
 import os
+import signal
 import sys
+import threading
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from enum import IntEnum
 from typing import Any, NoReturn
 
@@ -45,7 +48,7 @@ class ExitCode(IntEnum):
     DONE = 0
     SOME_ERRORS = 1  # ran to its end, and some tracks (stems, problems) are errors
     REFUSED = 2  # refused to start, or had to stop; can be run again
-    INTERRUPTED = 130  # Ctrl-C
+    INTERRUPTED = 130  # Ctrl-C, or SIGTERM
 
 
 class Parser(argparse.ArgumentParser):
@@ -103,12 +106,14 @@ def run(
         args = parser(prog).parse_args(arguments)
         quiet, verbosity = vars(args).pop("quiet", False), vars(args).pop("verbose", 0)
         set_up_logging(verbosity)
-        return work(args, quiet)
+        with sigterm_as_ctrl_c():
+            return work(args, quiet)
     except SystemExit as exit_:  # argparse has printed a help text, a version or an error
+        if exit_.code == signal.SIGTERM:  # Ray's own handler, while it starts
+            return interrupted()
         return int(exit_.code or 0)
     except KeyboardInterrupt:
-        print("stopped; run the same command again", file=sys.stderr)
-        return ExitCode.INTERRUPTED
+        return interrupted()
     except BrokenPipeError:  # whoever reads our output has closed it, as `head` does
         silence = os.open(os.devnull, os.O_WRONLY)
         for stream in (sys.stdout, sys.stderr):
@@ -124,6 +129,29 @@ def run(
     except Exception as error:  # Python's own exit code would be 1, which says that it ran to its end
         print_failure(error)
     return ExitCode.REFUSED
+
+
+def interrupted() -> ExitCode:
+    print("stopped; run the same command again", file=sys.stderr)
+    return ExitCode.INTERRUPTED
+
+
+@contextmanager
+def sigterm_as_ctrl_c() -> Iterator[None]:
+    """SIGTERM, as a cluster or a service manager ends a process, raises KeyboardInterrupt, too."""
+
+    def interrupt(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.getsignal(signal.SIGTERM)
+    is_ours = before == signal.SIG_DFL and threading.current_thread() is threading.main_thread()
+    if is_ours:
+        signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        if is_ours:
+            signal.signal(signal.SIGTERM, before)
 
 
 def sentence_of(error: SeparationError | ModuleNotFoundError | OSError) -> str:

@@ -18,6 +18,11 @@ class Selecting:
     options: Options
 
     @property
+    def engine(self) -> str | None:
+        """The provider that runs the graphs; None where it is not chosen yet."""
+        return None
+
+    @property
     def stems(self) -> tuple[str, ...]:
         """The stems that graphs infer."""
         return self.bag.inferred(self.options.chosen(self.bag.stems))

@@ -86,6 +86,7 @@ class Separator:
             default_cache() if cache is None else Path(cache),
             self._store,
         )
+        self._separator.load()
         self._one_at_a_time = threading.Lock()  # a session of OpenVINO has one set of buffers
         self._decoders = DecoderPool()
         self.stems = self._separator.stems

@@ -12,17 +12,21 @@ import pyarrow.compute as pc
 import ray
 from ray.data import DataContext
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
-from rich.console import Console
 
 from jobs.benchmark import accounting
 from jobs.benchmark.process_usage import Usage, Watcher, session_of
+from jobs.pipeline import ray_session
 from jobs.pipeline.cost.summary import AccountRow
 from jobs.pipeline.dataset import cluster_nodes
 from jobs.pipeline.driver import SourcesUnreachable, run
 from jobs.pipeline.job import Job
-from jobs.pipeline.output import run_record, tables
+from jobs.pipeline.output import tables
+from jobs.pipeline.output.run_state import RunLog
+from jobs.pipeline.progress import Counts, Events
 from jobs.pipeline.stages.separation import separation_stages
+from separation.console import LineConsole
 from separation.errors import SeparationError
+from separation.program import ExitCode
 
 START_LIMIT_S = 1200  # nodes may have to be bought first
 
@@ -94,21 +98,22 @@ def start_watches(job: Job) -> list[Any]:
     ]
 
 
-def trial(tracks: pa.Table, job: Job, arguments: dict[str, Any], console: Console) -> Trial:
+def trial(tracks: pa.Table, job: Job, arguments: dict[str, Any], console: LineConsole) -> Trial:
     """Separates `tracks` to `job.output`, which must be new."""
     watches = start_watches(job)
-    nodes, arguments = cluster_nodes(), arguments | {"output": job.output}
+    arguments = arguments | {"output": job.output}
     ray.get([watch.begin.remote() for watch in watches])
     # Ray Data would probe while the pools still start: nothing would divide the start from the work.
     DataContext.get_current().wait_for_min_actors_s = START_LIMIT_S
-    run_record.write(job, arguments, nodes, tracks.num_rows)
-    began, clock = time.time(), time.perf_counter()
-    counts = run(tracks, job, console)
-    wall_s = time.perf_counter() - clock
-    usages = ray.get([watch.end.remote() for watch in watches])
-    for watch in watches:
-        ray.kill(watch)
-    run_record.write(job, arguments, nodes, tracks.num_rows, counts.totals())
+    with RunLog(job, arguments, tracks.num_rows, cluster_nodes, ray_session.cause) as log:
+        log.counts = counts = Counts(tracks.num_rows)
+        began, clock = time.time(), time.perf_counter()
+        run(tracks, job, Events(console), counts=counts)
+        wall_s = time.perf_counter() - clock
+        usages = ray.get([watch.end.remote() for watch in watches])
+        for watch in watches:
+            ray.kill(watch)
+        log.exit_code = ExitCode.SOME_ERRORS if counts.failed else ExitCode.DONE
     if counts.unreachable:
         raise SourcesUnreachable(counts.unreachable)
     done, timings = (tables.read_table(job.output, table, job.store) for table in ("tracks", "timings"))

@@ -16,11 +16,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from jobs.pipeline.catalogue.litter import is_litter
-from jobs.pipeline.catalogue.reading import AUDIO
 from jobs.pipeline.output import run_record, tables
 from jobs.pipeline.output.run_record import RunRecord
 from jobs.pipeline.stem_order import stem_order
+from separation.catalogue.folders import AUDIO
+from separation.catalogue.litter import is_litter
 from separation.errors import UsageError
 from separation.store.filesystems import join
 from separation.store.objects import Store

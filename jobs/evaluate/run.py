@@ -14,7 +14,7 @@ from jobs.evaluate.layout import BASELINE, Pair, choose_stems, find_tracks, pair
 from jobs.pipeline import dataset, ray_session
 from jobs.pipeline.arrow import Row
 from jobs.pipeline.driver import TracksMissing
-from jobs.pipeline.progress import Progress
+from jobs.pipeline.progress import Counts, Events, Progress
 from separation.arguments import check_folder
 from separation.console import LineConsole
 from separation.errors import UsageError
@@ -59,7 +59,7 @@ def score(pairs: list[Pair], stems: Sequence[str], console: LineConsole, store: 
         .repartition(target_num_rows_per_block=1)
         .map_batches(partial(scoring.score, stems=stems, store=store), batch_format="pyarrow", num_cpus=1)
     )
-    with Progress(len(pairs), console) as progress:
+    with Progress(Counts(len(pairs)), Events(console)) as progress:
         for row in dataset.iterate(tracks):
             by_track.setdefault(row["track_id"], []).append(row)
             whole = by_track[row["track_id"]]

@@ -6,18 +6,17 @@ from functools import partial
 from typing import Protocol
 
 import pyarrow as pa
-from rich.console import Console
 
 from jobs.pipeline.dataset import RayPipeline
 from jobs.pipeline.job import Job
 from jobs.pipeline.metrics import TrackMetrics
 from jobs.pipeline.output.paths import parts
-from jobs.pipeline.output.settings import Settings
 from jobs.pipeline.output.tables import TableWriter
-from jobs.pipeline.progress import Counts, Progress
+from jobs.pipeline.progress import Counts, Events, Live, Progress
 from jobs.pipeline.records import FinishedSection, FinishedTrack, merge
 from separation.console import counted
 from separation.errors import SeparationError
+from separation.files.settings import Settings
 from separation.store.redact import shown
 
 HOSTS_NAMED = 10  # in the sentence about sources that could not be reached
@@ -32,6 +31,9 @@ class Pipeline(Protocol):
 
     def finish(self, sections: Sequence[FinishedSection]) -> FinishedTrack:
         """A track from all of its sections; called by several threads."""
+
+    def live(self) -> Live:
+        """What is inferred and known of tracks that need not be finished."""
 
 
 class TracksMissing(SeparationError):
@@ -65,23 +67,25 @@ class SourcesUnreachable(SeparationError):
 def run(
     tracks: pa.Table,
     job: Job,
-    console: Console,
+    events: Events,
     pipeline: Pipeline | None = None,
     check: Callable[[], None] = lambda: None,
+    counts: Counts | None = None,
 ) -> Counts:
     """Separates `tracks`, a table of `ListedTrack`; each is in the output's tables when this returns, but
     for those that it counts as unreachable.
 
     Works on Ray unless another `pipeline` is given. `check` raises if this run may no longer write to the
-    tables.
+    tables. `counts`, where given, has been kept up to the moment when this is left by an exception.
     """
+    counts = counts or Counts(tracks.num_rows)
     pipeline = pipeline or RayPipeline(job)
     missing = set(tracks["track_id"].to_pylist())
     with (
         TableWriter(
             job.output, job.run_id, job.store, job.sample_rate, check, Settings.of(job).digest
         ) as tables,
-        Progress(tracks.num_rows, console) as progress,
+        Progress(counts, events, pipeline.live) as progress,
         ThreadPoolExecutor(FINISHING) as pool,
     ):
         finisher = Finisher(pool, partial(finish, pipeline, job))
@@ -109,7 +113,7 @@ def run(
             commit(track)
     if missing:
         raise TracksMissing(len(missing), min(missing))
-    return progress.counts
+    return counts
 
 
 def finish(pipeline: Pipeline, job: Job, sections: Sequence[FinishedSection]) -> FinishedTrack:

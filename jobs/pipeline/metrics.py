@@ -8,6 +8,7 @@ tables, but for what was done twice: a lost node's sections, and inferences of t
 from ray.util.metrics import Counter, Gauge
 
 from jobs.pipeline.job import Job
+from jobs.pipeline.live_counts import InferredAudio, LiveCounts
 from jobs.pipeline.records import FinishedTrack
 
 INFERENCE = {  # in the actors, by graph and device
@@ -29,11 +30,12 @@ STAGES = ("probe", "decode", "stitch", "write")  # whose seconds a track's row h
 
 
 class InferenceMetrics:
-    """What the actor of one graph counts: an `InferenceObserver`."""
+    """What the actor of one graph counts and tells `live`: an `InferenceObserver`."""
 
-    def __init__(self, job: Job, graph: str, device: str):
+    def __init__(self, job: Job, graph: str, live: LiveCounts, device: str):
         self._job, self._graph = job, graph
         self._length, self._chunk_s = 0, 0.0
+        self._inferred = InferredAudio(live)
         tags = {"run_id": job.run_id, "graph": graph, "device": device}
         self._counters = {
             name: Counter(name, description, tuple(tags)).set_default_tags(tags)
@@ -42,7 +44,9 @@ class InferenceMetrics:
 
     def inferred(self, lengths: list[int], infer_s: float, queue_s: float) -> None:
         self._count("chunks", len(lengths))
-        self._count("audio_seconds", sum(map(self._audio_s, lengths)))
+        audio_s = sum(map(self._audio_s, lengths))
+        self._count("audio_seconds", audio_s)
+        self._inferred.add(audio_s / len(self._job.graphs))
         self._count("inference_seconds", infer_s)
         self._count("queue_seconds", queue_s)
 

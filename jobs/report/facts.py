@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from jobs.pipeline.output import run_record, tables
 from jobs.pipeline.output.folder import OutputFolder
 from jobs.pipeline.output.run_record import RunRecord
+from jobs.pipeline.output.run_state import state_of
 from jobs.pipeline.output.table_files import DamagedTable
 from jobs.report import benchmark
 from jobs.report.benchmark import Benchmark
@@ -59,6 +60,7 @@ class Facts:
     samples: list[SampleTrack]
     benchmark: Benchmark | None = None
     damaged_tables: tuple[str, ...] = ()  # files that cannot be read: their tracks are left out
+    state: str | None = None  # a `State`, of the last run; None where an older version wrote `run.json`
 
     @property
     def done(self) -> int:
@@ -76,6 +78,12 @@ class Facts:
         """
         tracks = self.record.catalogue.tracks if self.record else None
         return tracks if tracks and tracks >= self.done + self.failed else None
+
+    @property
+    def left(self) -> int | None:
+        """Tracks of the last run's catalogue that are not in the tables, if its size is known."""
+        tracks = self.catalogue_tracks
+        return None if tracks is None else tracks - self.done - self.failed
 
     @property
     def audio_s(self) -> float:
@@ -147,6 +155,7 @@ def gather(output: str, store: Store, price: float | None = None) -> Facts:
         errors=tally.errors(),
         slowest=tally.slowest(),
         median_chunk_s=tally.median_chunk_s(),
+        state=state_of(record, output, store) if record else None,
         damaged_tables=tuple(error.uri for error in damaged),
         samples=[locate_stems(sample, folder, record) for sample in tally.samples()],
     )

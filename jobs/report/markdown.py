@@ -7,10 +7,13 @@ from collections.abc import Iterable, Sequence
 from jobs.report import formatting
 from jobs.report.facts import Facts
 from jobs.report.page import time_shares
+from jobs.report.standing import sentence
 
 
 def render(facts: Facts) -> str:
     lines = [f"# stemfleet: {text(facts.output)}", "", f"Made {formatting.utc_time(facts.made_at)}.", ""]
+    if standing := sentence(facts):
+        lines += [text(standing, 600), ""]
     if facts.damaged_tables:
         names = text(", ".join(facts.damaged_tables))
         lines += [f"Cannot be read, so their tracks are left out: {names}", ""]

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection
 
-from jobs.pipeline.output.settings import Settings
+from separation.files.settings import Settings
 from separation.models.bag import taken_from_mix
 
 FOUR = {"drums", "bass", "other", "vocals"}  # of outputs whose record does not say what was written

@@ -17,6 +17,7 @@ from jobs.report.charts import Part
 from jobs.report.entries import GraphUse
 from jobs.report.facts import Facts
 from jobs.report.listening import CLIP_S, SampleSounds
+from jobs.report.standing import sentence
 
 FILES = files("jobs.report")
 STAGE_LABELS = {
@@ -70,7 +71,12 @@ def render(facts: Facts, samples: Sequence[SampleSounds]) -> str:
     }
     template = environment.from_string(FILES.joinpath("page.html").read_text())
     return template.render(
-        facts=facts, samples=samples, shares=time_shares(facts), style=Markup(style), policy=Markup(policy)
+        facts=facts,
+        standing=sentence(facts),
+        samples=samples,
+        shares=time_shares(facts),
+        style=Markup(style),
+        policy=Markup(policy),
     )
 
 

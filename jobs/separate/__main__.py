@@ -51,6 +51,11 @@ def parser(prog: str = PROG) -> argparse.ArgumentParser:
         help="price of a node-hour, for run.json and the report",
     )
     parser.add_argument(
+        "--json",
+        action="store_true",
+        help="print phases, progress and the end as one JSON object per line on stdout; text goes to stderr",
+    )
+    parser.add_argument(
         "--benchmark",
         type=uri,
         metavar="URI",
@@ -61,12 +66,17 @@ def parser(prog: str = PROG) -> argparse.ArgumentParser:
 
 
 def work(args: argparse.Namespace, quiet: bool) -> int:
-    from jobs.separate.run import separate
+    from jobs.pipeline.progress import Events
     from separation.console import LineConsole
+
+    events = Events(LineConsole(stderr=args.json, quiet=quiet), sys.stdout if args.json else None)
+    events.phase("reading options and models")  # before Ray, which takes seconds to import
+
+    from jobs.separate.run import separate
     from separation.store.objects import Store
     from separation.store.retry import RetryPolicy
 
-    return separate(args, LineConsole(quiet=quiet), Store(RetryPolicy.from_environment()))
+    return events.to_the_end(lambda: separate(args, events, Store(RetryPolicy.from_environment())))
 
 
 if __name__ == "__main__":

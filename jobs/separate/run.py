@@ -1,6 +1,7 @@
 """The job from its arguments to its exit code: checks, the cluster, the work, what is printed."""
 
 import argparse
+import os
 
 import pyarrow.compute as pc
 
@@ -11,8 +12,10 @@ from jobs.pipeline.cost import estimate
 from jobs.pipeline.driver import SourcesUnreachable, run
 from jobs.pipeline.job import Job
 from jobs.pipeline.job_request import JobRequest
-from jobs.pipeline.output import run_record, tables
+from jobs.pipeline.output import tables
 from jobs.pipeline.output.lease import Lease
+from jobs.pipeline.output.run_state import RunLog
+from jobs.pipeline.progress import Counts, Events
 from jobs.separate.work import RemainingWork, find_work, refuse_mixture
 from separation.arguments import check_folder
 from separation.console import LineConsole, counted
@@ -22,31 +25,38 @@ from separation.store.objects import Store
 EXAMPLES = 5  # of each kind of error in the summary; the tracks table has all
 
 
-def separate(args: argparse.Namespace, console: LineConsole, store: Store) -> int:
+def separate(args: argparse.Namespace, events: Events, store: Store) -> int:
     """What needs no cluster is checked before Ray starts, and nothing is written before the plan fits."""
     request = job_request.from_arguments(args, store)
+    events.phase("reading the catalogue", args.input)
     found = read_catalogue(args.input, request.output, store)
+    events.say(f"catalogue: {counted(found.tracks.num_rows, 'track')}")
     check_folder(request.output)
     refuse_shared_stems(found.tracks, request.options, request.bag.stems)
     refuse_mixture(found, request, force=args.force)
+    events.phase("starting Ray", os.environ.get("RAY_ADDRESS") or "here, unless it runs already")
     with ray_session.connect():
-        job = request.job(dataset.cluster_nodes())
-        if not args.dry_run:
-            with Lease(job.output, job.run_id, store, console.print) as lease:
-                return work_through(found, args, request, job, lease, console)
-        work = find_work(found, job, force=args.force, retry_errors=args.retry_errors)
-        job = for_what_is_left(work, request, job, console)
-        console.result(work.describe())
-        for line in estimate.of_catalogue(job, work.pending.num_rows, args.benchmark):
-            console.result(line)
-        return ExitCode.DONE
+        return on_cluster(found, args, request, events)
 
 
-def for_what_is_left(work: RemainingWork, request: JobRequest, job: Job, console: LineConsole) -> Job:
+def on_cluster(found: Catalogue, args: argparse.Namespace, request: JobRequest, events: Events) -> int:
+    job = request.job(dataset.cluster_nodes())
+    if not args.dry_run:
+        with Lease(job.output, job.run_id, job.store, events.say) as lease:
+            return work_through(found, args, request, job, lease, events)
+    work = find_work(found, job, force=args.force, retry_errors=args.retry_errors)
+    job = for_what_is_left(work, request, job, events)
+    events.console.result(work.describe())
+    for line in estimate.of_catalogue(job, work.pending.num_rows, args.benchmark):
+        events.console.result(line)
+    return ExitCode.DONE
+
+
+def for_what_is_left(work: RemainingWork, request: JobRequest, job: Job, events: Events) -> Job:
     """The job with sections for the tracks that are left; prints its plan."""
     job = request.for_tracks(job, work.pending.num_rows)
     for line in job.describe():
-        console.print(line)
+        events.say(line)
     return job
 
 
@@ -56,26 +66,26 @@ def work_through(
     request: JobRequest,
     job: Job,
     lease: Lease,
-    console: LineConsole,
+    events: Events,
 ) -> int:
     work = find_work(found, job, force=args.force, retry_errors=args.retry_errors)
-    job = for_what_is_left(work, request, job, console)
-    console.print(work.describe())
+    job = for_what_is_left(work, request, job, events)
+    events.say(work.describe())
     tables.forget(job.output, work.again, job.store)
     tables.drop_uncommitted(job.output, job.store)
-    run_record.write(job, vars(args), dataset.cluster_nodes(), work.total)
-    failed, unreachable = work.failed, dict[str, int]()
-    if work.pending.num_rows:
-        counts = run(work.pending, job, console, check=lease.check)
-        failed, unreachable = failed + counts.failed, counts.unreachable
-        # The nodes again: those of a cluster that grows have come meanwhile.
-        run_record.write(job, vars(args), dataset.cluster_nodes(), work.total, counts.totals())
-    if failed:
-        show_errors(job, console)
-    console.result(f"stems and tables: {job.output}")
-    if unreachable:
-        raise SourcesUnreachable(unreachable)
-    return ExitCode.SOME_ERRORS if failed else ExitCode.DONE
+    with RunLog(job, vars(args), work.total, dataset.cluster_nodes, ray_session.cause) as log:
+        log.counts = counts = Counts(work.pending.num_rows)
+        if work.pending.num_rows:
+            events.phase("loading models", counted(len(job.graphs), "graph"))
+            run(work.pending, job, events, check=lease.check, counts=counts)
+        failed = work.failed + counts.failed
+        if failed:
+            show_errors(job, events.console)
+        events.console.result(f"stems and tables: {job.output}")
+        if counts.unreachable:
+            raise SourcesUnreachable(counts.unreachable)
+        log.exit_code = ExitCode.SOME_ERRORS if failed else ExitCode.DONE
+    return log.exit_code
 
 
 def show_errors(job: Job, console: LineConsole) -> None:

@@ -10,10 +10,9 @@ from jobs.pipeline.catalogue.reading import Catalogue
 from jobs.pipeline.job import Job
 from jobs.pipeline.job_request import JobRequest
 from jobs.pipeline.output import run_record, tables
-from jobs.pipeline.output.settings import Settings
 from separation.errors import UsageError
+from separation.files.settings import Settings, mixture
 from separation.store.objects import Store
-from separation.store.redact import shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,16 +70,8 @@ def refuse_mixture(found: Catalogue, job: Job | JobRequest, *, force: bool) -> N
     outside = reading.pending(stored, found.tracks["track_id"])
     if not stored.num_rows or (force and not outside.num_rows):
         return
-    advice = "--force to do its tracks again"
-    if force:
-        example = shown(outside["track_id"][0].as_py())
-        advice = (
-            f"force all of its tracks: {outside.num_rows} are not in this catalogue, {example} among them"
-        )
-    raise UsageError(
-        f"{job.output} holds stems of other settings: {'; '.join(differing)}. "
-        f"Choose another --output, or {advice}"
-    )
+    example = outside["track_id"][0].as_py() if outside.num_rows else ""
+    raise UsageError(mixture(job.output, "--output", differing, outside.num_rows, example, force))
 
 
 def known_tracks(found: Catalogue, output: str, store: Store) -> pa.Table:

@@ -9,10 +9,10 @@ import pyarrow.compute as pc
 
 from jobs.pipeline.output import tables
 from jobs.pipeline.output.folder import OutputFolder
-from jobs.pipeline.output.settings import Settings
 from jobs.pipeline.output.table_files import DamagedTable
 from jobs.verify.name_hashes import contains, hash_names
 from jobs.verify.problems import Kind, Problem, Problems
+from separation.files.settings import Settings
 
 TRACKS = ["track_id", "status", "finished_at", "run_id", "settings_sha256"]
 TIMINGS = ["track_id", "stem", "uri", "bytes", "sha256"]

@@ -145,7 +145,12 @@ def test_a_node_may_do_what_the_programs_do_and_no_more(aws: str, bucket: str, t
         done = python(ALLOWED, environment, str(tmp_path / "big"))
         assert done.returncode == 0, done.stdout + done.stderr
         stems = ("bass", "drums", "other", "vocals")
-        assert done.stdout.splitlines()[-1] == str([f"s3://music/stems/stems/a.wav/{s}.wav" for s in stems])
+        assert done.stdout.splitlines()[-1] == str(
+            [
+                *(f"s3://music/stems/stems/a.wav/{s}.wav" for s in stems),
+                "s3://music/stems/stems/stemfleet.json",
+            ]
+        )
         assert python(FORBIDDEN, environment).stdout.split("\n") == ["end", ""]
 
 

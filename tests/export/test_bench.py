@@ -47,9 +47,7 @@ def test_the_table_of_a_gpu_as_a_cpu_computes_it(tmp_path: Path, monkeypatch: py
     (tmp_path / "fp32.onnx").write_bytes(to_onnx(HTDemucsModule(model, [2], "fp32")))
     graph = Graph(tmp_path / "fp32.onnx", "other", contract, ("other",), provider="cpu", threads=1)
     ours = {"fp32, onnxruntime": (graph, [2])}
-    text = bench_gpu(
-        model, lambda batch: ours, music_like(1, contract), rounds=1, device="cpu", batches=(1,)
-    )
+    text = bench_gpu(model, lambda batch: ours, music_like(1, contract), rounds=1, device="cpu", batches=(1,))
     assert text.startswith("| cpu, batch 1 |")
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines()[2:] if line]
     found = {row[0]: float(row[3]) for row in rows}

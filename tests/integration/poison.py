@@ -15,13 +15,13 @@ from pathlib import Path
 
 import pyarrow as pa
 import ray
-from rich.console import Console
 
 from jobs.pipeline import job_request
 from jobs.pipeline.catalogue.reading import read_catalogue
 from jobs.pipeline.dataset import RayPipeline, cluster_nodes
 from jobs.pipeline.driver import run
 from jobs.pipeline.job import Job
+from jobs.pipeline.progress import Events
 from jobs.pipeline.records import FinishedSection, FinishedTrack
 from jobs.pipeline.stages.infer import load_infer
 from jobs.pipeline.stages.separation import separation_stages
@@ -30,6 +30,7 @@ from jobs.pipeline.stages.stitch import finish
 from jobs.pipeline.stages.worker import Worker
 from jobs.separate.__main__ import parser
 from jobs.separate.work import find_work
+from separation.console import LineConsole
 from tests.stores import STORE
 
 DEATHS = Path(sys.argv[1])
@@ -92,7 +93,7 @@ def main() -> int:
     found = read_catalogue(args.input, args.output, STORE)
     work = find_work(found, job, force=args.force, retry_errors=args.retry_errors)
     pipeline = RayPipeline(job, poisoned_stages(job))
-    return 1 if run(work.pending, job, Console(), pipeline).failed else 0
+    return 1 if run(work.pending, job, Events(LineConsole()), pipeline).failed else 0
 
 
 if __name__ == "__main__":

@@ -100,6 +100,7 @@ def test_forty_tracks_in_a_small_storm(
     command = [sys.executable, "-m", "separation", *tracks, *where, "--stems", ",".join(place.stems)]
     subprocess.run(command, check=True, capture_output=True)
     expected = storm.hashes(str(tmp_path / "laptop"))
+    del expected["stemfleet.json"]
     assert len(expected) == 40 * len(place.stems)
     wind = place.blow(bucket, storm_seed, kills=5, drivers=1)
     assert wind.counts.total() == 6

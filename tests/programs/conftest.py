@@ -30,7 +30,6 @@ def things(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     write_used_output(root)
     return {path.name: str(path) for path in root.iterdir()} | {
         "song": f"{root}/songs/a.wav",
-        "namesake": f"{root}/other/a.wav",
         "missing": f"{root}/missing",
         "out": f"{root}/out",
     }

@@ -24,6 +24,7 @@ import psutil
 
 from separation.errors import SeparationError, StorageError
 from separation.store.filesystems import join
+from separation.store.metadata import Listed
 from separation.store.objects import Store
 
 BEAT_S = 10.0
@@ -94,6 +95,31 @@ def this_machine() -> str:
     with suppress(OSError), open("/proc/sys/kernel/random/boot_id") as file:
         return f"{file.read().strip()} {os.readlink('/proc/self/ns/pid')}"
     return ""
+
+
+def is_held(output: str, run_id: str, store: Store) -> bool:
+    """Whether the run `run_id` holds `output` and shows life, as far as one look can tell.
+
+    On this machine its process tells, elsewhere how long ago its lock was rewritten, by the store's clock.
+    """
+    found = max(_locks(output, store).items(), default=None)
+    if found is None:
+        return False
+    try:
+        lock = Lock.parse(store.read_bytes(found[1].uri))
+    except FileNotFoundError:  # another run is taking over
+        return False
+    if lock.run_id != run_id or lock.released or lock.is_gone():
+        return False
+    written = found[1].modified
+    is_here = lock.place == this_machine() != ""
+    return is_here or written is None or (datetime.now(UTC) - written).total_seconds() < EXPIRES_S
+
+
+def _locks(output: str, store: Store) -> dict[int, Listed]:
+    """The locks of an output by their numbers."""
+    files = {file.uri.rpartition("/")[2]: file for file in store.list_files(join(output, "locks"))}
+    return {int(found[1]): file for name, file in files.items() if (found := NAME.fullmatch(name))}
 
 
 class Lease:
@@ -199,8 +225,7 @@ class Lease:
         return join(self.output, f"locks/{number:06}.json")
 
     def _numbers(self) -> list[int]:
-        names = (file.uri.rpartition("/")[2] for file in self._store.list_files(join(self.output, "locks")))
-        return [int(found[1]) for name in names if (found := NAME.fullmatch(name))]
+        return list(_locks(self.output, self._store))
 
     def _read(self, number: int) -> Lock | None:
         try:

@@ -1,24 +1,53 @@
-"""run.json, one per output: what ran last. Written by a run, read by the next one and by other programs."""
+"""run.json, one per output: what ran last. Written by a run, read by the next one and by other programs.
+
+`runs/<run_id>.json` beside it is the same of every run.
+"""
 
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from enum import StrEnum
 from importlib.metadata import version
 from typing import Any
 
 import msgspec
 
 from jobs.pipeline.job import Job
-from jobs.pipeline.output.settings import Settings
 from jobs.pipeline.sizing import Node
 from separation import __version__
+from separation.arguments import absolute
 from separation.errors import StorageError
+from separation.files.settings import Settings
 from separation.models.bag import Licence
+from separation.models.bag_json import DEMO
 from separation.store.filesystems import join
 from separation.store.objects import Store
 from separation.store.redact import without_credentials
 
+ADDRESSES = ("input", "models", "output", "benchmark")  # arguments that are kept absolute
 PACKAGES = ("ray", "numpy", "soundfile", "soxr", "pyarrow", "s3fs")
+
+
+class State(StrEnum):
+    """How far a run is: what it wrote last, and `KILLED` for one that could not write its end."""
+
+    RUNNING = "running"
+    DONE = "done"  # it came to its end; tracks may be errors
+    INTERRUPTED = "interrupted"  # by Ctrl-C or SIGTERM
+    STOPPED = "stopped"  # by an error, which is its `reason`
+    KILLED = "killed"  # never written: `running`, but it does not hold the output any more
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where a run stands. Moments are ISO 8601 in UTC."""
+
+    state: State
+    began: str
+    ended: str | None = None
+    exit_code: int | None = None
+    reason: str | None = None  # why it stopped
+    totals: Mapping[str, float] | None = None  # `Counts.totals`, once it has ended
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +64,11 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
     """Field names are the keys of run.json. Any of them may be missing: older versions wrote fewer."""
 
     run_id: str = ""
+    state: str | None = None  # a `State`, of which a later version may have more
+    began: str | None = None
+    ended: str | None = None
+    exit_code: int | None = None
+    reason: str | None = None
     versions: dict[str, str] = {}  # package -> version
     settings: Settings = Settings()
     arguments: dict[str, Any] = {}  # of the command line, without credentials
@@ -90,29 +124,40 @@ def write(
     job: Job,
     arguments: Mapping[str, Any],
     nodes: Sequence[Node],
-    tracks: int | None = None,
-    totals: Mapping[str, float] | None = None,
+    tracks: int | None,
+    standing: Standing,
+    *,
+    is_last: bool = True,
 ) -> None:
-    """`tracks` is the size of the catalogue; `totals` is None until the run has ended.
-
-    A run writes its record before the first track, too: that shows whether the output can be written.
-    """
-    redacted = {
-        name: without_credentials(value) if isinstance(value, str) else value
-        for name, value in {**arguments, "output": job.output}.items()
-    }
+    """`tracks` is the size of the catalogue. `is_last` is False for a run that another one has followed."""
     record = RunRecord(
         run_id=job.run_id,
+        state=standing.state,
+        began=standing.began,
+        ended=standing.ended,
+        exit_code=standing.exit_code,
+        reason=standing.reason,
         versions={"stemfleet": __version__, **{package: version(package) for package in PACKAGES}},
         settings=Settings.of(job),
-        arguments=redacted,
+        arguments={name: _kept(name, value) for name, value in {**arguments, "output": job.output}.items()},
         catalogue=CatalogueSize(tracks),
         licences={graph: job.bag.graphs[graph].licence for graph in job.graphs},
         shifts_samples={name: rule.shifts for name, rule in job.grid_rules.items()},
         plan=asdict(job.plan),
         cluster=[asdict(node) for node in nodes],
         price=NodePrice(arguments.get("price")),
-        totals=None if totals is None else dict(totals),
+        totals=None if standing.totals is None else dict(standing.totals),
     )
-    data = json.dumps(msgspec.to_builtins(record), indent=2)
-    job.store.put_bytes(data.encode(), join(job.output, "run.json"))
+    data = json.dumps(msgspec.to_builtins(record), indent=2).encode()
+    job.store.put_bytes(data, join(job.output, f"runs/{job.run_id}.json"))
+    if is_last:
+        job.store.put_bytes(data, join(job.output, "run.json"))
+
+
+def _kept(name: str, value: Any) -> Any:
+    """An argument without credentials, and an address as it means the same from every folder."""
+    if not isinstance(value, str):
+        return value
+    if name in ADDRESSES and (name, value) != ("models", DEMO):
+        value = absolute(value)
+    return without_credentials(value)

@@ -35,6 +35,14 @@ def test_folders_as_musdb18_hq_has_them(tmp_path: Path) -> None:
     assert set(find_tracks(f"{tmp_path}/test/", STORE)) == {"A - B"}
 
 
+def test_folders_as_python_m_separation_writes_them(tmp_path: Path) -> None:
+    """Of the argument 'test/*/mixture.wav', and of one track alone."""
+    write(tmp_path / "all", *(f"A - {at}/mixture.wav/drums.wav" for at in "BC"), "stemfleet.json")
+    assert set(find_tracks(f"{tmp_path}/all", STORE)) == {"A - B", "A - C"}
+    write(tmp_path / "A - D", "mixture.wav/drums.wav", "stemfleet.json")
+    assert set(find_tracks(str(tmp_path), STORE)) == {"all/A - B", "all/A - C", "A - D"}
+
+
 def test_a_stem_twice_and_no_stem_at_all(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"drums\.wav.*beside.*drums\.flac"):
         find_tracks(str(write(tmp_path / "two", "a/drums.wav", "a/drums.flac")), STORE)

@@ -7,6 +7,7 @@ import pyarrow as pa
 
 from jobs.pipeline.arrow import from_table
 from jobs.pipeline.job import Job
+from jobs.pipeline.progress import Live
 from jobs.pipeline.records import FinishedSection, FinishedTrack
 from jobs.pipeline.stages.separation import separation_stages
 from jobs.pipeline.stages.stage import unobserved
@@ -34,6 +35,9 @@ class InProcess:
 
     def finish(self, sections: Sequence[FinishedSection]) -> FinishedTrack:
         return separation_stages(self.job).finish.work(sections, self.job, self.worker())
+
+    def live(self) -> Live:
+        return Live()
 
     def worker(self) -> Worker:
         job = self.job

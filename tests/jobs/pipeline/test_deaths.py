@@ -19,14 +19,15 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import soundfile
-from rich.console import Console
 
 from jobs.pipeline import schema
 from jobs.pipeline.driver import run
 from jobs.pipeline.job import Job
 from jobs.pipeline.output import tables
 from jobs.pipeline.output.lease import Lease
+from jobs.pipeline.progress import Events
 from jobs.pipeline.sizing import JobPlan
+from separation.console import LineConsole
 from separation.contract import HTDEMUCS
 from separation.models.bag_json import read_bag
 from separation.options import Options
@@ -81,7 +82,7 @@ def separate(music: Path, output: Path, run_id: str, store: Store = STORE) -> No
         left = [name for name in TRACKS if name not in done]
         listed = [{"track_id": name, "uri": str(music / "in" / name)} for name in left]
         catalogue = pa.Table.from_pylist(listed, schema.LISTED)
-        run(catalogue, job, Console(file=io.StringIO()), InProcess(job), lease.check)
+        run(catalogue, job, Events(LineConsole(file=io.StringIO())), InProcess(job), lease.check)
 
 
 @dataclass(frozen=True)

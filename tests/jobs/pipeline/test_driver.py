@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pyarrow as pa
 import pytest
-from rich.console import Console
 
 from jobs.pipeline.arrow import to_table
 from jobs.pipeline.catalogue.reading import Catalogue
@@ -17,7 +17,7 @@ from jobs.pipeline.job import Job
 from jobs.pipeline.output.lease import Lease
 from jobs.pipeline.output.run_record import read as read_record
 from jobs.pipeline.output.tables import read_table
-from jobs.pipeline.progress import Progress
+from jobs.pipeline.progress import Counts, Events, Live, Progress
 from jobs.pipeline.records import (
     UNREACHABLE,
     Failure,
@@ -94,6 +94,9 @@ class Finished:
     def finish(self, sections: Sequence[FinishedSection]) -> FinishedTrack:
         return merge(sections)
 
+    def live(self) -> Live:
+        return Live()
+
 
 def test_a_track_whose_source_cannot_be_reached_gets_no_row_and_its_host_is_counted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -112,9 +115,9 @@ def test_a_track_whose_source_cannot_be_reached_gets_no_row_and_its_host_is_coun
     job = job_at(tmp_path)
     tracks = to_table([ListedTrack(uri, uri) for uri in dict.fromkeys(uris)], ListedTrack)
     log, checked = io.StringIO(), list[int]()
-    counts = run(tracks, job, Console(file=log, width=200), Finished(whole), lambda: checked.append(1))
+    counts = run(tracks, job, Events(LineConsole(file=log)), Finished(whole), lambda: checked.append(1))
     assert (counts.left, counts.failed, counts.unreachable) == (0, 1, {"http://far": 3, "s3://other": 1})
-    assert counts.totals() == {"total": 5, "done": 0, "failed": 1, "pending": 4, "audio_s": 0}
+    assert counts.totals() == {"total": 5, "done": 0, "failed": 1, "pending": 4, "left": 0, "audio_s": 0}
     assert read_table(job.output, "tracks", STORE)["track_id"].to_pylist() == ["s3://near/c"]
     said = [line for line in log.getvalue().splitlines() if line.startswith("http://far")]
     assert said == [
@@ -123,15 +126,20 @@ def test_a_track_whose_source_cannot_be_reached_gets_no_row_and_its_host_is_coun
     ]
     assert len(checked) >= 3  # a run that lost its lease goes no further, even if there is nothing to write
 
-    monkeypatch.setattr("jobs.separate.run.run", lambda *arguments, **more: counts)
+    def same_again(*arguments: object, **more: Any) -> None:
+        vars(more["counts"]).update(vars(counts))
+
+    monkeypatch.setattr("jobs.separate.run.run", same_again)
     monkeypatch.setattr("jobs.pipeline.dataset.cluster_nodes", list)
     again = SimpleNamespace(force=False, retry_errors=False)
     request = SimpleNamespace(for_tracks=lambda job, tracks: job)
     words = r"4 sources could not be reached: 3 at http://far, 1 at s3://other; run again"
     with Lease(job.output, job.run_id, STORE) as lease, pytest.raises(SourcesUnreachable, match=words):
-        work_through(Catalogue(tracks), again, request, job, lease, LineConsole(file=log))  # type: ignore[arg-type]
+        work_through(Catalogue(tracks), again, request, job, lease, Events(LineConsole(file=log)))  # type: ignore[arg-type]
     record = read_record(job.output, STORE)
     assert record and record.totals == counts.totals()
+    assert (record.state, record.exit_code) == ("stopped", 2)
+    assert record.reason and record.reason.startswith("4 sources could not be reached")
 
 
 def test_the_hosts_with_the_most_tracks_are_named() -> None:
@@ -148,7 +156,7 @@ def job_at(folder: Path) -> Job:
 
 def test_the_log_counts_what_is_done_and_failed() -> None:
     log = io.StringIO()
-    with Progress(3, Console(file=log)) as progress:
+    with Progress(Counts(3), Events(LineConsole(file=log))) as progress:
         progress.add(1800.0)
         progress.add(None)
-    assert "tracks done 1 of 3  left 1  failed 1  audio 0.50 h" in log.getvalue()
+    assert "tracks done 1 of 3  left 1  failed 1  audio 0:30:00" in log.getvalue()

@@ -6,6 +6,7 @@ import sys
 
 import pytest
 import ray
+from ray._private.worker import listen_error_messages
 from ray.exceptions import RayError, RayTaskError
 
 from jobs.pipeline import ray_session
@@ -39,6 +40,41 @@ def test_a_cluster_that_does_not_answer_is_said(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(ray, "init", refuse)
     with pytest.raises(ClusterError, match=r"no Ray cluster answers: 127\.0\.0\.1:1"), ray_session.connect():
         pass
+
+
+def test_messages_of_ray_s_daemons_are_logged_and_never_printed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Ray's thread looks the function up where it is replaced, and prints to stdout, where JSON lines go."""
+    names = listen_error_messages.__code__.co_names
+    assert "print_to_stdstream" in names
+    monkeypatch.setattr(ray, "init", lambda **_: None)
+    with ray_session.connect(), caplog.at_level("INFO"):
+        for said in ("12 PYTHON worker processes have been started", "2 workers killed: memory pressure"):
+            listen_error_messages.__globals__["print_to_stdstream"](
+                {"lines": [said], "pid": "raylet", "is_err": False}, ignore_prefix=False
+            )
+    assert capsys.readouterr() == ("", "")
+    assert [(record.levelname, record.message) for record in caplog.records] == [
+        ("INFO", "raylet: 12 PYTHON worker processes have been started"),
+        ("WARNING", "raylet: 2 workers killed: memory pressure"),
+    ]
+
+
+def test_lines_of_ray_s_core_are_left_out_and_no_others(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def write(**_: object) -> None:
+        os.write(2, b"[2026-11-28 10:40:19,701 I 25854 25854] logging.cc:303: Set ray log level\n")
+        print("2026-11-28 10:40:19,701 WARNING services.py:1 -- the disk is full", file=sys.stderr)
+
+    monkeypatch.setattr(ray, "init", write)
+    with ray_session.connect():
+        os.write(2, b"later\n")
+    assert capfd.readouterr() == (
+        "",
+        "2026-11-28 10:40:19,701 WARNING services.py:1 -- the disk is full\nlater\n",
+    )
 
 
 @pytest.mark.parametrize("kind", [Exception, RuntimeError, ValueError, TimeoutError])

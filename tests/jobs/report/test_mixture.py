@@ -2,8 +2,8 @@ from typing import Any
 
 import pytest
 
-from jobs.pipeline.output.settings import Settings
 from jobs.report.mixture import stems_of_mix
+from separation.files.settings import Settings
 from tests.bags import FOUR_STEMS
 
 SIX = (*FOUR_STEMS, "guitar", "piano")

@@ -11,6 +11,7 @@ from jobs.pipeline import schema
 from jobs.pipeline.catalogue.reading import Catalogue
 from jobs.pipeline.job import Job
 from jobs.pipeline.output import run_record
+from jobs.pipeline.output.run_record import Standing, State
 from jobs.pipeline.sizing import JobPlan
 from jobs.separate.run import show_errors
 from jobs.separate.work import find_work, refuse_mixture
@@ -29,7 +30,7 @@ def job(tmp_path: Path) -> Job:
     plan = JobPlan("cpu", 1, 2, 0.5, 0.0, 2, 1, 1, 16, 40, 2**22)
     bag = read_bag(str(write_gain_bag(tmp_path / "models")), STORE)
     job = Job("r1", str(tmp_path / "out"), bag, Options(), plan, str(tmp_path / "cache"), 0, 0.0, STORE)
-    run_record.write(job, {}, [])
+    run_record.write(job, {}, [], None, Standing(State.DONE, ""))
     rows = [row | {"track_id": track} for row, track in zip(finished_rows(2), "ab", strict=True)]
     write_tables(tmp_path / "out", "r1", rows)
     return job

@@ -15,7 +15,6 @@ from jobs.pipeline.output import tables
 from jobs.pipeline.output.folder import OutputFolder
 from jobs.pipeline.output.lease import Lease, OutputInUse
 from jobs.pipeline.output.paths import part_folder
-from jobs.pipeline.output.settings import Settings
 from jobs.verify import leftovers, stored_stems, sweep
 from jobs.verify.__main__ import parser
 from jobs.verify.name_hashes import contains, draw, hash_name, hash_names
@@ -26,6 +25,7 @@ from jobs.verify.stored_stems import Sample, StemRow
 from separation.arguments import share_or_count
 from separation.console import LineConsole
 from separation.errors import UsageError
+from separation.files.settings import Settings
 from tests.outputs import write_tables
 from tests.stores import STORE
 

@@ -9,11 +9,11 @@ import pytest
 
 from jobs.pipeline.job import Job
 from jobs.pipeline.output import run_record
-from jobs.pipeline.output.run_record import NodePrice, RunRecord
-from jobs.pipeline.output.settings import Settings
+from jobs.pipeline.output.run_record import NodePrice, RunRecord, Standing, State
 from jobs.pipeline.sizing import JobPlan, Node
 from separation.contract import HTDEMUCS
 from separation.errors import StorageError, UsageError
+from separation.files.settings import Settings
 from separation.grid import draw_shifts
 from separation.models.bag import Licence
 from separation.models.bag_json import read_bag
@@ -33,7 +33,7 @@ def job(tmp_path: Path) -> Job:
 def test_a_record_is_read_as_written(job: Job) -> None:
     arguments = {"input": "https://me:hush@host/in", "price": 0.5, "seconds": (3.0, 4.0)}
     totals = {"total": 5, "done": 4, "failed": 1, "audio_s": 12.5}
-    run_record.write(job, arguments, [Node(2.0, 0.0, 1e9)], 5, totals)
+    run_record.write(job, arguments, [Node(2.0, 0.0, 1e9)], 5, Standing(State.DONE, "", totals=totals))
     found = run_record.read(job.output, STORE)
     assert found is not None
     assert (found.input, found.output) == ("https://host/in", job.output)

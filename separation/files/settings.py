@@ -1,4 +1,4 @@
-"""What all stems of an output have in common: models, precision, engine and options."""
+"""What all stems of an output folder have in common: models, precision, engine and options."""
 
 import hashlib
 import json
@@ -7,10 +7,10 @@ from typing import Any, Self
 
 import msgspec
 
-from jobs.pipeline.job import Job
-from jobs.pipeline.job_request import JobRequest
 from separation.errors import UsageError
 from separation.options import Options
+from separation.selection import Selecting
+from separation.store.redact import shown
 
 SHOWN_DIGITS = 12  # of a model's sha256
 OLD_OVERLAP = 0.25  # of all runs before a bag could have another one of its own
@@ -31,11 +31,13 @@ class Settings:
     engine: str | None = None  # the provider; None where no plan has chosen it yet
 
     @classmethod
-    def of(cls, job: Job | JobRequest) -> Self:
-        stems = dict.fromkeys((*job.stems, *job.options.chosen(job.bag.stems)))
-        models = {stem: job.bag.fingerprint(stem) for stem in job.bag.stems if stem in stems}
-        options = replace(job.options, overlap=_stated_overlap(job))
-        return cls(models, job.bag.precision(job.stems), json.loads(json.dumps(asdict(options))), job.engine)
+    def of(cls, chosen: Selecting) -> Self:
+        """Of a job, or of what separates without Ray."""
+        bag, stems = chosen.bag, dict.fromkeys((*chosen.stems, *chosen.options.chosen(chosen.bag.stems)))
+        models = {stem: bag.fingerprint(stem) for stem in bag.stems if stem in stems}
+        options = replace(chosen.options, overlap=_stated_overlap(chosen))
+        as_json = json.loads(json.dumps(asdict(options)))
+        return cls(models, bag.precision(chosen.stems), as_json, chosen.engine)
 
     def parse_options(self) -> Options:
         """Raises `UsageError` for a value that this version does not know."""
@@ -74,9 +76,22 @@ class Settings:
         return {**models, "precision": self.precision, "engine": self.engine, **DEFAULTS, **self.options}
 
 
-def _stated_overlap(job: Job | JobRequest) -> float | None:
+def mixture(folder: str, option: str, differing: list[str], outside: int, example: str, force: bool) -> str:
+    """Why a run may not write to `folder`, whose stems have other settings.
+
+    `option` names the folder on the command line. `outside` of its tracks, `example` among them, are not
+    in the run's catalogue, so that to `force` all others would leave these as they are.
+    """
+    advice = "--force to do its tracks again"
+    if force:
+        advice = f"force all of its tracks: {outside} are not in this catalogue, {shown(example)} among them"
+    found = f"{folder} holds stems of other settings: {'; '.join(differing)}"
+    return f"{found}. Choose another {option}, or {advice}"
+
+
+def _stated_overlap(chosen: Selecting) -> float | None:
     """One value for every way to ask for the same grids: `OLD_OVERLAP` first, then None."""
-    return next(filter(job.lays_the_same_grids, (OLD_OVERLAP, None)), job.options.overlap)
+    return next(filter(chosen.lays_the_same_grids, (OLD_OVERLAP, None)), chosen.options.overlap)
 
 
 def _shown(value: Any) -> str:

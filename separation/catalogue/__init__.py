@@ -1,0 +1,1 @@
+"""Which files of a folder are tracks: one set of rules for `python -m separation` and for the job."""

@@ -1,0 +1,1 @@
+"""Audio files in, files of stems out, without Ray: what `python -m separation` does."""
