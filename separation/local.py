@@ -13,7 +13,7 @@ from separation.audio.stem_files import Blocks
 from separation.blocks import reblock
 from separation.models.bag import Bag
 from separation.models.bag_json import read_bag
-from separation.models.graph import ONNXRUNTIME, Graph, open_graph
+from separation.models.graph import Graph, open_graph, resolve
 from separation.models.graph_files import fetch
 from separation.options import Options
 from separation.selection import Selection
@@ -48,6 +48,7 @@ class LocalSeparator:
     selection: Selection
     stems: tuple[str, ...]  # what `separate` returns, in this order
     sample_rate: int  # Hz, of mixes and stems
+    engine: str  # the provider that runs the graphs
 
     def __init__(
         self, models: str | Path, options: Options, provider: str, threads: int, cache: Path, store: Store
@@ -59,23 +60,14 @@ class LocalSeparator:
         self._parallel = parallel_graphs(threads, len(selection.graphs))
         self.stems = selection.outputs
         self.sample_rate = selection.sample_rate
-        self._open = partial(load, bag, selection.graphs, provider, threads, cache, store)
+        self.engine = resolve(provider)
+        self._open = partial(load, bag, selection.graphs, self.engine, threads, cache, store)
         self._graphs: dict[str, Graph] = {}
-        self._provider = provider
 
     def load(self) -> Mapping[str, Graph]:
         """The sessions, by the name of their graph."""
         self._graphs = self._graphs or self._open()
         return self._graphs
-
-    @property
-    def engine(self) -> str | None:
-        """The provider that runs the graphs; None for auto until `load` has chosen."""
-        if self._provider != "auto":
-            return self._provider
-        found = {graph.provider for graph in self._graphs.values()}
-        names = (name for name, (first, *_) in ONNXRUNTIME.items() if name != "auto" and first in found)
-        return next(names, None)
 
     def chunks(self, samples: int) -> int:
         """How many chunks the graphs infer together for a mix of that length."""

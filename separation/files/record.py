@@ -8,7 +8,6 @@ stems are written.
 import json
 from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 
 import msgspec
 
@@ -33,7 +32,7 @@ class Content(msgspec.Struct, frozen=True):
 class StemRecord:
     """The record of the folder `output`, to which tracks of `settings` are to be added.
 
-    `settings.engine` may be None until `begin`. Raises `StorageError` if there is a file that is no record.
+    Raises `StorageError` if there is a file that is no record.
     """
 
     def __init__(self, output: str, settings: Settings, store: Store):
@@ -76,13 +75,8 @@ class StemRecord:
             there = pool.map(is_there, known)
             return {track.track_id for track, is_done in zip(known, there, strict=True) if is_done}
 
-    def begin(self, engine: str | None, tracks: Sequence[Track], force: bool) -> None:
-        """Before the first of `tracks` is written: they are none of the record until `add`.
-
-        Raises `UsageError` if what is there was made by another engine than `engine`, which is known by now.
-        """
-        self._settings = replace(self._settings, engine=engine)
-        self.check(tracks, force)
+    def begin(self, tracks: Sequence[Track]) -> None:
+        """Before the first of `tracks` is written: they are none of the record until `add`."""
         self._write({track.track_id for track in tracks}, {})
 
     def add(self, track: Track) -> None:

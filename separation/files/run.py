@@ -60,7 +60,7 @@ def separate_files(args: Namespace, results: LineConsole, notes: LineConsole, st
             mix = read(track, most, pool, output, wanted, separator, progress, store)
             if not has_begun:
                 separator.load()
-                record.begin(separator.engine, pending, args.force)
+                record.begin(pending)
                 has_begun = True
             with progress.bar(track, separator.chunks(mix.shape[1])) as on_chunk:
                 stems = separator.separate(mix, on_chunk)
