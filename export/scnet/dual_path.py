@@ -14,12 +14,8 @@ from export.msst.state import State
 from export.operations import lstm
 from export.scnet.layers import EPS
 
-GATES = (
-    0,
-    3,
-    1,
-    2,
-)  # PyTorch's input, forget, cell, output in the order of ONNX: input, output, forget, cell
+# PyTorch's input, forget, cell, output in the order of ONNX: input, output, forget, cell
+GATES = (0, 3, 1, 2)
 
 
 class Path(nn.Module):

@@ -18,8 +18,6 @@ from export.scnet.published import published
 from export.scnet.request import Request
 from export.scnet.sizes import Sizes
 
-STEMS = ("drums", "bass", "other", "vocals")
-
 
 @dataclass(frozen=True)
 class Network:

@@ -141,7 +141,7 @@ def test_parity_sees_swapped_gates_and_a_wrong_transform(monkeypatch: pytest.Mon
         assert snr_db() < 90
 
 
-def test_fp16_keeps_norms_transforms_and_lstms_in_float32(tmp_path: Path) -> None:
+def test_fp16_keeps_norms_spectrograms_and_lstms_in_float32(tmp_path: Path) -> None:
     path = written(module_of(SMALL, precision="fp16"), tmp_path / "graph.onnx")
     segments = music(SMALL)
     expected = torch_rows(SMALL.model, range(4), segments)
@@ -155,6 +155,11 @@ def test_fp16_keeps_norms_transforms_and_lstms_in_float32(tmp_path: Path) -> Non
     found = {
         kind: {kinds.get(node.output[0]) for node in graph.node if node.op_type == kind}
         for kind in ("Conv", "ConvTranspose", "ReduceMean", "LSTM")
+    }
+    found["spectrograms"] = {
+        kinds.get(node.output[0])
+        for node in graph.node
+        if node.op_type == "MatMul" and node.name.startswith(("/spectrogram/", "/waveform/"))
     }
     assert found.pop("Conv") == found.pop("ConvTranspose") == {TensorProto.FLOAT16}
     assert all(each == {TensorProto.FLOAT} for each in found.values()), found
