@@ -1,12 +1,15 @@
-"""From checkpoints to ONNX graphs. torch, demucs and onnx are imported only here.
+"""From checkpoints to ONNX graphs. torch, demucs, pymss-core and onnx are imported only here.
 
 To add a model family:
 
-1. A folder beside `htdemucs/`: open its checkpoints, and say which of them it supports.
-2. Its network as torch modules made from the checkpoint's weights, with `fourier`, `linear` and `operations`.
+1. A folder beside `htdemucs/` and `scnet/`: open its checkpoints, and say which of them it supports. Files in
+   MSST's formats are read in `msst/`.
+2. Its network as torch modules made from the checkpoint's weights, with `fourier` or `stft`, `layers` and
+   `operations`.
 3. A class like `model_folder.ExportableModel`: `onnx_file` makes the graph, `int8` and `fp16` the precisions;
    its contract says how segments are cut and stitched.
-4. A subcommand in `__main__.py` that passes these models to `write_model_folder` and, again, to `verify`.
+4. A subcommand in `__main__.py` that passes these models to `write_model_folder`; `verify.request_of` finds
+   them again by their origin.
 5. Tests in `tests/export/<family>/`, with the bars of `parity`.
 """
 

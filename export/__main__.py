@@ -5,6 +5,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from export import licence
 from separation import program
 from separation.arguments import check_folder, positive_int
 from separation.program import COMMON_OPTIONS, ExitCode
@@ -43,11 +44,17 @@ def with_command(arguments: Sequence[str]) -> list[str]:
 
 
 def add_bag(parser: argparse.ArgumentParser) -> None:
-    from export.htdemucs.arguments import BAG_HELP, add_arguments, add_licence_arguments
+    from export.htdemucs.arguments import BAG_HELP, add_arguments
     from separation.models.bag import PRECISIONS
 
     parser.set_defaults(command=export_bag)
     parser.add_argument("bag", metavar="BAG", help=BAG_HELP)
+    _add_export(parser, PRECISIONS)
+    add_arguments(parser)
+
+
+def _add_export(parser: argparse.ArgumentParser, precisions: Sequence[str]) -> None:
+    """The options of every command that writes a model folder."""
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the model folder to write")
     parser.add_argument(
         "--stems",
@@ -56,16 +63,31 @@ def add_bag(parser: argparse.ArgumentParser) -> None:
         help="export only what these stems need (default: all)",
     )
     parser.add_argument(
-        "--precision", choices=PRECISIONS, default="fp32", help="of the weights (default: %(default)s)"
+        "--precision", choices=precisions, default="fp32", help="of the weights (default: %(default)s)"
     )
-    add_licence_arguments(parser)
-    add_arguments(parser)
+    licence.add_arguments(parser)
 
 
 def export_bag(args: argparse.Namespace) -> int:
     check_folder(args.out)
     from export.htdemucs.export_bag import export
     from export.htdemucs.origin import from_arguments
+
+    export(from_arguments(args), args.out, args.stems, args.precision)
+    return ExitCode.DONE
+
+
+def add_scnet(parser: argparse.ArgumentParser) -> None:
+    from export.msst.arguments import add_arguments
+
+    parser.set_defaults(command=export_scnet)
+    add_arguments(parser, "scnet")
+    _add_export(parser, ("fp32", "fp16"))
+
+
+def export_scnet(args: argparse.Namespace) -> int:
+    check_folder(args.out)
+    from export.scnet.request import export, from_arguments
 
     export(from_arguments(args), args.out, args.stems, args.precision)
     return ExitCode.DONE
@@ -103,14 +125,14 @@ def verify_folder(args: argparse.Namespace) -> int:
 
     store = Store(RetryPolicy.from_environment())
     bag = read_bag(args.folder, store)
-    from export.htdemucs.origin import from_arguments, from_origin
-    from export.verify import verify
+    from export.htdemucs.origin import from_arguments
+    from export.verify import request_of, verify
 
     rows: dict[str, list[str]] = {}  # by origin
     for graph in bag.graphs.values():
         rows.setdefault("" if args.bag else graph.origin, []).extend(graph.rows)
     requests = [
-        (from_arguments(args) if args.bag else from_origin(origin, args.trust_checkpoint), names)
+        (from_arguments(args) if args.bag else request_of(origin, args.trust_checkpoint), names)
         for origin, names in rows.items()
     ]
     models = (model for request, names in requests for model in request.models(names))
@@ -155,6 +177,7 @@ def check_gpu(args: argparse.Namespace) -> int:
 
 COMMANDS = {
     "bag": (add_bag, "write a model folder from a bag of HTDemucs checkpoints"),
+    "scnet": (add_scnet, "write a model folder from an SCNet in MSST's formats"),
     "verify": (add_verify, "compare every row of a model folder with PyTorch"),
     "bench": (add_bench, "measure a model of full size beside PyTorch"),
     "gpu-check": (add_gpu_check, "check and measure a model of full size on this machine's GPU"),

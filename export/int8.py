@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from export.linear import Linear
+from export.layers import Linear
 from export.operations import apply
 
 LARGEST = 127  # the int8 value of each output's largest weight; symmetric, so the zero point is 0

@@ -1,15 +1,17 @@
 """Models of any family -> a model folder: one ONNX file per model, and bag.json."""
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+import shlex
+from argparse import ArgumentParser, Namespace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import NoReturn, Protocol
 
 import numpy as np
 
 from export.parity import compare_rows, music_like
 from separation.contract import Contract
-from separation.errors import ModelError
+from separation.errors import ModelError, UsageError
 from separation.models.bag import Bag, GraphFile, Licence, WeightedRow
 from separation.models.bag_json import write_bag
 from separation.models.graph import Graph
@@ -46,6 +48,13 @@ class ExportableModel(Protocol):
 
     def run(self, segments: np.ndarray, rows: Sequence[str]) -> np.ndarray:
         """PyTorch's own rows: float32 (n, channels, segment) -> (n, rows, channels, segment)."""
+
+
+class Request(Protocol):
+    """What a command line, or `origin` in bag.json, names: checkpoints of one family."""
+
+    def models(self, stems: Sequence[str] | None = None) -> Iterator[ExportableModel]:
+        """The models that `stems` (None: all) need, each loaded when the iterator reaches it."""
 
 
 class CheckpointFacts(Protocol):
@@ -89,6 +98,24 @@ def write_model_folder(
     bag = Bag(str(out), name, contracts, graphs, stems)
     write_bag(bag, out)
     return bag
+
+
+def parse_origin(origin: str, add: Callable[[ArgumentParser], None]) -> Namespace:
+    """The words of an `origin` in bag.json by the arguments that `add` adds; `UsageError` for others."""
+    parser = _OriginParser(add_help=False)
+    add(parser)
+    try:
+        words = shlex.split(origin)
+    except ValueError as error:  # quotes that do not match
+        parser.error(str(error))
+    return parser.parse_args(words)
+
+
+class _OriginParser(ArgumentParser):
+    """A parser of what a file says: its errors are raised."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"origin in bag.json names no checkpoints: {message}")
 
 
 def _check_same_contract(name: str, stem: str, model: ExportableModel, other: str, contract: str) -> None:

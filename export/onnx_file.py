@@ -18,10 +18,13 @@ MICROSOFT = "com.microsoft"  # the domain of onnxruntime's own operations
 WORTH_HALVING = 1024  # numbers in an initializer; smaller ones stay float32
 
 
-def to_graph(module: nn.Module, segment_shape: tuple[int, ...], rows: int) -> onnx.ModelProto:
+def to_graph(
+    module: nn.Module, segment_shape: tuple[int, ...], rows: int, *, microsoft: bool = True
+) -> onnx.ModelProto:
     """`module` in eval mode, traced: `mix` float32 (batch, *segment_shape) -> `stem`, the same shape.
 
-    With several rows -> `stems` (batch, rows, *segment_shape). The batch axis is free.
+    With several rows -> `stems` (batch, rows, *segment_shape). The batch axis is free. `microsoft`: the
+    module has operations of onnxruntime's own.
     """
     output = "stem" if rows == 1 else "stems"
     output_shape = segment_shape if rows == 1 else (rows, *segment_shape)
@@ -34,7 +37,7 @@ def to_graph(module: nn.Module, segment_shape: tuple[int, ...], rows: int) -> on
             dynamo=False, opset_version=OPSET, do_constant_folding=False,
             input_names=["mix"], output_names=[output],
             dynamic_axes={"mix": {0: "batch"}, output: {0: "batch"}},
-            custom_opsets={MICROSOFT: 1},
+            custom_opsets={MICROSOFT: 1} if microsoft else {},
         )  # fmt: skip
     model = onnx.load_model_from_string(file.getvalue())
     for value, shape in ((model.graph.input[0], segment_shape), (model.graph.output[0], output_shape)):

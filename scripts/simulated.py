@@ -17,7 +17,6 @@ from jobs.pipeline.arrow import from_table, pack, to_table
 from jobs.pipeline.catalogue.manifest import listed_table
 from jobs.pipeline.job import Job
 from jobs.pipeline.records import (
-    Decoded,
     Encoded,
     FinishedSection,
     FinishedTrack,
@@ -93,7 +92,7 @@ def probed(listed: ListedTrack, load: Load) -> Track:
         warnings=(),
         source=Source(random.randrange(20_000_000, 30_000_000), random.randbytes(16).hex()),
         encoded=Encoded(HTDEMUCS.sample_rate, 2),
-        decoded=Decoded(load.length, Level(0.0, 0.1, 0.5)),
+        measured=Level(load.length, 0.0, 0.1, 0.5),
         probe_s=random.random(),
         started_at=datetime.now(UTC),
     )

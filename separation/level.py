@@ -1,7 +1,9 @@
 """A track's level: measured over the whole track, normalized away before the models, restored on the stems.
 
-As in `Separator.separate_tensor`, demucs/api.py (4.1.0): `ref = mix.mean(0)`, then
-`(mix - ref.mean()) / (ref.std() + 1e-8)`, and `stem * (ref.std() + 1e-8) + ref.mean()`.
+Rule `track` is that of `Separator.separate_tensor`, demucs/api.py (4.1.0): `ref = mix.mean(0)`, then
+`(mix - ref.mean()) / (ref.std() + 1e-8)`, and `stem * (ref.std() + 1e-8) + ref.mean()`, with torch's unbiased
+`std`. Rule `msst` is that of `normalize_audio` and `denormalize_audio`, msst/utils/audio_utils.py (0.1.0):
+the same with numpy's `std` of the population, or 1 where that is at most float32's epsilon, as for silence.
 """
 
 import math
@@ -14,16 +16,20 @@ from separation.contract import LevelRule
 from separation.errors import WarningKind
 
 EPSILON = 1e-8  # as in demucs; keeps the division finite where the two channels cancel
+LEAST_MSST_STD = float(np.finfo(np.float32).eps)  # up to this, MSST divides by 1
 
 
 @dataclass(frozen=True, slots=True)
 class Level:
     """Mean and unbiased standard deviation of a track's mono mix, and the largest |sample| of its mix.
 
+    `length` is the track's, in samples.
+
     `peak` distinguishes silence from a track whose channels cancel (left = -right): the mono mix of both is
     zero, but only silence has silent stems.
     """
 
+    length: int
     mean: float
     std: float
     peak: float
@@ -33,10 +39,12 @@ class Level:
         """Whether the track is digital silence: then so are its stems, whatever the models give."""
         return self.peak == 0
 
-    @property
-    def scale(self) -> np.float32:
-        """The mix is divided by this, the stems are multiplied by it."""
-        return np.float32(self.std + EPSILON)
+    def scale(self, rule: LevelRule) -> np.float32:
+        """The mix is divided by this, the stems are multiplied by it, under any rule but `none`."""
+        if rule == "track":
+            return np.float32(self.std + EPSILON)
+        std = self.std * math.sqrt(max(0, self.length - 1) / max(1, self.length))  # of the population
+        return np.float32(std if std > LEAST_MSST_STD else 1)
 
 
 class LevelMeter:
@@ -67,7 +75,7 @@ class LevelMeter:
         for last in self._blocks.flush():
             self._combine(last)
         std = math.sqrt(self._squares / (self._count - 1)) if self._count > 1 else 0.0
-        return Level(self._mean, std, self._peak)
+        return Level(self._count, self._mean, std, self._peak)
 
     def _combine(self, block: np.ndarray) -> None:
         mono = block.mean(axis=0, dtype=np.float64)
@@ -95,11 +103,11 @@ def peak(block: np.ndarray) -> float:
 def normalize(mix: np.ndarray, level: Level, rule: LevelRule = "track") -> np.ndarray:
     """The mix as a graph expects it, float32 (..., samples), by its contract's `rule`.
 
-    `track`: the mono mix has mean 0 and deviation 1. `none`: the mix as it is.
+    `track` and `msst`: the mono mix has mean 0 and deviation 1. `none`: the mix as it is.
     """
     if rule == "none":
         return mix
-    normalized: np.ndarray = (mix - np.float32(level.mean)) / level.scale
+    normalized: np.ndarray = (mix - np.float32(level.mean)) / level.scale(rule)
     return normalized
 
 
@@ -112,7 +120,7 @@ def restore(stem: np.ndarray, level: Level, rule: LevelRule = "track") -> np.nda
         return np.zeros_like(stem)
     if rule == "none":
         return stem
-    restored: np.ndarray = stem * level.scale + np.float32(level.mean)
+    restored: np.ndarray = stem * level.scale(rule) + np.float32(level.mean)
     return restored
 
 

@@ -79,12 +79,19 @@ class Options:
         return Encoding(self.format, self.bits)
 
     def grid_rules(self, contracts: Mapping[str, Contract]) -> dict[str, GridRule]:
-        """How the grids of each contract are laid, by its name."""
+        """How the grids of each contract are laid, by its name. Contracts without shifts have one grid each.
+
+        Raises `UsageError` for shifts that none of them has.
+        """
+        if self.shifts and not any(contract.max_shift for contract in contracts.values()):
+            raise UsageError(f"--shifts {self.shifts}: these models are not shifted; expected 0")
         return {
             name: GridRule(
                 contract.segment,
                 contract.stride_for(self.overlap),
-                draw_shifts(self.shifts, self.seed, contract.max_shift),
+                draw_shifts(self.shifts if contract.max_shift else 0, self.seed, contract.max_shift),
+                contract.window,
+                contract.edges,
             )
             for name, contract in contracts.items()
         }

@@ -21,7 +21,7 @@ import stemfleet
 from tests.bags import FOUR_STEMS, write_gain_bag
 
 ROOT = Path(__file__).parents[1]
-EXPORT_ONLY = ("torch", "demucs", "onnx")
+EXPORT_ONLY = ("torch", "demucs", "onnx", "pymss_core")
 CLUSTER_ONLY = ("ray", "pyarrow", "jinja2", "psutil")
 # Package of ours -> those of ours that it may import. stemfleet imports a program by name, when it runs it.
 MAY_IMPORT = {

@@ -7,7 +7,7 @@ from argparse import ArgumentParser, ArgumentTypeError
 from fractions import Fraction
 from pathlib import Path
 
-from separation.arguments import non_negative_int, positive_int, uri
+from separation.arguments import non_negative_int, positive_int
 
 BAG_HELP = "htdemucs, htdemucs_6s or htdemucs_ft, a folder with <name>.yaml, band_ft or random"
 SOURCES = ("drums", "bass", "other", "vocals")  # of htdemucs and htdemucs_ft, in the order of their rows
@@ -49,16 +49,6 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
     for name, (kind, meaning) in SIZES.items():
         random.add_argument(f"--{name.replace('_', '-')}", type=kind, metavar="N", help=meaning)
-
-
-def add_licence_arguments(parser: ArgumentParser) -> None:
-    """What bag.json says of the weights; without these options, what is known here."""
-    group = parser.add_argument_group(
-        "licence", "recorded in bag.json (default: what is known of official checkpoints, else not stated)"
-    )
-    group.add_argument("--licence", metavar="TEXT", help="what the author of the weights says: MIT")
-    group.add_argument("--licence-terms", metavar="TEXT", help="terms of their use")
-    group.add_argument("--licence-url", type=uri, metavar="URL", help="where it is said")
 
 
 def names(text: str) -> tuple[str, ...]:

@@ -14,9 +14,10 @@ from torch import Tensor, nn
 
 from export.fourier import BINS, Spectrogram, Waveform, frames_of
 from export.fp16 import to_half_precision
-from export.htdemucs.layers import Decoder, DemucsModule, Encoder, mean, variance
+from export.htdemucs.layers import Decoder, DemucsModule, Encoder
 from export.htdemucs.transformer import Transformer
 from export.int8 import quantize
+from export.layers import mean, variance
 from export.onnx_file import to_bytes, to_graph
 from separation.contract import CHANNELS
 

@@ -14,41 +14,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from export.layers import GatedConv, mean, variance
 from export.operations import expand, pad_time
 
-LONGEST_SUM = 1024  # numbers summed at once
 DemucsModule = Any  # a module of demucs: their attributes have no types
-
-
-def mean(x: Tensor, over_frequencies: bool = False) -> Tensor:
-    """(batch, channels, frequencies, time) -> (batch, 1, frequencies, 1): the mean over channels and time.
-
-    With `over_frequencies` over these as well: (batch, 1, 1, 1). Summed in stages, never more than 1024
-    numbers at once: a runtime's single sum over many numbers has an error of 1e-6 and more, which costs up to
-    40 dB. Channels first, because that leaves the least to sum.
-    """
-    frequencies = int(x.shape[2])
-    x = mean_of_last(x.mean(1, keepdim=True))
-    return mean_of_last(x.reshape(-1, 1, 1, frequencies)) if over_frequencies and frequencies > 1 else x
-
-
-def mean_of_last(x: Tensor) -> Tensor:
-    """(batch, 1, frequencies, n) -> (batch, 1, frequencies, 1): the mean over the last axis.
-
-    The reshapes between the sums also keep OpenVINO from merging them into a single one again.
-    """
-    frequencies, length = int(x.shape[2]), int(x.shape[3])
-    if length <= LONGEST_SUM:
-        return x.mean(3, keepdim=True)
-    blocks = -(-length // LONGEST_SUM)
-    width = -(-length // blocks)
-    x = pad_time(x, 0, blocks * width - length).reshape(-1, frequencies, blocks, width)
-    return x.sum(3).sum(2, keepdim=True).reshape(-1, 1, frequencies, 1) / length
-
-
-def variance(centred: Tensor, over_frequencies: bool = False) -> Tensor:
-    """The biased variance of numbers whose mean is 0, over the same axes as `mean` and of its shape."""
-    return mean(centred * centred, over_frequencies)
 
 
 def as_2d(weight: Tensor) -> Tensor:
@@ -56,23 +25,10 @@ def as_2d(weight: Tensor) -> Tensor:
     return weight.detach().unsqueeze(2) if weight.dim() == 3 else weight.detach()
 
 
-class GatedConv(nn.Module):
-    """A convolution followed by GLU over its channels: content * sigmoid(gate), without splitting a tensor.
-
-    (batch, in, frequencies, time) -> (batch, out, frequencies, time), for a convolution to 2 out channels.
-    Sources: `rewrite` of HEncLayer and HDecLayer, demucs/hdemucs.py.
-    """
-
-    def __init__(self, conv: DemucsModule) -> None:
-        super().__init__()
-        weight, bias = as_2d(conv.weight), conv.bias.detach()
-        self.content, self.gate = (nn.Parameter(half.clone()) for half in weight.chunk(2))
-        self.content_bias, self.gate_bias = (nn.Parameter(half.clone()) for half in bias.chunk(2))
-        self.padding = conv.padding if len(conv.padding) == 2 else (0, *conv.padding)
-
-    def forward(self, x: Tensor) -> Tensor:
-        gate = torch.sigmoid(F.conv2d(x, self.gate, self.gate_bias, padding=self.padding))
-        return F.conv2d(x, self.content, self.content_bias, padding=self.padding) * gate
+def gated_conv(conv: DemucsModule) -> GatedConv:
+    """`rewrite` of HEncLayer and HDecLayer in demucs/hdemucs.py, and the GLU that follows it."""
+    padding = conv.padding if len(conv.padding) == 2 else (0, *conv.padding)
+    return GatedConv(as_2d(conv.weight), conv.bias.detach(), padding)
 
 
 class ResidualLayer(nn.Module):
@@ -168,7 +124,7 @@ class Encoder(nn.Module):
         self.freq, self.odd = layer.freq, -time % 4
         time = time if layer.freq else -(-time // 4)
         self.residual = residual_layers(layer, time)
-        self.rewrite = GatedConv(layer.rewrite)
+        self.rewrite = gated_conv(layer.rewrite)
 
     def forward(self, x: Tensor) -> Tensor:
         if self.freq:
@@ -189,7 +145,7 @@ class Decoder(nn.Module):
 
     def __init__(self, layer: DemucsModule, time: int, outputs: list[int] | None = None) -> None:
         super().__init__()
-        self.rewrite = GatedConv(layer.rewrite)
+        self.rewrite = gated_conv(layer.rewrite)
         inner = time if layer.freq else -(-time // 4)
         self.residual = residual_layers(layer, inner)
         weight, bias = as_2d(layer.conv_tr.weight), layer.conv_tr.bias.detach()

@@ -5,15 +5,16 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import NoReturn
 
 import band
+from export import licence
 from export.htdemucs.arguments import add_arguments
 from export.htdemucs.bag_model import BagModel
 from export.htdemucs.checkpoints import bag_name, open_bag
 from export.htdemucs.random_bag import RandomBag
+from export.model_folder import parse_origin
 from separation.errors import UsageError
-from separation.models.bag import NOT_STATED, Licence
+from separation.models.bag import Licence
 
 RANDOM = "random"
 BAND = "band_ft"  # the bag in this repository: README, "The demonstration bag"
@@ -72,33 +73,18 @@ def from_arguments(args: Namespace) -> Request:
     sizes = RandomBag(**{name: value for name, value in given.items() if value is not None})
     if args.bag != RANDOM and sizes != DEFAULT_SIZES:
         raise UsageError(f"--seed, --hot and sizes are for the bag called {RANDOM}, not for {args.bag}")
-    return Request(args.bag, args.repo, args.trust_checkpoint, sizes, _licence(args))
-
-
-def _licence(args: Namespace) -> Licence | None:
-    """What --licence and the two options with it say; None without any, and where there are none."""
-    said = [getattr(args, name, None) for name in ("licence", "licence_terms", "licence_url")]
-    return Licence(said[0] or NOT_STATED, said[1] or "", said[2] or "") if any(said) else None
+    return Request(args.bag, args.repo, args.trust_checkpoint, sizes, licence.from_arguments(args))
 
 
 def from_origin(origin: str, trust: bool) -> Request:
     """The request behind a bag.json's `origin`."""
-    parser = _OriginParser(add_help=False)
-    parser.add_argument("bag", metavar="BAG")
-    add_arguments(parser)
-    try:
-        arguments = shlex.split(origin)
-    except ValueError as error:  # quotes that do not match
-        parser.error(str(error))
-    request = from_arguments(parser.parse_args(arguments))
+
+    def add(parser: ArgumentParser) -> None:
+        parser.add_argument("bag", metavar="BAG")
+        add_arguments(parser)
+
+    request = from_arguments(parse_origin(origin, add))
     return Request(request.bag, request.repo, trust, request.random)
-
-
-class _OriginParser(ArgumentParser):
-    """A parser of what a file says: its errors are raised."""
-
-    def error(self, message: str) -> NoReturn:
-        raise UsageError(f"origin in bag.json names no checkpoints: {message}")
 
 
 def _flag(name: str) -> str:

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from export.htdemucs.layers import DemucsModule, mean_of_last
-from export.linear import Linear
+from export.htdemucs.layers import DemucsModule
+from export.layers import Linear, WholeNorm
 from export.operations import attention, expand
 
 
@@ -30,34 +30,13 @@ class Norm(nn.Module):
         return F.layer_norm(x, self.gain.shape, self.gain, self.offset, self.eps)
 
 
-class WholeNorm(nn.Module):
-    """One norm over all tokens and channels of a segment, (batch, tokens, channels) -> the same shape.
-
-    demucs's `MyGroupNorm` with one group.
-    """
-
-    def __init__(self, norm: nn.GroupNorm) -> None:
-        super().__init__()
-        self.gain = nn.Parameter(norm.weight.detach())
-        self.offset = nn.Parameter(norm.bias.detach())
-        self.eps = norm.eps
-
-    def forward(self, x: Tensor) -> Tensor:
-        centred = x - self._mean(x)
-        rstd = torch.rsqrt(self._mean(centred * centred) + self.eps)
-        return centred * (rstd * self.gain) + self.offset
-
-    @staticmethod
-    def _mean(x: Tensor) -> Tensor:
-        tokens = int(x.shape[1])
-        return mean_of_last(x.mean(2).reshape(-1, 1, 1, tokens)).reshape(-1, 1, 1)
-
-
 def norm_of(norm: nn.Module) -> nn.Module:
     """The norm that computes demucs's: over the channels of a token, over all tokens, or none."""
     if isinstance(norm, nn.LayerNorm):
         return Norm(norm)
-    return WholeNorm(norm) if isinstance(norm, nn.GroupNorm) else nn.Identity()
+    if isinstance(norm, nn.GroupNorm):  # demucs's `MyGroupNorm` with one group
+        return WholeNorm(norm.weight.detach(), norm.bias.detach(), norm.eps)
+    return nn.Identity()
 
 
 class TransformerLayer(nn.Module):

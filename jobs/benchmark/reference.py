@@ -70,6 +70,11 @@ def check(job: Job | JobRequest, bag: str | None) -> None:
         )
     if job.options.shifts:
         raise UsageError("--compare demucs: demucs draws its shifts at random; compare without --shifts")
+    for name, contract in job.contracts.items():
+        if contract.window == "fade" or contract.edges == "reflect" or contract.level == "msst":
+            raise UsageError(
+                f"--compare demucs: the contract {name} is not demucs's; --stems can leave it out"
+            )
     origin_of(job, bag)
     overlap_of(job)
 

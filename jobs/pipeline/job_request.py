@@ -99,14 +99,10 @@ class JobRequest(Selecting):
         )
 
     def for_tracks(self, job: Job, tracks: int) -> Job:
-        """The job with sections short enough for `tracks` tracks, where that leaves the stems' bits alone.
-
-        It does as long as no sample has more than two chunks: see `overlap_add.join_sections`.
-        """
-        rules = job.grid_rules.values()
-        if self.overrides.get("chunks_per_section") or any(2 * r.stride < r.segment for r in rules):
+        """The job with sections short enough for `tracks` tracks; the stems keep their bits."""
+        if self.overrides.get("chunks_per_section"):
             return job
-        grids = tracks * min(len(rule.shifts) for rule in rules)
+        grids = tracks * min(len(rule.shifts) for rule in job.grid_rules.values())
         return replace(job, plan=job.plan.for_tracks(len(job.graphs), grids))
 
 

@@ -70,14 +70,6 @@ class Encoded:
 
 
 @dataclass(frozen=True, slots=True)
-class Decoded:
-    """The whole track, decoded; `length` in samples at the models' sample rate."""
-
-    length: int
-    level: Level
-
-
-@dataclass(frozen=True, slots=True)
 class Track:
     """A track and what its probe found; what comes after the point of failure is None."""
 
@@ -87,7 +79,7 @@ class Track:
     warnings: tuple[str, ...]
     source: Source | None
     encoded: Encoded | None
-    decoded: Decoded | None
+    measured: Level | None  # of the whole mix, at the models' sample rate
     probe_s: float | None
     started_at: datetime
 
@@ -103,17 +95,17 @@ class Track:
     @property
     def is_silent(self) -> bool:
         """Whether it is digital silence, so that no graph needs to see it."""
-        return self.decoded is not None and self.decoded.level.is_silent
+        return self.measured is not None and self.measured.is_silent
 
     @property
     def length(self) -> int:
         """Samples at the models' sample rate; only of a track that was decoded."""
-        return known(self.decoded).length
+        return self.level.length
 
     @property
     def level(self) -> Level:
         """Only of a track that was decoded."""
-        return known(self.decoded).level
+        return known(self.measured)
 
 
 @dataclass(frozen=True, slots=True)

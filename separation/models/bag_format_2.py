@@ -55,7 +55,7 @@ def _check_contracts(where: str, contracts: Mapping[str, Contract]) -> None:
             ("channels", range(CHANNELS, CHANNELS + 1)),
             ("segment", range(1, MOST_SEGMENT + 1)),
             ("stride", range(1, contract.segment + 1)),
-            ("max_shift", range(contract.segment)),
+            ("max_shift", range(1 if contract.edges == "reflect" else contract.segment)),
         ):
             if (value := getattr(contract, field)) not in allowed:
                 last = f" to {allowed[-1]}" if len(allowed) > 1 else ""

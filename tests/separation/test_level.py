@@ -53,7 +53,7 @@ def test_restore_is_the_inverse_of_flatten() -> None:
 
 def test_silence_comes_out_silent_whatever_the_model_says() -> None:
     level = level_of(np.zeros((2, 100_000), np.float32))
-    assert level == Level(0.0, 0.0, 0.0)
+    assert level == Level(100_000, 0.0, 0.0, 0.0)
     assert not normalize(np.zeros((2, 10), np.float32), level).any()
     assert not restore(noise(10), level).any()
 
@@ -75,7 +75,7 @@ def test_one_sample_stays_finite() -> None:
 
 
 def test_an_empty_meter_reads_zero() -> None:
-    assert LevelMeter().level() == Level(0.0, 0.0, 0.0)
+    assert LevelMeter().level() == Level(0, 0.0, 0.0, 0.0)
 
 
 def test_peak_sees_both_signs() -> None:

@@ -16,10 +16,10 @@ LONGEST_PART = "999.-99999999.999999999999"  # a name that no section's is longe
 def part(job: Job, track_id: str, stem: str, section: Section) -> str:
     """The file of a section's weighted sum, until the track is finished.
 
-    It is named after the section's shift and samples. A later run may divide the track otherwise: by index, a
-    last write of the run before could be taken for another section's.
+    It is named after the section's shift, first sample and number of chunks. A later run may divide the track
+    otherwise: by index, a last write of the run before could be taken for another section's.
     """
-    return _part(job, track_id, stem, f"{section.shift}.{section.start}.{section.stop}")
+    return _part(job, track_id, stem, f"{section.shift}.{section.start}.{len(section.chunks)}")
 
 
 def _part(job: Job, track_id: str, stem: str, name: str) -> str:

@@ -51,7 +51,7 @@ def track_row(run_id: str, finished: FinishedTrack, sample_rate: int, settings: 
         "run_id": run_id,
         "uri": without_credentials(track.uri),
         "status": track.status,
-        "duration_s": track.decoded and track.length / sample_rate,
+        "duration_s": track.measured and track.length / sample_rate,
         "settings_sha256": settings,
     }
     return {name: columns[name] for name in schema.TRACKS.names}

@@ -8,7 +8,7 @@ import pyarrow as pa
 from jobs.pipeline.arrow import from_table, to_table
 from jobs.pipeline.job import Job
 from jobs.pipeline.output.paths import check_key
-from jobs.pipeline.records import Decoded, Encoded, Failure, ListedTrack, Source, Track
+from jobs.pipeline.records import Encoded, Failure, ListedTrack, Source, Track
 from jobs.pipeline.stages.worker import Worker
 from separation.errors import SourceUnreachable, TrackError
 from separation.level import LevelMeter, warnings
@@ -22,7 +22,7 @@ def probe(listed: pa.Table, job: Job, worker: Worker) -> pa.Table:
 def probe_track(listed: ListedTrack, job: Job, worker: Worker) -> Track:
     started_at, clock = datetime.now(UTC), time.perf_counter()
     failure, noticed = listed.failure, list[str]()
-    source, encoded, decoded = None, None, None
+    source, encoded, measured = None, None, None
     if failure is None:
         try:
             check_key(listed, job)
@@ -34,8 +34,8 @@ def probe_track(listed: ListedTrack, job: Job, worker: Worker) -> Track:
                 meter = LevelMeter()
                 for block in reader.blocks():
                     meter.add(block)
-            decoded = Decoded(meter.samples, meter.level())
-            noticed = [*reader.warnings, *warnings(decoded.level)]
+            measured = meter.level()
+            noticed = [*reader.warnings, *warnings(measured)]
         except (TrackError, SourceUnreachable) as error:
             failure = Failure.of(error)
     return Track(
@@ -45,7 +45,7 @@ def probe_track(listed: ListedTrack, job: Job, worker: Worker) -> Track:
         warnings=tuple(noticed),
         source=source,
         encoded=encoded,
-        decoded=decoded,
+        measured=measured,
         probe_s=None if listed.failure else time.perf_counter() - clock,
         started_at=started_at,
     )

@@ -2,7 +2,8 @@ import numpy as np
 import torch
 from demucs.demucs import DConv
 
-from export.htdemucs.layers import LONGEST_SUM, ResidualLayer, mean
+from export.htdemucs.layers import ResidualLayer
+from export.layers import LONGEST_SUM, mean
 
 
 def test_mean_over_long_rows_is_exact_to_float32() -> None:

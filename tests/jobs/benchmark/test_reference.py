@@ -9,7 +9,7 @@ import pytest
 from jobs.benchmark import reference
 from jobs.pipeline.job import Job
 from jobs.pipeline.sizing import JobPlan
-from separation.contract import HTDEMUCS, Contract, htdemucs_contract
+from separation.contract import HTDEMUCS, Contract, htdemucs_contract, msst_contract
 from separation.errors import UsageError
 from separation.models.bag import Bag, Recipe, RestOfMix
 from separation.options import Options
@@ -57,6 +57,14 @@ def test_demucs_gets_the_checkpoints_of_the_graphs_that_run() -> None:
 def test_what_demucs_cannot_do_is_one_sentence(bass: str, options: dict[str, Any], words: str) -> None:
     with pytest.raises(UsageError, match=f"^--compare demucs: .*{words}"):
         reference.check(job_with(bag_with({"bass": bass, "vocals": "mine.th"}), **options), None)
+
+
+def test_models_of_another_family_are_refused() -> None:
+    contracts = {"bass": HTDEMUCS, "vocals": msst_contract(485_100, 4, normalize=False)}
+    bag = bag_with({"bass": "htdemucs", "vocals": "scnet --config a"}, contracts)
+    with pytest.raises(UsageError, match=r"^--compare demucs: the contract vocals is not demucs's; --stems"):
+        reference.check(job_with(bag), "htdemucs")
+    reference.check(job_with(bag, stems=("bass",)), None)
 
 
 def test_demucs_places_its_chunks_as_the_job_does() -> None:

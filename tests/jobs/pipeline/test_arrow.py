@@ -7,7 +7,6 @@ import pytest
 
 from jobs.pipeline.arrow import from_table, pack, schema_of, sections_of, to_table, unpack, with_failure
 from jobs.pipeline.records import (
-    Decoded,
     Encoded,
     Failure,
     FinishedSection,
@@ -39,11 +38,11 @@ TRACK = Track(
     warnings=("level: digital silence",),
     source=Source(1000, "etag"),
     encoded=Encoded(48_000, 1),
-    decoded=Decoded(441_000, Level(0.0, 0.1, 0.5)),
+    measured=Level(441_000, 0.0, 0.1, 0.5),
     probe_s=0.25,
     started_at=MOMENT,
 )
-UNREADABLE = replace(TRACK, failure=BAD, warnings=(), source=None, encoded=None, decoded=None, probe_s=None)
+UNREADABLE = replace(TRACK, failure=BAD, warnings=(), source=None, encoded=None, measured=None, probe_s=None)
 RUN = InferenceRun(1.5, 0.0, 0.5, "0" * 64, "fp32", "CPUExecutionProvider", "a CPU", "node")
 WORK = Work(
     decode_s=1.0,

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from separation.contract import HTDEMUCS, Contract
+from separation.contract import HTDEMUCS, Contract, msst_contract
 from separation.errors import ModelError
 from separation.models.bag import Bag, Licence, RestOfMix, WeightedRow
 from separation.models.bag_json import read_bag, write_bag
@@ -266,3 +266,13 @@ def test_demo_is_the_demonstration_model_and_a_folder_by_its_path(
     folder: str | Path
     for folder in ("./demo", "demo/", tmp_path / "demo", Path("demo"), str(tmp_path / "demo")):
         assert read_bag(folder, STORE).name == "test"
+
+
+def test_contracts_of_msst_are_read_as_they_were_written(tmp_path: Path) -> None:
+    format_2(tmp_path)
+    contracts = {"htdemucs": HTDEMUCS, "other": msst_contract(485_100, 4, normalize=True)}
+    write_bag(replace(BAG, contracts=contracts), tmp_path)
+    assert read_bag(tmp_path, STORE).contracts == contracts
+    assert contracts["other"] == Contract(44_100, 2, 485_100, 121_275, 0, "fade", "reflect", "msst")
+    change(tmp_path, put("contracts", "other", "max_shift", value=1))
+    fails(tmp_path, "contract other: max_shift is 1, expected 0")

@@ -10,7 +10,7 @@ from jobs.pipeline import schema
 from jobs.pipeline.output import tables
 from jobs.pipeline.output.table_files import DamagedTable
 from jobs.pipeline.output.tables import TableWriter, drop_uncommitted, forget, read_table
-from jobs.pipeline.records import Decoded, Failure, FinishedTrack, InferenceRun, StemResult, Track, Work
+from jobs.pipeline.records import Failure, FinishedTrack, InferenceRun, StemResult, Track, Work
 from separation.errors import ErrorKind
 from separation.level import Level
 from tests.stores import STORE
@@ -27,7 +27,7 @@ def finished(track_id: str, failure: Failure | None = None) -> FinishedTrack:
         warnings=(),
         source=None,
         encoded=None,
-        decoded=Decoded(441_000, Level(0.0, 0.1, 0.5)),
+        measured=Level(441_000, 0.0, 0.1, 0.5),
         probe_s=None,
         started_at=datetime.now(UTC),
     )

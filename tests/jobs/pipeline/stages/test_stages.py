@@ -106,7 +106,7 @@ def test_probe_finds_lengths_or_failures(listed: pa.Table, job: Job, worker: Wor
     assert song.level.std > 0 and song.probe_s and song.source
     assert missing.failure and missing.failure.error_kind == ErrorKind.MISSING
     assert refused.failure == Failure(ErrorKind.BAD_KEY, "the manifest says so")
-    assert (refused.source, refused.decoded, refused.probe_s) == (None, None, None)
+    assert (refused.source, refused.measured, refused.probe_s) == (None, None, None)
 
 
 def test_a_source_that_cannot_be_reached_is_pending_in_every_stage_that_reads_it(

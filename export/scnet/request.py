@@ -1,0 +1,60 @@
+"""From a command line to an SCNet, and to the line that names it again (`origin` in bag.json)."""
+
+import shlex
+from argparse import ArgumentParser, Namespace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from export import licence
+from export.model_folder import parse_origin, write_model_folder
+from export.msst.arguments import add_arguments, origin_words
+from export.scnet.model import SCNetModel, graph_name, open_model
+from separation.models.bag import Bag, Licence
+
+FAMILY = "scnet"
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """`type` is MSST's, or None to see it in the checkpoint; `trust` opens a pickle of more than weights."""
+
+    type: str | None
+    config: Path
+    checkpoint: Path
+    trust: bool = False
+    licence: Licence | None = None
+
+    @property
+    def name(self) -> str:
+        """The bag's name, for bag.json."""
+        return graph_name(self.checkpoint.name)
+
+    @property
+    def origin(self) -> str:
+        return shlex.join(origin_words(FAMILY, self))
+
+    def models(self, stems: Sequence[str] | None = None) -> Iterator[SCNetModel]:
+        """The model, with the rows `stems` (None: all)."""
+        yield open_model(self.type, self.config, self.checkpoint, self.trust, stems, self.licence)
+
+
+def from_arguments(args: Namespace) -> Request:
+    said = licence.from_arguments(args)
+    return Request(args.type, args.config, args.checkpoint, args.trust_checkpoint, said)
+
+
+def from_origin(origin: str, trust: bool) -> Request:
+    """The request behind a bag.json's `origin`."""
+
+    def add(parser: ArgumentParser) -> None:
+        parser.add_argument("family", choices=[FAMILY])
+        add_arguments(parser, FAMILY)
+
+    args = parse_origin(origin, add)
+    return Request(args.type, args.config, args.checkpoint, trust)
+
+
+def export(request: Request, out: Path, stems: Sequence[str] | None, precision: str) -> Bag:
+    """Exports `stems` (None: all) of the model that `request` names to `out`."""
+    return write_model_folder(request.models(stems), request.name, request.origin, out, precision)

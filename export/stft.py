@@ -1,0 +1,188 @@
+"""`torch.stft` and `torch.istft` with `center=True` as batched matrix products, without complex tensors.
+
+A frame of N = N1 N2 samples is transformed in two stages, as in `fourier`, which has demucs's own framing:
+
+    sample  n = N2 n1 + n2        bin  k = k1 + N1 k2,  k = 0..N/2
+    stage 1, for every n2:   Y[k1, n2] = sum over n1 of  x[n] window[n] e(N2 k1 n1)
+    stage 2, for every k1:   X[k]      = sum over n2 of  Y[k1, n2] e(n2 k)
+    where e(m) = exp(-2 pi i m / N)
+
+k2 runs from 0 to N2 / 2, so that stage 2 computes some bins above N / 2, which are dropped. The window and
+the factors between the stages are part of the matrices; time frames stay the last axis. All matrices are made
+from one table of N cosines inside the graph: engines compute them once, when they load it, and the file stays
+small.
+
+Source: `torch.stft`, `torch.istft` (2.13): the signal is mirrored by N / 2 at both ends; `normalized` divides
+by sqrt(N); the inverse is divided by the sum of the squared windows over each sample.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from export.operations import expand, pad_time
+
+
+@dataclass(frozen=True, slots=True)
+class Framing:
+    """`fft` samples per frame, a power of 2 from 64 up; `hop` from frame to frame, a divisor of it and a
+    multiple of `side_2`. `hann`: a periodic Hann window, else none."""
+
+    fft: int
+    hop: int
+    normalized: bool
+    hann: bool
+
+    @property
+    def side_1(self) -> int:
+        """N1: values of n1 and k1."""
+        return self.fft // self.side_2
+
+    @property
+    def side_2(self) -> int:
+        """N2: values of n2."""
+        return 1 << self.fft.bit_length() // 2
+
+    @property
+    def bins(self) -> int:
+        return self.fft // 2 + 1
+
+    @property
+    def overlapping(self) -> int:
+        """Frames over one sample."""
+        return self.fft // self.hop
+
+    @property
+    def is_supported(self) -> bool:
+        power_of_2 = self.fft >= 64 and not self.fft & (self.fft - 1)
+        return power_of_2 and self.hop > 0 and not self.fft % self.hop and not self.hop % self.side_2
+
+    def frames(self, samples: int) -> int:
+        """Time frames of a signal of `samples`, a multiple of the hop."""
+        return samples // self.hop + 1
+
+
+class _Tables(nn.Module):
+    """cos and sin of 2 pi m / N for integer phases m, and the window, as (n1, n2).
+
+    Buffer names are names in the ONNX file.
+    """
+
+    cosines: Tensor
+    window: Tensor
+    first: Tensor
+    second: Tensor
+
+    def __init__(self, framing: Framing, frames: int) -> None:
+        super().__init__()
+        self.framing, self.frames = framing, frames
+        self.half_2 = framing.side_2 // 2 + 1  # values of k2
+        angle = torch.arange(framing.fft, dtype=torch.float64) * (2 * math.pi / framing.fft)
+        self.register_buffer("cosines", torch.cos(angle).float())
+        window = 0.5 - 0.5 * torch.cos(angle) if framing.hann else torch.ones_like(angle)
+        self.register_buffer("window", window.float().reshape(framing.side_1, framing.side_2))
+        self.register_buffer("first", torch.arange(framing.side_1))
+        self.register_buffer("second", torch.arange(framing.side_2))
+
+    def cos(self, phase: Tensor) -> Tensor:
+        return self.cosines[phase % self.framing.fft]
+
+    def sin(self, phase: Tensor) -> Tensor:
+        return self.cosines[(phase + 3 * self.framing.fft // 4) % self.framing.fft]
+
+    def stage_1(self) -> tuple[Tensor, Tensor]:
+        """cos and sin of phase N2 k1 n1: (k1, n1) each."""
+        phase = self.framing.side_2 * self.first[:, None] * self.first[None, :]
+        return self.cos(phase), self.sin(phase)
+
+    def stage_2(self) -> tuple[Tensor, Tensor]:
+        """cos and sin of phase n2 (k1 + N1 k2): (k1, k2, n2) each."""
+        bins = self.first[:, None] + self.framing.side_1 * self.second[None, : self.half_2]
+        phase = bins[:, :, None] * self.second
+        return self.cos(phase), self.sin(phase)
+
+
+class Stft(_Tables):
+    """(batch, channels, (frames - 1) hop) -> (batch, 2 channels, bins, frames): of each channel real, then
+    imaginary."""
+
+    def __init__(self, framing: Framing, frames: int, channels: int) -> None:
+        super().__init__(framing, frames)
+        self.channels = channels
+
+    def forward(self, signal: Tensor) -> Tensor:
+        framing, frames, channels = self.framing, self.frames, self.channels
+        side_1, side_2 = framing.side_1, framing.side_2
+        padded = pad_time(signal, framing.fft // 2, framing.fft // 2, "reflect")
+        hops = padded.reshape(
+            -1, channels, frames + framing.overlapping - 1, framing.hop // side_2, side_2
+        ).permute(0, 1, 4, 3, 2)
+        samples = torch.cat([hops[..., j : j + frames] for j in range(framing.overlapping)], dim=3)
+
+        cos, sin = self.stage_1()
+        scale = 1 / math.sqrt(framing.fft) if framing.normalized else 1.0
+        scaled = (self.window * scale).t()[:, None, :]  # (n2, 1, n1)
+        half = torch.cat([cos * scaled, -sin * scaled], dim=1)  # (n2, (part, k1), n1)
+        halfway = torch.matmul(half, samples).reshape(-1, channels, side_2, 2, side_1, frames)
+        halfway = halfway.permute(0, 1, 4, 2, 3, 5).reshape(-1, channels, side_1, 2 * side_2, frames)
+
+        cos, sin = self.stage_2()
+        real, imaginary = torch.stack([cos, sin], dim=-1), torch.stack([-sin, cos], dim=-1)
+        rest = torch.cat([real, imaginary], dim=1).reshape(side_1, 2 * self.half_2, 2 * side_2)
+        bins = torch.matmul(rest, halfway).reshape(-1, channels, side_1, 2, self.half_2, frames)
+        bins = bins.permute(0, 1, 3, 4, 2, 5).reshape(-1, 2 * channels, self.half_2 * side_1, frames)
+        return bins[:, :, : framing.bins]
+
+
+class InverseStft(_Tables):
+    """(batch, 2 signals, bins, frames) -> (batch times signals, samples): of each real, then imaginary.
+
+    x[n] = Re(X[0]) + (-1)^n Re(X[N/2]) + 2 Re(sum over the bins between of X[k] e(-kn)), divided by N, or by
+    sqrt(N) if normalized. `samples` is at most (frames - 1) hop.
+    """
+
+    weight: Tensor
+
+    def __init__(self, framing: Framing, frames: int, samples: int) -> None:
+        super().__init__(framing, frames)
+        self.samples = samples
+        weight = torch.zeros(self.half_2 * framing.side_1)  # of bins above N / 2: 0
+        weight[: framing.bins] = 2
+        weight[[0, framing.bins - 1]] = 1
+        weight /= math.sqrt(framing.fft) if framing.normalized else framing.fft
+        self.register_buffer("weight", weight.reshape(self.half_2, framing.side_1))  # (k2, k1)
+
+    def forward(self, spectrogram: Tensor) -> Tensor:
+        framing, frames = self.framing, self.frames
+        side_1, side_2, half_2 = framing.side_1, framing.side_2, self.half_2
+        missing = half_2 * side_1 - framing.bins
+        bins = pad_time(spectrogram.reshape(-1, 2, framing.bins * frames), 0, missing * frames)
+        bins = bins.reshape(-1, 2, half_2, side_1, frames).permute(0, 3, 1, 2, 4)
+        bins = bins.reshape(-1, side_1, 2 * half_2, frames)  # k1, (part, k2)
+
+        cos, sin = (table.permute(0, 2, 1) for table in self.stage_2())  # (k1, n2, k2)
+        real, imaginary = torch.cat([cos, -sin], dim=2), torch.cat([sin, cos], dim=2)
+        half = torch.stack([real, imaginary], dim=2).reshape(side_1, 2 * side_2, 2 * half_2)
+        half = half * torch.cat([self.weight, self.weight]).t()[:, None, :]
+        halfway = torch.matmul(half, bins).reshape(-1, side_1, side_2, 2, frames)
+        halfway = halfway.permute(0, 2, 3, 1, 4).reshape(-1, side_2, 2 * side_1, frames)  # n2, (part, k1)
+
+        cos, sin = (table.t() for table in self.stage_1())  # (n1, k1)
+        window = self.window.t()[:, :, None]  # (n2, n1, 1)
+        rest = torch.cat([cos * window, -sin * window], dim=2)
+        wave = self._overlap_add(torch.matmul(rest, halfway))
+        return wave / self._overlap_add(expand(window * window, side_2, side_1, frames).unsqueeze(0))
+
+    def _overlap_add(self, windowed: Tensor) -> Tensor:
+        """(signals, n2, n1, frames) -> (signals, samples)."""
+        framing, per_hop = self.framing, self.framing.hop // self.framing.side_2
+        last = framing.overlapping - 1
+        parts = (
+            pad_time(windowed[:, :, j * per_hop : (j + 1) * per_hop], j, last - j)
+            for j in range(framing.overlapping)
+        )
+        hops = cast(Tensor, sum(parts)).permute(0, 3, 2, 1).reshape(-1, (self.frames + last) * framing.hop)
+        return hops[:, framing.fft // 2 : framing.fft // 2 + self.samples]

@@ -1,0 +1,83 @@
+"""SCNets with hot random weights, as MSST publishes them: a configuration and a checkpoint.
+
+PyTorch's own random weights say little: the norms do nothing but norm, and the LSTMs hardly reach the output.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import numpy as np
+import torch
+import yaml
+from torch import nn
+
+from export.scnet.published import published
+from export.scnet.request import Request
+from export.scnet.sizes import Sizes
+
+
+@dataclass(frozen=True)
+class Network:
+    """One of MSST's configurations; `segment` in samples."""
+
+    sizes: Sizes
+    segment: int
+    masked: bool = False
+    num_overlap: int = 4
+    normalize: bool = False
+    seed: int = 0
+
+    @property
+    def model(self) -> nn.Module:
+        """The published network, the same each time."""
+        with torch.random.fork_rng(devices=[]), torch.no_grad():
+            torch.manual_seed(self.seed)
+            model = published(self.sizes, self.masked)
+            for module in model.modules():
+                if isinstance(module, nn.GroupNorm):
+                    module.weight.uniform_(0.5, 1.5)
+                    module.bias.uniform_(-0.3, 0.3)
+                if isinstance(module, nn.LSTM | nn.Linear):
+                    for parameter in module.parameters():
+                        parameter *= 2
+        return model
+
+    def write(self, folder: Path, **training: Any) -> Request:
+        """Writes model.yaml and model.ckpt into `folder`; `training` are more keys of that section."""
+        folder.mkdir(parents=True, exist_ok=True)
+        model = {name: list(v) if isinstance(v, tuple) else v for name, v in asdict(self.sizes).items()}
+        instruments = list(self.sizes.sources)
+        content = {
+            "audio": {"chunk_size": self.segment, "num_channels": 2, "sample_rate": 44_100},
+            "model": model,
+            "training": {"instruments": instruments, "target_instrument": None, "use_amp": True, **training},
+            "inference": {"batch_size": 8, "num_overlap": self.num_overlap, "normalize": self.normalize},
+        }
+        text = (
+            yaml.safe_dump(content)
+            + "augmentations:\n  mixup_probs:\n    !!python/tuple\n    - 0.2\n    - 0.02\n"
+        )
+        (folder / "model.yaml").write_text(text)
+        torch.save({"epoch": 1, "state": self.model.state_dict()}, folder / "model.ckpt")
+        return Request(None, folder / "model.yaml", folder / "model.ckpt")
+
+
+SMALL = Network(
+    Sizes(dims=(4, 8, 12), nfft=1024, hop_size=256, win_size=1024, conv_depths=(2, 1, 1), num_dplayer=2),
+    9_000,
+)
+MASKED = replace(SMALL, masked=True, sizes=replace(SMALL.sizes, sources=("vocals", "other")), normalize=True)
+# Of MSST's configurations: base is the paper's, large is config_musdb18_scnet_large.yaml.
+BASE = Network(Sizes(), 485_100)
+LARGE = Network(Sizes(dims=(4, 64, 128, 256), band_SR=(0.225, 0.372, 0.403)), 485_100)
+
+
+def in_float64(model: nn.Module, segments: np.ndarray, rows: Sequence[int]) -> np.ndarray:
+    """These rows of what the network computes in float64, which it takes back by `x.float()` otherwise."""
+    model = model.double()
+    with mock.patch.object(torch.Tensor, "float", lambda x: x), torch.no_grad():
+        found: np.ndarray = model(torch.from_numpy(segments).double())[:, list(rows)].numpy()
+    return found
