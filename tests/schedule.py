@@ -40,7 +40,7 @@ COMPUTING = (
     "tests/export/test_training.py",
     "tests/export/test_main.py",
     "tests/export/htdemucs/test_checkpoints.py",
-    "tests/export/test_bench.py",
+    "tests/export/bench/test_compare.py",
     "tests/export/test_band_bag.py",
     "tests/stemfleet/test_wheel.py",
     "tests/programs/test_wrong_invocations.py",

@@ -6,7 +6,7 @@ The weights are random and hot: speed does not depend on them, and the error doe
 
 from collections.abc import Sequence
 
-from export.bench import BenchGraph, compare_with_torch
+from export.bench.compare import BenchGraph, compare_with_torch
 from export.htdemucs import published
 from export.htdemucs.arguments import SOURCES
 from export.htdemucs.graph import HTDemucsModule, to_onnx

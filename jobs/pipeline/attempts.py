@@ -13,12 +13,10 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Protocol
 from uuid import uuid4
 
 import pyarrow as pa
-import ray
-from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from jobs.pipeline.arrow import split_at_sections, with_failure
 from jobs.pipeline.job import Job
@@ -64,33 +62,6 @@ class Attempts:
             return 0
         living = self._living_nodes()
         return sum(node in living for node in nodes)
-
-
-def living_nodes() -> set[str]:
-    return {node["NodeID"] for node in ray.nodes() if node["Alive"]}
-
-
-class RemoteAttempts:
-    """`Attempts` as an actor, as tasks and other actors reach it."""
-
-    def __init__(self, actor: Any):  # Ray's handles have no types of their methods
-        self._actor = actor
-
-    def begin(self, attempt: str, work: list[str]) -> list[int]:
-        node = ray.get_runtime_context().get_node_id()
-        deaths: list[int] = ray.get(self._actor.begin.remote(attempt, work, node))
-        return deaths
-
-    def end(self, attempt: str, work: list[str]) -> None:
-        self._actor.end.remote(attempt, work)
-
-
-def start() -> RemoteAttempts:
-    """Starts the actor on the driver's node: it is lost with the driver, or restarts and has forgotten."""
-    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-    forever = {"max_restarts": -1, "max_task_retries": -1}
-    actor: Any = ray.remote(Attempts)
-    return RemoteAttempts(actor.options(num_cpus=0, scheduling_strategy=here, **forever).remote(living_nodes))
 
 
 def guard(table: pa.Table, verb: str, attempts: AttemptLog, step: Callable[[pa.Table], pa.Table]) -> pa.Table:

@@ -10,11 +10,10 @@ import pyarrow.compute as pc
 import ray
 from ray.data import ActorPoolStrategy, DataContext, Dataset
 
-from jobs.pipeline import attempts, live_counts
+from jobs.pipeline import attempts, ledger
 from jobs.pipeline.arrow import Row, from_row
-from jobs.pipeline.attempts import AttemptLog
 from jobs.pipeline.job import Job
-from jobs.pipeline.live_counts import LiveCounts
+from jobs.pipeline.ledger import RemoteLedger
 from jobs.pipeline.metrics import InferenceMetrics
 from jobs.pipeline.progress import Live
 from jobs.pipeline.records import FinishedSection, FinishedTrack
@@ -57,23 +56,23 @@ class RayPipeline:
     def __init__(self, job: Job, stages: Stages | None = None):
         configure()
         self._job, self._stages = job, stages or separation_stages(job)
-        self._attempts, self._live = attempts.start(), live_counts.start()
+        self._ledger = ledger.start()
         stage = self._stages.finish
         remote: Any = ray.remote(run_finish)
         self._finish = remote.options(name=stage.name, max_retries=-1, num_cpus=stage.cpus).remote
 
     def sections(self, tracks: pa.Table) -> Iterator[FinishedSection]:
         """The sections of a table of `ListedTrack`, as they are finished."""
-        for row in iterate(sections(tracks, self._job, self._stages, self._attempts, self._live)):
+        for row in iterate(sections(tracks, self._job, self._stages, self._ledger)):
             yield from_row(FinishedSection, row)
 
     def live(self) -> Live:
         """What is inferred and known of tracks that need not be finished."""
-        return self._live.get()
+        return self._ledger.live()
 
     def finish(self, sections: Sequence[FinishedSection]) -> FinishedTrack:
         """A track from all of its sections, by a task on a worker."""
-        track: FinishedTrack = ray.get(self._finish(self._stages.finish, sections, self._job, self._attempts))
+        track: FinishedTrack = ray.get(self._finish(self._stages.finish, sections, self._job, self._ledger))
         return track
 
 
@@ -83,19 +82,19 @@ def iterate(dataset: Dataset) -> Iterator[Row]:
         yield from table.to_pylist()
 
 
-def sections(tracks: pa.Table, job: Job, stages: Stages, log: AttemptLog, live: LiveCounts) -> Dataset:
+def sections(tracks: pa.Table, job: Job, stages: Stages, log: RemoteLedger) -> Dataset:
     """Table of `ListedTrack` -> tables of `FinishedSection`; lazy until it is iterated.
 
     Tasks and actors restart without end, which is Ray Data's default: `attempts` decides when to give up.
     """
     listed = _row_per_block(ray.data.from_arrow(_blocks(tracks)))  # a track per task
-    probed = listed.map_batches(**_task(stages.probe, job, ProbeRunner, log, live))
-    split = probed.map_batches(**_task(stages.split, job, TaskRunner, log))
+    probed = listed.map_batches(**_task(stages.probe, job, log, ProbeRunner))
+    split = probed.map_batches(**_task(stages.split, job, log))
     dataset = _row_per_block(split)  # a section per task
-    dataset = dataset.map_batches(**_task(stages.cut, job, TaskRunner, log))
+    dataset = dataset.map_batches(**_task(stages.cut, job, log))
     for infer in stages.infer:
-        dataset = dataset.map_batches(**_pool(infer, job, log, live))
-    return dataset.map_batches(**_task(stages.stitch, job, TaskRunner, log))
+        dataset = dataset.map_batches(**_pool(infer, job, log))
+    return dataset.map_batches(**_task(stages.stitch, job, log))
 
 
 def _blocks(tracks: pa.Table) -> list[pa.Table]:
@@ -113,22 +112,24 @@ def _row_per_block(dataset: Dataset) -> Dataset:
     return rows  # type: ignore[no-any-return]
 
 
-def _task(stage: TaskStage, job: Job, runner: type[Any], *told: object) -> dict[str, Any]:
+def _task(
+    stage: TaskStage, job: Job, log: RemoteLedger, runner: "type[TaskRunner] | None" = None
+) -> dict[str, Any]:
     """The stage as arguments of `map_batches`."""
     return {
-        "fn": named(stage.name, runner)(stage, *told),
+        "fn": named(stage.name, runner or TaskRunner)(stage, log),
         "fn_kwargs": {"job": job},
         "batch_format": "pyarrow",
         "num_cpus": stage.cpus,
     }
 
 
-def _pool(stage: PoolStage, job: Job, log: AttemptLog, live: LiveCounts) -> dict[str, Any]:
+def _pool(stage: PoolStage, job: Job, log: RemoteLedger) -> dict[str, Any]:
     """The stage as arguments of `map_batches`."""
     gpu = {"num_gpus": stage.gpus, "batch_size": stage.rows_per_call} if stage.gpus else {}
     return {
         "fn": named(stage.name, ActorRunner),
-        "fn_constructor_kwargs": {"stage": stage, "job": job, "log": log, "live": live},
+        "fn_constructor_kwargs": {"stage": stage, "job": job, "log": log},
         "batch_format": "pyarrow",
         "num_cpus": stage.cpus,
         "compute": ActorPoolStrategy(
@@ -149,7 +150,7 @@ def named(name: str, runner: Runner) -> Runner:
 class TaskRunner:
     """A stage's work in a task, counted by `attempts`."""
 
-    def __init__(self, stage: TaskStage, log: AttemptLog):
+    def __init__(self, stage: TaskStage, log: RemoteLedger):
         self._stage, self._log = stage, log
 
     def __call__(self, table: pa.Table, job: Job) -> pa.Table:
@@ -164,26 +165,22 @@ class TaskRunner:
 class ProbeRunner(TaskRunner):
     """The probe in a task, which also tells the lengths that it found."""
 
-    def __init__(self, stage: TaskStage, log: AttemptLog, live: LiveCounts):
-        super().__init__(stage, log)
-        self._live = live
-
     def __call__(self, table: pa.Table, job: Job) -> pa.Table:
         probed = super().__call__(table, job)
         lengths = probed["length"].drop_null()  # none of a track in error
         if len(lengths):
-            self._live.add(Live(probed=len(lengths), probed_s=pc.sum(lengths).as_py() / job.sample_rate))
+            self._log.add(Live(probed=len(lengths), probed_s=pc.sum(lengths).as_py() / job.sample_rate))
         return probed
 
 
 class ActorRunner:
     """A pool's stage in one of its actors, counted by `attempts` and by `metrics`."""
 
-    def __init__(self, stage: PoolStage, job: Job, log: AttemptLog, live: LiveCounts):
+    def __init__(self, stage: PoolStage, job: Job, log: RemoteLedger):
         self._stage, self._log = stage, log
         actor_id = ray.get_runtime_context().get_actor_id() or ""
         with attempts.loading(stage.graph, actor_id, job, log):
-            observe = partial(InferenceMetrics, job, stage.graph, live)
+            observe = partial(InferenceMetrics, job, stage.graph, log)
             self._step = stage.load(stage.graph, job, this_worker(job), observe)
 
     def __call__(self, chunks: pa.Table) -> pa.Table:
@@ -191,7 +188,7 @@ class ActorRunner:
 
 
 def run_finish(
-    stage: FinishStage, sections: Sequence[FinishedSection], job: Job, log: AttemptLog
+    stage: FinishStage, sections: Sequence[FinishedSection], job: Job, log: RemoteLedger
 ) -> FinishedTrack:
     """The work of `finish` in a task, counted by `attempts`."""
     with attempts.guarded(sections, stage.verb, log) as those:

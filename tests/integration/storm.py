@@ -31,7 +31,7 @@ from tests.integration.conftest import ANY_PORTS, LIMIT_S, Cluster, job_command,
 from tests.stores import STORE
 
 ACTOR, TASK, RAYLET, DRIVER = "actor", "task", "raylet", "driver"
-WORDS = {ACTOR: ("_MapWorker", "MapWorker", "Attempts"), TASK: ("MapBatches(", "finish")}
+WORDS = {ACTOR: ("_MapWorker", "MapWorker", "Ledger"), TASK: ("MapBatches(", "finish")}
 NODE_STORE_BYTES = 400_000_000
 END_LIMIT_S = 1800.0  # for what is left once the last kill is done
 LAST_KILL = 0.9  # of the tracks

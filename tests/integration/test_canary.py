@@ -110,7 +110,8 @@ def test_what_travels_with_tasks_has_no_filesystem_in_it(
     """A pickled s3fs instance holds the keys."""
     from ray import cloudpickle
 
-    from jobs.pipeline import attempts, dataset, sizing
+    from jobs.pipeline import dataset, sizing
+    from jobs.pipeline.ledger import RemoteLedger
     from jobs.pipeline.stages.separation import separation_stages
     from jobs.verify.stored_stems import read_batch
 
@@ -123,7 +124,7 @@ def test_what_travels_with_tasks_has_no_filesystem_in_it(
     )
     job = request.job([sizing.Node(4, 0, 2e9)])
     sent = [pickle.dumps(job)]
-    stages, log = separation_stages(job), attempts.RemoteAttempts(None)
+    stages, log = separation_stages(job), RemoteLedger(None)
     tasks = [
         dataset._task(stage, job, log) for stage in (stages.probe, stages.split, stages.cut, stages.stitch)
     ]

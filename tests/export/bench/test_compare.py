@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from export.bench import Line, report
-from export.bench_gpu import bench_gpu
+from export.bench.compare import Line, report
+from export.bench.gpu import bench_gpu
 from export.htdemucs import published
 from export.htdemucs.arguments import SOURCES
 from export.htdemucs.bag_model import contract_of

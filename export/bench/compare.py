@@ -21,8 +21,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from export.bench_gpu import bench_gpu
-from export.interleave import time_interleaved
+from export.bench.gpu import bench_gpu
+from export.bench.interleave import time_interleaved
 from export.parity import Parity, compare, music_like, torch_rows
 from export.versions import versions
 from separation.contract import HTDEMUCS

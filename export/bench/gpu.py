@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from export.interleave import time_interleaved
+from export.bench.interleave import time_interleaved
 from export.parity import compare
 from separation.models.graph import Graph
 
