@@ -1,9 +1,12 @@
 """Models of any family -> a model folder: one ONNX file per model, and bag.json."""
 
 import hashlib
+import math
 import shlex
+import tempfile
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn, Protocol
 
@@ -15,6 +18,7 @@ from separation.errors import ModelError, UsageError
 from separation.models.bag import Bag, GraphFile, Licence, WeightedRow
 from separation.models.bag_json import write_bag
 from separation.models.graph import Graph
+from separation.store.disk.atomic_write import publish
 
 TEST_SEGMENT_SEED = 0  # of the segment on which a precision's cost is measured
 
@@ -75,10 +79,33 @@ def write_model_folder(
 ) -> Bag:
     """Exports `models`, then writes bag.json, and returns what it says.
 
-    `name` is the bag's, `origin` the command-line words that name the checkpoints again. bag.json comes last,
-    so a folder without one is unfinished. Raises `ModelError` if the rows of a stem have different contracts.
+    `name` is the bag's, `origin` the command-line words that name the checkpoints again. What is at `out`
+    stays until all graphs are there, and bag.json comes last. Raises `ModelError` if the rows of a stem have
+    different contracts, and for a model that computes no numbers.
     """
+    is_new = not out.exists()
     out.mkdir(parents=True, exist_ok=True)
+    try:
+        with tempfile.TemporaryDirectory(prefix=".export-", dir=out) as folder:
+            bag = _export_all(models, name, origin, Path(folder), out, precision)
+            for graph in bag.graphs.values():
+                publish(Path(folder, graph.file), out / graph.file)
+    except BaseException:
+        if is_new:
+            with suppress(OSError):  # not empty
+                out.rmdir()
+        raise
+    for licence in dict.fromkeys(graph.licence for graph in bag.graphs.values()):
+        said = [each for each in (licence.weights, licence.terms, licence.said_at) if each]
+        print(f"licence of the weights: {'; '.join(said)}", flush=True)
+    write_bag(bag, out)
+    return bag
+
+
+def _export_all(
+    models: Iterable[ExportableModel], name: str, origin: str, folder: Path, out: Path, precision: str
+) -> Bag:
+    """The bag at `out`, whose graphs are in `folder` yet."""
     contracts: dict[str, Contract] = {}
     graphs: dict[str, GraphFile] = {}
     recipes: dict[str, tuple[WeightedRow, ...]] = {}
@@ -90,14 +117,9 @@ def write_model_folder(
                 _check_same_contract(name, stem, model, other.graph, graphs[other.graph].contract)
             recipes[stem] += (WeightedRow(model.name, stem, weight),)
         contracts[model.contract_name] = model.contract
-        graphs[model.name] = _export(model, origin, out, precision)
-    for licence in dict.fromkeys(graph.licence for graph in graphs.values()):
-        said = [each for each in (licence.weights, licence.terms, licence.said_at) if each]
-        print(f"licence of the weights: {'; '.join(said)}", flush=True)
+        graphs[model.name] = _export(model, origin, folder, out, precision)
     stems = {stem: rows for stem, rows in recipes.items() if rows}
-    bag = Bag(str(out), name, contracts, graphs, stems)
-    write_bag(bag, out)
-    return bag
+    return Bag(str(out), name, contracts, graphs, stems)
 
 
 def parse_origin(origin: str, add: Callable[[ArgumentParser], None]) -> Namespace:
@@ -124,17 +146,19 @@ def _check_same_contract(name: str, stem: str, model: ExportableModel, other: st
         raise ModelError(name, f"{stem} is a mean of models with other segments: {found}; expected one")
 
 
-def _export(model: ExportableModel, origin: str, out: Path, precision: str) -> GraphFile:
-    """Writes the graph's file, and prints a line about it."""
+def _export(model: ExportableModel, origin: str, folder: Path, out: Path, precision: str) -> GraphFile:
+    """Writes the graph's file, and prints a line about it as it will be at `out`."""
     content = model.to_onnx(precision)
-    path = out / f"{model.name}.onnx"
+    path = folder / f"{model.name}.onnx"
     path.write_bytes(content)
-    snr_db = None if precision == "fp32" else _snr_db(model, path)
     checkpoint = model.checkpoint
+    snr_db = None if precision == "fp32" else _snr_db(model, path)
+    if snr_db is not None and (math.isnan(snr_db) or snr_db == -math.inf):
+        raise ModelError(checkpoint.source, f"{model.name} computes NaN or infinite samples in {precision}")
     cost = "" if snr_db is None else f"{snr_db:.1f} dB  "
     rows = ", ".join(model.weights)
     print(
-        f"{path}  {rows}  {len(content) / 1e6:.1f} MB  {cost}from {checkpoint.source}, "
+        f"{out / path.name}  {rows}  {len(content) / 1e6:.1f} MB  {cost}from {checkpoint.source}, "
         f"sha256 {checkpoint.sha256}",
         flush=True,
     )

@@ -50,7 +50,11 @@ class ErrorKind(ExplainedEnum):
     BAD_HEADER = "bad_header", "The header contradicts itself or the file."
     TOO_LONG = "too_long", "Longer than `--max-hours`."
     TOO_LARGE = "too_large", "More bytes than `--max-source-gb`, or decoding takes more than `--decoder-gb`."
-    NONFINITE = "nonfinite", "Samples that are NaN, infinite or too large to compute with."
+    NONFINITE = (
+        "nonfinite",
+        "Samples that are NaN, infinite or too large to compute with, in the file or in a stem that the "
+        "models gave.",
+    )
     BAD_KEY = "bad_key", "The track id is empty, used twice, or cannot be a path below the output."
     BAD_URI = (
         "bad_uri",

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from separation.audio.decoder_process.pool import DecoderPool
 from separation.audio.limits import DEFAULTS
 from separation.audio.mixes import array_mix, read_mix
-from separation.audio.stem_files import Blocks
+from separation.audio.stem_files import Blocks, finite_peak
 from separation.contract import CHANNELS
 from separation.errors import UsageError
 from separation.local import LocalSeparator
@@ -102,7 +102,8 @@ class Separator:
         than `self.sample_rate` are resampled, one channel becomes two, more than two are mixed to stereo.
         What is unusual about a track (silence, a downmix) is a warning of the logger "stemfleet".
 
-        Raises `TrackError` for a file that cannot be separated, `UsageError` for an array that is not audio.
+        Raises `TrackError` for a file that cannot be separated, or of which the models make samples that are
+        no numbers, `UsageError` for an array that is not audio.
         """
         if isinstance(track, str | os.PathLike):
             if sample_rate is not None:
@@ -118,7 +119,10 @@ class Separator:
             log.warning("%s: %s", shown(name), note)
         with self._one_at_a_time:
             stems = self._separator.separate(mix)
-        return {stem: as_array(blocks, mix.shape[1]) for stem, blocks in stems.items()}
+        arrays = {stem: as_array(blocks, mix.shape[1]) for stem, blocks in stems.items()}
+        for stem, array in arrays.items():
+            finite_peak([array.T], stem, name)
+        return arrays
 
 
 def as_array(blocks: Blocks, samples: int) -> np.ndarray:

@@ -81,13 +81,19 @@ def bag_name(bag: str) -> str:
 
 
 def find_checkpoint(folder: Path, signature: str) -> Path:
-    """The checkpoint of a signature; safetensors first, because opening one runs no code."""
-    for pattern in (f"{signature}.safetensors", f"{signature}.th", f"{signature}-*.th"):
-        found = sorted(folder.glob(pattern))
-        if len(found) > 1:
-            raise ModelError(str(folder), f"two checkpoints of {signature}: {[path.name for path in found]}")
-        if found:
-            return found[0]
+    """The checkpoint of a signature; safetensors first, because opening one runs no code.
+
+    What stands behind the last dash of a `.th` file's name is its checksum, as in demucs/repo.py.
+    """
+    if (safe := folder / f"{signature}.safetensors").is_file():
+        return safe
+    found = sorted(
+        path for path in folder.glob("*.th") if signature in (path.stem, path.stem.rpartition("-")[0])
+    )
+    if len(found) > 1:
+        raise ModelError(str(folder), f"two checkpoints of {signature}: {[path.name for path in found]}")
+    if found:
+        return found[0]
     expected = f"{signature}.safetensors, {signature}.th or {signature}-<checksum>.th"
     if signature in pretrained.URLS:
         expected += f", such as {pretrained.described(signature)}"
@@ -103,13 +109,17 @@ def load_checkpoint(path: Path, trust: bool) -> tuple[HTDemucs, str]:
             with safe_open(str(path), framework="pt") as file:
                 metadata = file.metadata() or {}
             if metadata.get("klass") != HTDEMUCS or "structure" in metadata:
-                raise ModelError(str(path), f"holds a {metadata.get('klass')}; supported: {HTDEMUCS}")
+                held = f"a {klass}" if (klass := metadata.get("klass")) else "no class of demucs's"
+                raise ModelError(str(path), f"holds {held}; supported: {HTDEMUCS}")
             model = load_safetensors_model(path)
         else:
             model = load_model(_unpickled(path, content, sha256, trust))
     except (SafetensorError, AssertionError, KeyError, TypeError, ValueError, RuntimeError) as error:
         raise ModelError(str(path), f"not a demucs checkpoint: {type(error).__name__}: {error}") from None
     assert isinstance(model, HTDemucs)  # both ways refuse any other class
+    for name, weights in model.state_dict().items():
+        if not torch.isfinite(weights).all():
+            raise ModelError(str(path), f"{name} holds values that are no numbers")
     return model, sha256
 
 
@@ -129,6 +139,9 @@ def _unpickled(path: Path, content: bytes, sha256: str, trust: bool) -> dict[str
     except Exception as error:  # a pickle can raise anything
         raise ModelError(str(path), f"not a demucs checkpoint: {type(error).__name__}: {error}") from None
     if not isinstance(package, dict) or package.get("klass") is not HTDemucs:
-        found = package.get("klass") if isinstance(package, dict) else type(package)
-        raise ModelError(str(path), f"holds a {found}; supported: {HTDEMUCS}")
+        if isinstance(package, dict):
+            held = f"a {klass}" if (klass := package.get("klass")) else "weights alone, without their class"
+        else:
+            held = f"a whole {type(package).__name__}, not what demucs saves of it"
+        raise ModelError(str(path), f"holds {held}; supported: what demucs saves of a {HTDEMUCS}")
     return package

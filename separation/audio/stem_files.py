@@ -1,6 +1,7 @@
 """Writes a track's stems to the output; a file appears there complete or not at all."""
 
 import hashlib
+import math
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -69,14 +70,16 @@ def write_stems(
     `length` is the track's in samples, and `sample_rate` that of the stems, in Hz. Each stem is iterated
     twice, first for its peak, and encoded to a local temporary file first, so an exception leaves no partial
     file at `output`. The share `read_back_share` of the files, 0 to 1, is read back and compared. Raises
-    `TrackError(BAD_KEY)` if the output cannot hold a path, `UsageError` if the format cannot have the rate.
+    `TrackError` (BAD_KEY) if the output cannot hold a path and (NONFINITE) for a stem that is no numbers,
+    `UsageError` if the format cannot have the rate.
     """
-    peaks = {stem: max(map(peak, blocks), default=0.0) for stem, blocks in stems.items()}
+    uris = {stem: join(output, options.path(track_id, stem)) for stem in stems}
+    peaks = {stem: finite_peak(blocks, stem, uris[stem]) for stem, blocks in stems.items()}
     divisor = clip_divisor(max(peaks.values()), options.clip_mode)
     encoding = options.encoding
     files = []
     for stem, blocks in stems.items():
-        uri = join(output, options.path(track_id, stem))
+        uri = uris[stem]
         clipped = (clip(block, options.clip_mode, divisor) for block in blocks)
         with temporary_folder() as folder:
             encoded = folder / f"{stem}.{encoding.extension}"
@@ -89,6 +92,17 @@ def write_stems(
             upload_s = time.perf_counter() - clock
         files.append(StemFile(stem, uri, written.bytes, written.sha256, peaks[stem], upload_s))
     return files, 1 / divisor
+
+
+def finite_peak(blocks: Blocks, stem: str, uri: str) -> float:
+    """The largest |sample| of a stem. Raises `TrackError` (NONFINITE) if the models gave no numbers."""
+    highest = 0.0
+    for block in blocks:
+        if not math.isfinite(here := peak(block)):
+            reason = f"the models give NaN or infinite samples as {stem}"
+            raise TrackError(uri, ErrorKind.NONFINITE, reason)
+        highest = max(highest, here)
+    return highest
 
 
 def _put(source: Path, uri: str, store: Store) -> None:

@@ -127,13 +127,26 @@ class Bag:
         return shares
 
     def fingerprint(self, stem: str) -> str:
-        """What decides the samples of a stem: the sha256 of its graph, or of each with its row and share."""
+        """What decides the samples of a stem: the sha256 of its graph, or of each with its row and share.
+
+        A row of several is named with its place: bag.json alone says which of them has which name.
+        """
         recipe = self.stems[stem]
         if isinstance(recipe, RestOfMix):
             return MINUS.join((MIX, *recipe.stems))
-        if [row.row for row in recipe] == [stem]:
+        if [row.row for row in recipe] == [stem] and len(self._given(recipe[0])) == 1:
             return self.graphs[recipe[0].graph].sha256
-        return " + ".join(f"{row.weight:g} {self.graphs[row.graph].sha256} {row.row}" for row in recipe)
+        return " + ".join(self._fingerprint(row) for row in recipe)
+
+    def _fingerprint(self, row: WeightedRow) -> str:
+        given = self._given(row)
+        place = f"[{given.index(row.row)}]" if len(given) > 1 else ""
+        return f"{row.weight:g} {self.graphs[row.graph].sha256} {row.row}{place}"
+
+    def _given(self, row: WeightedRow) -> tuple[str, ...]:
+        """The rows of the graph of `row`; of a published one, whose rows have a fixed order, this row."""
+        graph = self.graphs[row.graph]
+        return (row.row,) if graph.published else graph.rows
 
     def precision(self, stems: Iterable[str]) -> str:
         """Of the graphs of these inferred stems; several are joined with +."""

@@ -14,7 +14,9 @@ MOST_GRAPH_BYTES = 2**31 - 1  # protobuf's own limit on a message
 def check_names(where: str, kind: str, names: Iterable[str]) -> None:
     """`kind` is what the names are of, as in "a stem"; they name files, columns and processes."""
     if bad := [name for name in names if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", name)]:
-        raise ModelError(where, f"{kind} is called {bad[0]!r}; it names files: letters, digits, _ and - only")
+        raise ModelError(
+            where, f"{kind} is called {bad[0]!r}; it names files: 1 to 64 letters, digits, _ and -"
+        )
 
 
 def check_file(where: str, owner: str, file: str, size: int, sha256: str) -> None:

@@ -1,18 +1,26 @@
 import json
 import shutil
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
 import pytest
+import torch
+from demucs.htdemucs import HTDemucs
 
 from export.__main__ import main
+from export.htdemucs.bag_model import BagModel, Checkpoint
 from export.htdemucs.origin import Request, from_origin
 from export.htdemucs.random_bag import RandomBag
+from export.model_folder import write_model_folder
+from separation.errors import ModelError
 from separation.models.bag import Bag, Licence
 from separation.models.bag_json import read_bag
 from separation.models.graph_files import sha256_of
 from tests.export.conftest import CONTRACT, SMALL
 from tests.stores import STORE
+
+QUICK = replace(SMALL, layers=0, segment=Fraction(1))
 
 
 def test_the_folder_says_what_it_holds(small_folder: tuple[Path, Bag]) -> None:
@@ -75,6 +83,37 @@ def test_a_precision_states_what_it_costs(tmp_path: Path, capsys: pytest.Capture
     content["graphs"]["bass"]["precision"] = "fp32"
     (tmp_path / "bag.json").write_text(json.dumps(content))
     assert main(["verify", str(tmp_path)]) == 1
+
+
+def checkpoint(model: HTDemucs) -> Checkpoint:
+    return Checkpoint(model, "test.th", "0" * 64, Licence())
+
+
+def test_an_export_that_fails_leaves_the_folder_as_it_was(tmp_path: Path) -> None:
+    """Its second model is refused, here for its segment; a new folder is not left behind."""
+    models = [
+        BagModel(name, {"drums": 1.0}, checkpoint(replace(QUICK, segment=Fraction(seconds)).model("drums")))
+        for seconds, name in ((1, "first"), (2, "second"))
+    ]
+    out, content = tmp_path / "models", {"first.onnx": b"an older graph", "bag.json": b"of that"}
+    for exists in (False, True):
+        if exists:
+            out.mkdir()
+            for name, data in content.items():
+                (out / name).write_bytes(data)
+        with pytest.raises(ModelError, match="a mean of models with other segments"):
+            write_model_folder(models, "bag", "random", out, "fp32")
+        assert {path.name: path.read_bytes() for path in out.glob("*")} == (content if exists else {})
+        assert out.exists() == exists
+
+
+def test_a_model_that_overflows_in_half_precision_is_not_exported(tmp_path: Path) -> None:
+    model = QUICK.model("drums")
+    with torch.no_grad():
+        model.encoder[0].conv.weight *= 1e6
+    found = BagModel("drums", {"drums": 1.0}, checkpoint(model))
+    with pytest.raises(ModelError, match=r"test\.th: drums computes NaN or infinite samples in fp16"):
+        write_model_folder([found], "bag", "random", tmp_path / "models", "fp16")
 
 
 def test_verify_misses_a_graph_that_its_checkpoints_do_not_give(

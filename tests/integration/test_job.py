@@ -112,8 +112,8 @@ def hashes(output: str) -> dict[str, str]:
 
 
 def results(output: str) -> list[Listed]:
-    """Every object with its time, but for those that tell who ran: `run.json` and the lock."""
-    own = (f"{output}/run.json", f"{output}/locks/")
+    """Every object with its time, but for those that tell who ran: the records of runs, and the lock."""
+    own = (f"{output}/run.json", f"{output}/runs/", f"{output}/locks/")
     return [file for file in STORE.list_files(output) if not file.uri.startswith(own)]
 
 

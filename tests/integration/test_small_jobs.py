@@ -199,6 +199,6 @@ def test_the_run_record_tells_what_ran(separate: Run, models: str, tmp_path: Pat
     assert len(record["shifts_samples"]) == 1
     assert record["cluster"][0]["cpus"] == 2
     assert record["price"] == {"usd_per_node_hour": 0.8}
-    assert record["totals"] == {"total": 1, "done": 1, "failed": 0, "pending": 0, "audio_s": 1.0}
+    assert record["totals"] == {"total": 1, "done": 1, "failed": 0, "pending": 0, "left": 0, "audio_s": 1.0}
     assert record["catalogue"] == {"tracks": 1}
     assert os.environ.get("AWS_SECRET_ACCESS_KEY", "-") not in (output / "run.json").read_text()

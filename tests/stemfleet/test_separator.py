@@ -257,6 +257,12 @@ def test_what_is_wrong_with_a_file_or_an_option_is_said(
         Separator(models, provider="gpu")
 
 
+def test_models_that_give_no_numbers_are_an_error(tmp_path: Path) -> None:
+    separator = Separator(write_gain_bag(tmp_path / "models", {"bass": np.nan}))
+    with pytest.raises(TrackError, match="the models give NaN or infinite samples as bass"):
+        separator.separate(np.zeros((1_000, 2)) + 0.1, HTDEMUCS.sample_rate)
+
+
 def test_what_is_unusual_is_logged(separator: Separator, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING, "stemfleet"):
         separator.separate(np.zeros((1000, 3)), HTDEMUCS.sample_rate)

@@ -1,5 +1,6 @@
 import os
 import pickle
+import re
 import urllib.request
 from dataclasses import replace
 from fractions import Fraction
@@ -11,6 +12,7 @@ import yaml
 from demucs.hdemucs import HDemucs
 from demucs.pretrained import get_model
 from demucs.states import get_state
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from export.htdemucs import pretrained
@@ -178,6 +180,47 @@ def test_a_damaged_checkpoint_is_refused_by_its_name(folders: dict[str, Path], t
     part.write_bytes((folders["safetensors"] / "drums.safetensors").read_bytes()[:-1])
     with pytest.raises(ModelError, match="not a demucs checkpoint"):
         load_checkpoint(part, trust=False)
+
+
+def test_a_signature_is_all_before_the_last_dash(folders: dict[str, Path], tmp_path: Path) -> None:
+    """As in demucs: `my` is not found in `my-vocals-<checksum>.th`, nor is `*` a pattern."""
+    (whole,) = folders["th"].glob("vocals-*.th")
+    other = whole.name.replace("vocals-", "my-vocals-")
+    for signature in ("my", "*"):
+        folder = copied(folders["th"], tmp_path / f"bag {signature == '*'}", models=[signature], weights=None)
+        (folder / other).symlink_to(whole)
+        with pytest.raises(ModelError, match=f"no checkpoint of {re.escape(signature)}"):
+            opened(folder, trust=True)
+    folder = copied(folders["th"], tmp_path / "stray", models=["vocals"], weights=None)
+    (folder / whole.name.replace("vocals-", "vocals-old-")).symlink_to(whole)
+    assert [each.checkpoint.source for each in opened(folder, trust=True)] == [whole.name]
+    (folder / "vocals.th").symlink_to(whole)
+    with pytest.raises(ModelError, match="two checkpoints of vocals"):
+        opened(folder, trust=True)
+
+
+def test_weights_that_are_no_numbers_are_refused(folders: dict[str, Path], tmp_path: Path) -> None:
+    source, path = folders["safetensors"] / "drums.safetensors", tmp_path / "drums.safetensors"
+    weights = load_file(source)
+    weights["decoder.0.conv_tr.bias"][0] = torch.nan
+    with safe_open(source, framework="pt") as file:
+        save_file(weights, path, metadata=file.metadata())
+    with pytest.raises(ModelError, match=r"decoder\.0\.conv_tr\.bias holds values that are no numbers"):
+        load_checkpoint(path, trust=False)
+
+
+def test_a_file_without_its_class_is_told_so(folders: dict[str, Path], tmp_path: Path) -> None:
+    weights, path = load_file(folders["safetensors"] / "drums.safetensors"), tmp_path / "drums.safetensors"
+    save_file(weights, path)
+    with pytest.raises(ModelError, match="holds no class of demucs's; supported: demucs"):
+        load_checkpoint(path, trust=False)
+    for content, said in (
+        (weights, "weights alone, without their class"),
+        (TINY.model("bass"), "a whole HTDemucs"),
+    ):
+        torch.save(content, tmp_path / "drums.th")
+        with pytest.raises(ModelError, match=f"holds {said}.*what demucs saves of a"):
+            load_checkpoint(tmp_path / "drums.th", trust=True)
 
 
 def saved(folder: Path, klass: type, **kwargs: object) -> Path:

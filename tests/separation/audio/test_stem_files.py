@@ -57,6 +57,25 @@ def test_a_failing_stem_leaves_no_file(tmp_path: Path) -> None:
     assert not list(tmp_path.rglob("*"))
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("at", [0, 1])
+def test_a_stem_that_is_no_numbers_is_an_error_of_its_track(tmp_path: Path, value: float, at: int) -> None:
+    blocks = [LOUD.copy(), LOUD.copy()]
+    blocks[at][0, 1] = value
+    with pytest.raises(TrackError, match="the models give NaN or infinite samples as bass") as caught:
+        write_stems(
+            {"drums": [LOUD, LOUD], "bass": blocks},
+            "a.wav",
+            4,
+            Options(),
+            str(tmp_path),
+            STORE,
+            sample_rate=RATE,
+        )
+    assert caught.value.kind == ErrorKind.NONFINITE
+    assert not list(tmp_path.rglob("*"))
+
+
 @pytest.mark.parametrize("number", [errno.EINVAL, errno.EILSEQ, errno.ENAMETOOLONG, errno.EIO])
 def test_a_path_that_a_disk_refuses_is_the_tracks_error(
     number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

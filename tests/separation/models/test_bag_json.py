@@ -116,6 +116,9 @@ def test_a_fingerprint_is_of_all_that_decides_a_stem() -> None:
     rows = {**BAG.stems, "drums": (WeightedRow("four", "bass"),)}
     assert replace(BAG, stems=rows).fingerprint("drums") != BAG.fingerprint("drums")
     assert bag_of_stems(["drums"]).fingerprint("drums") == bag_of_stems(["drums"]).graphs["drums"].sha256
+    four = BAG.graphs["four"]
+    named = replace(BAG, graphs={**BAG.graphs, "four": replace(four, rows=four.rows[::-1])})
+    assert named.fingerprint("drums") != BAG.fingerprint("drums")  # the same bytes, other names
 
 
 def put(*keys: str, value: object) -> Callable[[Content], object]:
