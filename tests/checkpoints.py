@@ -35,9 +35,9 @@ BAGS = {
 }
 
 
-# Those that every run of the tests exports: rows that one graph shares, and stems that graphs share.
-QUICK = ("like_htdemucs_6s", "unequal")
-NAMES = [name if name in QUICK else pytest.param(name, marks=pytest.mark.long) for name in BAGS]
+def with_long(*quick: str) -> list[object]:
+    """The names of BAGS as a test's parameters: all but the `quick` ones are long tests."""
+    return [name if name in quick else pytest.param(name, marks=pytest.mark.long) for name in BAGS]
 
 
 def write_checkpoints(name: str, folder: Path, segment: Fraction | None = None) -> Path:

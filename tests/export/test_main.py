@@ -51,11 +51,11 @@ def test_verify_passes_and_fails_by_its_exit_code(
     small_folder: tuple[Path, Bag], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder, _ = small_folder
-    assert main(["verify", str(folder), "--provider", "openvino", "--batches", "1", "2"]) == 0
+    assert main(["verify", str(folder), "--provider", "openvino", "--batches", "2"]) == 0
     text = capsys.readouterr().out
     assert "falls short" not in text
     lines = [line.split()[:5] for line in text.splitlines()[2:]]
-    sessions = [["openvino", "1"], ["onnxruntime", "1"], ["onnxruntime", "2"]]
+    sessions = [["openvino", "1"], ["onnxruntime", "2"]]
     assert lines == [[stem, stem, "fp32", *session] for stem in ("drums", "vocals") for session in sessions]
 
     swapped = tmp_path / "swapped"

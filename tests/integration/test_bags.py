@@ -1,6 +1,6 @@
 """Every kind of bag against `demucs.apply.apply_model` on whole tracks: in memory, and through the job.
 
-Hot random weights in demucs's own files, the five bags of `tests.checkpoints`; three of them are long tests,
+Hot random weights in demucs's own files, the five bags of `tests.checkpoints`; four of them are long tests,
 and so are tracks of half a minute.
 """
 
@@ -24,7 +24,7 @@ from separation.models.graph_files import fetch
 from separation.options import Options
 from separation.overlap_add import StitchedStem
 from separation.separator import collect, separate
-from tests.checkpoints import NAMES, exported, opened_by_demucs
+from tests.checkpoints import exported, opened_by_demucs, with_long
 from tests.integration.conftest import Run
 from tests.integration.test_parity import music
 from tests.stores import STORE
@@ -64,7 +64,7 @@ def separate_by(bag: Bag, graphs: dict[str, Graph], mix: np.ndarray) -> dict[str
     return separate(mix, bag, graphs, bag.stems, Options().grid_rules(bag.contracts))
 
 
-@pytest.fixture(scope="module", params=NAMES)
+@pytest.fixture(scope="module", params=with_long("like_htdemucs_6s"))
 def sides(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Sides:
     folder = exported(request.param, tmp_path_factory)
     bag = read_bag(folder / "models", STORE)

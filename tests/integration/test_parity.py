@@ -113,7 +113,7 @@ def test_all_stems_of_an_odd_length(sides: Sides, seconds: int) -> None:
 
 @pytest.mark.parametrize("overlap", [0, 0.1, 0.5, 0.75])
 def test_overlaps(sides: Sides, overlap: float) -> None:
-    sides.compare(music(12 * HTDEMUCS.sample_rate + 1), overlap=overlap)
+    sides.compare(music(9 * HTDEMUCS.sample_rate + 1), overlap=overlap)
 
 
 def test_recorded_shifts(sides: Sides) -> None:

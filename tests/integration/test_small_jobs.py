@@ -72,7 +72,7 @@ def check_json_lines(text: str) -> None:
 
 @pytest.mark.parametrize(
     ("bag", "seconds", "sections", "options"),
-    [("models", 65.3, (2, 8, 1000), ("--shifts", "2", "--seed", "7")), ("small_models", 20.1, (2, 1000), ())],
+    [("models", 65.3, (2, 8, 1000), ("--shifts", "2", "--seed", "7")), ("small_models", 14.1, (2, 1000), ())],
 )
 def test_sections_and_laptop_give_the_same_files(
     separate: Run,

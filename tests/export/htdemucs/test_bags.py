@@ -16,7 +16,7 @@ from separation.errors import ModelError
 from separation.models.bag import Bag
 from separation.models.bag_json import read_bag
 from separation.models.graph import open_graph
-from tests.checkpoints import NAMES, SIX, exported, opened_by_demucs, write_checkpoints
+from tests.checkpoints import SIX, exported, opened_by_demucs, with_long, write_checkpoints
 from tests.export.conftest import ENGINES
 from tests.stores import STORE
 
@@ -49,7 +49,7 @@ def stems_of(bag: Bag, segments: np.ndarray, engine: str) -> dict[str, np.ndarra
     return stems
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", with_long("like_htdemucs_6s", "unequal"))
 def test_each_stem_is_what_demucs_makes_of_the_bag(
     name: str, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
@@ -89,7 +89,7 @@ def test_other_precisions_state_their_worst_row(
     precision: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = ["random", "--hot", "--models", "1", "--sources", "a,b,c", "--segment", "1"]
-    small = ["--channels", "8", "--bottom-channels", "0", "--layers", "2", "--heads", "2"]
+    small = ["--channels", "8", "--bottom-channels", "0", "--layers", "1", "--heads", "2"]
     assert main([*words, *small, "--precision", precision, "--out", str(tmp_path)]) == 0
     (graph,) = read_bag(tmp_path, STORE).graphs.values()
     assert graph.rows == ("a", "b", "c") and graph.precision == precision
