@@ -142,6 +142,6 @@ def _unpickled(path: Path, content: bytes, sha256: str, trust: bool) -> dict[str
         if isinstance(package, dict):
             held = f"a {klass}" if (klass := package.get("klass")) else "weights alone, without their class"
         else:
-            held = f"a whole {type(package).__name__}, not what demucs saves of it"
-        raise ModelError(str(path), f"holds {held}; supported: what demucs saves of a {HTDEMUCS}")
+            held = f"a whole {type(package).__name__}"
+        raise ModelError(str(path), f"holds {held}; supported: {HTDEMUCS}, as demucs saves it")
     return package
