@@ -1,6 +1,7 @@
-"""`torch.stft` and `torch.istft` with `center=True` as batched matrix products, without complex tensors.
+"""The short-time Fourier transform and its inverse as batched matrix products, without complex tensors.
 
-A frame of N = N1 N2 samples is transformed in two stages, as in `fourier`, which has demucs's own framing:
+`Stft` and `InverseStft` are `torch.stft` and `torch.istft` with `center=True`; `fourier` has demucs's own
+framing. A frame of N = N1 N2 samples is transformed in two stages (Cooley and Tukey):
 
     sample  n = N2 n1 + n2        bin  k = k1 + N1 k2,  k = 0..N/2
     stage 1, for every n2:   Y[k1, n2] = sum over n1 of  x[n] window[n] e(N2 k1 n1)
@@ -65,27 +66,28 @@ class Framing:
         return samples // self.hop + 1
 
 
-class _Tables(nn.Module):
-    """cos and sin of 2 pi m / N for integer phases m, and the window, as (n1, n2).
+class TwoStage(nn.Module):
+    """The two stages, both ways, of frames of `framing`; `half_2` values of k2 make the bins.
 
-    Buffer names are names in the ONNX file.
+    A subclass registers what is used here, under names that stand in its ONNX files: `cosines`, cos of
+    2 pi m / N for m from 0 to N - 1; `window` as (n1, n2); the indexes that `n1` and `n2` return, which are
+    those of k1 and k2 as well.
     """
 
     cosines: Tensor
     window: Tensor
-    first: Tensor
-    second: Tensor
 
-    def __init__(self, framing: Framing, frames: int) -> None:
+    def __init__(self, framing: Framing, half_2: int, frames: int) -> None:
         super().__init__()
-        self.framing, self.frames = framing, frames
-        self.half_2 = framing.side_2 // 2 + 1  # values of k2
-        angle = torch.arange(framing.fft, dtype=torch.float64) * (2 * math.pi / framing.fft)
-        self.register_buffer("cosines", torch.cos(angle).float())
-        window = 0.5 - 0.5 * torch.cos(angle) if framing.hann else torch.ones_like(angle)
-        self.register_buffer("window", window.float().reshape(framing.side_1, framing.side_2))
-        self.register_buffer("first", torch.arange(framing.side_1))
-        self.register_buffer("second", torch.arange(framing.side_2))
+        self.framing, self.half_2, self.frames = framing, half_2, frames
+
+    @property
+    def n1(self) -> Tensor:
+        raise NotImplementedError
+
+    @property
+    def n2(self) -> Tensor:
+        raise NotImplementedError
 
     def cos(self, phase: Tensor) -> Tensor:
         return self.cosines[phase % self.framing.fft]
@@ -95,17 +97,100 @@ class _Tables(nn.Module):
 
     def stage_1(self) -> tuple[Tensor, Tensor]:
         """cos and sin of phase N2 k1 n1: (k1, n1) each."""
-        phase = self.framing.side_2 * self.first[:, None] * self.first[None, :]
+        phase = self.framing.side_2 * self.n1[:, None] * self.n1[None, :]
         return self.cos(phase), self.sin(phase)
 
     def stage_2(self) -> tuple[Tensor, Tensor]:
         """cos and sin of phase n2 (k1 + N1 k2): (k1, k2, n2) each."""
-        bins = self.first[:, None] + self.framing.side_1 * self.second[None, : self.half_2]
-        phase = bins[:, :, None] * self.second
+        bins = self.n1[:, None] + self.framing.side_1 * self.n2[None, : self.half_2]
+        phase = bins[:, :, None] * self.n2
         return self.cos(phase), self.sin(phase)
 
+    def scaled_window(self) -> Tensor:
+        """(n1, n2): the window and the factor of the analysis."""
+        raise NotImplementedError
 
-class Stft(_Tables):
+    def analyse(self, padded: Tensor, channels: int) -> Tensor:
+        """(batch, channels, samples) -> (batch, 2 channels, half_2 N1, frames): of each channel real, then
+        imaginary."""
+        framing, frames, half_2 = self.framing, self.frames, self.half_2
+        side_1, side_2, per_hop = framing.side_1, framing.side_2, framing.hop // framing.side_2
+        hops = padded.reshape(-1, channels, frames + framing.overlapping - 1, per_hop, side_2)
+        hops = hops.permute(0, 1, 4, 3, 2)
+        samples = torch.cat([hops[..., j : j + frames] for j in range(framing.overlapping)], dim=3)  # n2, n1
+
+        cos, sin = self.stage_1()
+        scaled = self.scaled_window().t()[:, None, :]  # (n2, 1, n1)
+        half = torch.cat([cos * scaled, -sin * scaled], dim=1)  # (n2, (part, k1), n1)
+        halfway = torch.matmul(half, samples).reshape(-1, channels, side_2, 2, side_1, frames)
+        halfway = halfway.permute(0, 1, 4, 2, 3, 5)
+        halfway = halfway.reshape(-1, channels, side_1, 2 * side_2, frames)  # k1, (n2, part)
+
+        cos, sin = self.stage_2()
+        real, imaginary = torch.stack([cos, sin], dim=-1), torch.stack([-sin, cos], dim=-1)
+        rest = torch.cat([real, imaginary], dim=1).reshape(side_1, 2 * half_2, 2 * side_2)
+        bins = torch.matmul(rest, halfway).reshape(-1, channels, side_1, 2, half_2, frames)
+        return bins.permute(0, 1, 3, 4, 2, 5).reshape(-1, 2 * channels, half_2 * side_1, frames)
+
+    def synthesise(self, spectrogram: Tensor, channels: int, weight: Tensor) -> Tensor:
+        """(batch, 2 channels, half_2 N1, frames) -> windowed frames (batch, channels, n2, n1, frames).
+
+        `weight`, (k2, k1), is that of each bin in the sum.
+        """
+        side_1, side_2, frames, half_2 = self.framing.side_1, self.framing.side_2, self.frames, self.half_2
+        bins = spectrogram.reshape(-1, channels, 2, half_2, side_1, frames).permute(0, 1, 4, 2, 3, 5)
+        bins = bins.reshape(-1, channels, side_1, 2 * half_2, frames)  # k1, (part, k2)
+
+        cos, sin = (table.permute(0, 2, 1) for table in self.stage_2())  # (k1, n2, k2)
+        real, imaginary = torch.cat([cos, -sin], dim=2), torch.cat([sin, cos], dim=2)
+        half = torch.stack([real, imaginary], dim=2).reshape(side_1, 2 * side_2, 2 * half_2)
+        half = half * torch.cat([weight, weight]).t()[:, None, :]
+        halfway = torch.matmul(half, bins).reshape(-1, channels, side_1, side_2, 2, frames)
+        halfway = halfway.permute(0, 1, 3, 4, 2, 5)
+        halfway = halfway.reshape(-1, channels, side_2, 2 * side_1, frames)  # n2, (part, k1)
+
+        cos, sin = (table.t() for table in self.stage_1())  # (n1, k1)
+        window = self.window.t()[:, :, None]  # (n2, n1, 1)
+        rest = torch.cat([cos * window, -sin * window], dim=2)
+        return torch.matmul(rest, halfway)
+
+    def overlap_add(self, windowed: Tensor, channels: int) -> Tensor:
+        """(batch, channels, n2, n1, frames) -> (batch, channels, samples of all frames)."""
+        framing = self.framing
+        per_hop, last = framing.hop // framing.side_2, framing.overlapping - 1
+        parts = (
+            pad_time(windowed[:, :, :, j * per_hop : (j + 1) * per_hop], j, last - j)
+            for j in range(framing.overlapping)
+        )
+        hops = cast(Tensor, sum(parts))
+        return hops.permute(0, 1, 4, 3, 2).reshape(-1, channels, (self.frames + last) * framing.hop)
+
+
+class _Torch(TwoStage):
+    """What `Stft` and `InverseStft` share: all bins up to N / 2, and sides of different lengths."""
+
+    first: Tensor
+    second: Tensor
+
+    def __init__(self, framing: Framing, frames: int) -> None:
+        super().__init__(framing, framing.side_2 // 2 + 1, frames)
+        angle = torch.arange(framing.fft, dtype=torch.float64) * (2 * math.pi / framing.fft)
+        self.register_buffer("cosines", torch.cos(angle).float())
+        window = 0.5 - 0.5 * torch.cos(angle) if framing.hann else torch.ones_like(angle)
+        self.register_buffer("window", window.float().reshape(framing.side_1, framing.side_2))
+        self.register_buffer("first", torch.arange(framing.side_1))
+        self.register_buffer("second", torch.arange(framing.side_2))
+
+    @property
+    def n1(self) -> Tensor:
+        return self.first
+
+    @property
+    def n2(self) -> Tensor:
+        return self.second
+
+
+class Stft(_Torch):
     """(batch, channels, (frames - 1) hop) -> (batch, 2 channels, bins, frames): of each channel real, then
     imaginary."""
 
@@ -113,31 +198,16 @@ class Stft(_Tables):
         super().__init__(framing, frames)
         self.channels = channels
 
+    def scaled_window(self) -> Tensor:
+        return self.window * (1 / math.sqrt(self.framing.fft) if self.framing.normalized else 1.0)
+
     def forward(self, signal: Tensor) -> Tensor:
-        framing, frames, channels = self.framing, self.frames, self.channels
-        side_1, side_2 = framing.side_1, framing.side_2
-        padded = pad_time(signal, framing.fft // 2, framing.fft // 2, "reflect")
-        hops = padded.reshape(
-            -1, channels, frames + framing.overlapping - 1, framing.hop // side_2, side_2
-        ).permute(0, 1, 4, 3, 2)
-        samples = torch.cat([hops[..., j : j + frames] for j in range(framing.overlapping)], dim=3)
-
-        cos, sin = self.stage_1()
-        scale = 1 / math.sqrt(framing.fft) if framing.normalized else 1.0
-        scaled = (self.window * scale).t()[:, None, :]  # (n2, 1, n1)
-        half = torch.cat([cos * scaled, -sin * scaled], dim=1)  # (n2, (part, k1), n1)
-        halfway = torch.matmul(half, samples).reshape(-1, channels, side_2, 2, side_1, frames)
-        halfway = halfway.permute(0, 1, 4, 2, 3, 5).reshape(-1, channels, side_1, 2 * side_2, frames)
-
-        cos, sin = self.stage_2()
-        real, imaginary = torch.stack([cos, sin], dim=-1), torch.stack([-sin, cos], dim=-1)
-        rest = torch.cat([real, imaginary], dim=1).reshape(side_1, 2 * self.half_2, 2 * side_2)
-        bins = torch.matmul(rest, halfway).reshape(-1, channels, side_1, 2, self.half_2, frames)
-        bins = bins.permute(0, 1, 3, 4, 2, 5).reshape(-1, 2 * channels, self.half_2 * side_1, frames)
-        return bins[:, :, : framing.bins]
+        half = self.framing.fft // 2
+        bins = self.analyse(pad_time(signal, half, half, "reflect"), self.channels)
+        return bins[:, :, : self.framing.bins]
 
 
-class InverseStft(_Tables):
+class InverseStft(_Torch):
     """(batch, 2 signals, bins, frames) -> (batch times signals, samples): of each real, then imaginary.
 
     x[n] = Re(X[0]) + (-1)^n Re(X[N/2]) + 2 Re(sum over the bins between of X[k] e(-kn)), divided by N, or by
@@ -157,32 +227,10 @@ class InverseStft(_Tables):
 
     def forward(self, spectrogram: Tensor) -> Tensor:
         framing, frames = self.framing, self.frames
-        side_1, side_2, half_2 = framing.side_1, framing.side_2, self.half_2
-        missing = half_2 * side_1 - framing.bins
+        missing = self.half_2 * framing.side_1 - framing.bins
         bins = pad_time(spectrogram.reshape(-1, 2, framing.bins * frames), 0, missing * frames)
-        bins = bins.reshape(-1, 2, half_2, side_1, frames).permute(0, 3, 1, 2, 4)
-        bins = bins.reshape(-1, side_1, 2 * half_2, frames)  # k1, (part, k2)
-
-        cos, sin = (table.permute(0, 2, 1) for table in self.stage_2())  # (k1, n2, k2)
-        real, imaginary = torch.cat([cos, -sin], dim=2), torch.cat([sin, cos], dim=2)
-        half = torch.stack([real, imaginary], dim=2).reshape(side_1, 2 * side_2, 2 * half_2)
-        half = half * torch.cat([self.weight, self.weight]).t()[:, None, :]
-        halfway = torch.matmul(half, bins).reshape(-1, side_1, side_2, 2, frames)
-        halfway = halfway.permute(0, 2, 3, 1, 4).reshape(-1, side_2, 2 * side_1, frames)  # n2, (part, k1)
-
-        cos, sin = (table.t() for table in self.stage_1())  # (n1, k1)
+        wave = self.overlap_add(self.synthesise(bins, 1, self.weight), 1)
         window = self.window.t()[:, :, None]  # (n2, n1, 1)
-        rest = torch.cat([cos * window, -sin * window], dim=2)
-        wave = self._overlap_add(torch.matmul(rest, halfway))
-        return wave / self._overlap_add(expand(window * window, side_2, side_1, frames).unsqueeze(0))
-
-    def _overlap_add(self, windowed: Tensor) -> Tensor:
-        """(signals, n2, n1, frames) -> (signals, samples)."""
-        framing, per_hop = self.framing, self.framing.hop // self.framing.side_2
-        last = framing.overlapping - 1
-        parts = (
-            pad_time(windowed[:, :, j * per_hop : (j + 1) * per_hop], j, last - j)
-            for j in range(framing.overlapping)
-        )
-        hops = cast(Tensor, sum(parts)).permute(0, 3, 2, 1).reshape(-1, (self.frames + last) * framing.hop)
-        return hops[:, framing.fft // 2 : framing.fft // 2 + self.samples]
+        squares = expand(window * window, framing.side_2, framing.side_1, frames)
+        wave = wave / self.overlap_add(squares.unsqueeze(0).unsqueeze(0), 1)
+        return wave[:, :, framing.fft // 2 : framing.fft // 2 + self.samples].reshape(-1, self.samples)
