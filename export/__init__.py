@@ -8,7 +8,7 @@ To add a model family:
    `operations`.
 3. A class like `model_folder.ExportableModel`: `onnx_file` makes the graph, `int8` and `fp16` the precisions;
    its contract says how segments are cut and stitched.
-4. A subcommand in `__main__.py` that passes these models to `write_model_folder`; `verify.request_of` finds
+4. A subcommand in `__main__.py` that passes these models to `write_model_folder`; `origin.request_of` finds
    them again by their origin.
 5. Tests in `tests/export/<family>/`, with the bars of `parity`.
 """

@@ -126,7 +126,8 @@ def verify_folder(args: argparse.Namespace) -> int:
     store = Store(RetryPolicy.from_environment())
     bag = read_bag(args.folder, store)
     from export.htdemucs.origin import from_arguments
-    from export.verify import request_of, verify
+    from export.origin import request_of
+    from export.verify import verify
 
     rows: dict[str, list[str]] = {}  # by origin
     for graph in bag.graphs.values():

@@ -2,19 +2,17 @@
 
 import hashlib
 import math
-import shlex
 import tempfile
-from argparse import ArgumentParser, Namespace
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import NoReturn, Protocol
+from typing import Protocol
 
 import numpy as np
 
 from export.parity import compare_rows, music_like
 from separation.contract import Contract
-from separation.errors import ModelError, UsageError
+from separation.errors import ModelError
 from separation.models.bag import Bag, GraphFile, Licence, WeightedRow
 from separation.models.bag_json import write_bag
 from separation.models.graph import Graph
@@ -52,13 +50,6 @@ class ExportableModel(Protocol):
 
     def run(self, segments: np.ndarray, rows: Sequence[str]) -> np.ndarray:
         """PyTorch's own rows: float32 (n, channels, segment) -> (n, rows, channels, segment)."""
-
-
-class Request(Protocol):
-    """What a command line, or `origin` in bag.json, names: checkpoints of one family."""
-
-    def models(self, stems: Sequence[str] | None = None) -> Iterator[ExportableModel]:
-        """The models that `stems` (None: all) need, each loaded when the iterator reaches it."""
 
 
 class CheckpointFacts(Protocol):
@@ -122,22 +113,10 @@ def _export_all(
     return Bag(str(out), name, contracts, graphs, stems)
 
 
-def parse_origin(origin: str, add: Callable[[ArgumentParser], None]) -> Namespace:
-    """The words of an `origin` in bag.json by the arguments that `add` adds; `UsageError` for others."""
-    parser = _OriginParser(add_help=False)
-    add(parser)
-    try:
-        words = shlex.split(origin)
-    except ValueError as error:  # quotes that do not match
-        parser.error(str(error))
-    return parser.parse_args(words)
-
-
-class _OriginParser(ArgumentParser):
-    """A parser of what a file says: its errors are raised."""
-
-    def error(self, message: str) -> NoReturn:
-        raise UsageError(f"origin in bag.json names no checkpoints: {message}")
+def contract_name(family: str, contract: Contract) -> str:
+    """`htdemucs_10s`, or the samples where the seconds of a segment are not whole."""
+    seconds, rest = divmod(contract.segment, contract.sample_rate)
+    return f"{family}_{contract.segment if rest else f'{seconds}s'}"
 
 
 def _check_same_contract(name: str, stem: str, model: ExportableModel, other: str, contract: str) -> None:

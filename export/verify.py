@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 
-from export.model_folder import TEST_SEGMENT_SEED, ExportableModel, Request
+from export.model_folder import TEST_SEGMENT_SEED, ExportableModel
 from export.parity import BARS, Parity, compare_rows, music_like
 from separation.models.bag import Bag
 from separation.models.graph import ON_GPU, open_graph
@@ -49,17 +49,6 @@ def verify(
     for name in sorted(missing):
         print(f"{name}: no model of its checkpoints gives it", flush=True)
     return all_meet and not missing
-
-
-def request_of(origin: str, trust: bool) -> Request:
-    """The checkpoints that `origin` in bag.json names, of whichever family; `UsageError` if it names none."""
-    if origin.startswith("scnet "):
-        from export.scnet import request
-
-        return request.from_origin(origin, trust)
-    from export.htdemucs.origin import from_origin
-
-    return from_origin(origin, trust)
 
 
 def _parities(

@@ -10,6 +10,7 @@ from demucs.htdemucs import HTDemucs
 from export.htdemucs.graph import HTDemucsModule, segment_of, to_onnx
 from export.htdemucs.listing import Listing
 from export.htdemucs.supported import check_supported
+from export.model_folder import contract_name
 from export.parity import torch_rows
 from separation.contract import HTDEMUCS, Contract, htdemucs_contract
 from separation.errors import ModelError, UsageError
@@ -53,12 +54,9 @@ class BagModel:
 
     @property
     def contract_name(self) -> str:
-        """`htdemucs`, or with another segment `htdemucs_10s`, or the samples where seconds are not whole."""
+        """`htdemucs`, or with another segment `htdemucs_10s`."""
         contract = self.contract
-        if contract == HTDEMUCS:
-            return "htdemucs"
-        seconds, rest = divmod(contract.segment, contract.sample_rate)
-        return f"htdemucs_{contract.segment if rest else f'{seconds}s'}"
+        return "htdemucs" if contract == HTDEMUCS else contract_name("htdemucs", contract)
 
     def to_onnx(self, precision: str) -> bytes:
         """The graph of these rows in `precision`."""

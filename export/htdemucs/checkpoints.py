@@ -24,6 +24,7 @@ from safetensors import SafetensorError, safe_open
 from export.htdemucs import pretrained
 from export.htdemucs.bag_model import BagModel, Checkpoint, bag_models
 from export.htdemucs.listing import Listing, read_listing
+from export.weights import check_finite
 from separation.errors import ModelError
 from separation.models.bag import Licence
 
@@ -109,17 +110,14 @@ def load_checkpoint(path: Path, trust: bool) -> tuple[HTDemucs, str]:
             with safe_open(str(path), framework="pt") as file:
                 metadata = file.metadata() or {}
             if metadata.get("klass") != HTDEMUCS or "structure" in metadata:
-                held = f"a {klass}" if (klass := metadata.get("klass")) else "no class of demucs's"
-                raise ModelError(str(path), f"holds {held}; supported: {HTDEMUCS}")
+                raise other_class(path, metadata.get("klass"))
             model = load_safetensors_model(path)
         else:
             model = load_model(_unpickled(path, content, sha256, trust))
     except (SafetensorError, AssertionError, KeyError, TypeError, ValueError, RuntimeError) as error:
         raise ModelError(str(path), f"not a demucs checkpoint: {type(error).__name__}: {error}") from None
     assert isinstance(model, HTDemucs)  # both ways refuse any other class
-    for name, weights in model.state_dict().items():
-        if not torch.isfinite(weights).all():
-            raise ModelError(str(path), f"{name} holds values that are no numbers")
+    check_finite(str(path), model.state_dict())
     return model, sha256
 
 
@@ -138,10 +136,14 @@ def _unpickled(path: Path, content: bytes, sha256: str, trust: bool) -> dict[str
         package = torch.load(io.BytesIO(content), "cpu", weights_only=False)
     except Exception as error:  # a pickle can raise anything
         raise ModelError(str(path), f"not a demucs checkpoint: {type(error).__name__}: {error}") from None
-    if not isinstance(package, dict) or package.get("klass") is not HTDemucs:
-        if isinstance(package, dict):
-            held = f"a {klass}" if (klass := package.get("klass")) else "weights alone, without their class"
-        else:
-            held = f"a whole {type(package).__name__}"
-        raise ModelError(str(path), f"holds {held}; supported: {HTDEMUCS}, as demucs saves it")
+    if not isinstance(package, dict):
+        raise other_class(path, f"whole {type(package).__name__}")
+    if package.get("klass") is not HTDemucs:
+        raise other_class(path, package.get("klass"))
     return package
+
+
+def other_class(path: Path, found: object) -> ModelError:
+    """What is said of a checkpoint of another class, or of none."""
+    held = f"a {found}" if found else "weights without their class"
+    return ModelError(str(path), f"holds {held}; supported: {HTDEMUCS}, as demucs saves it")

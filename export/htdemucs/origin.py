@@ -12,7 +12,7 @@ from export.htdemucs.arguments import add_arguments
 from export.htdemucs.bag_model import BagModel
 from export.htdemucs.checkpoints import bag_name, open_bag
 from export.htdemucs.random_bag import RandomBag
-from export.model_folder import parse_origin
+from export.origin import parse_origin
 from separation.errors import UsageError
 from separation.models.bag import Licence
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 
-import torch
 from torch import Tensor
 
 from separation.errors import ModelError
@@ -35,9 +34,3 @@ class State:
         if left := sorted(set(self._weights) - self._taken):
             more = f" and {len(left) - 1} more" if len(left) > 1 else ""
             raise ModelError(self._where, f"{left[0]}{more} are no weights of the configuration's model")
-
-    def check_finite(self) -> None:
-        """Raises `ModelError` for weights that are no numbers, as of a training run that diverged."""
-        for name, value in self._weights.items():
-            if not torch.isfinite(value).all():
-                raise ModelError(self._where, f"{name} holds values that are no numbers")

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor, nn
 
+from export.model_folder import contract_name
 from export.msst.checkpoint import load_weights
 from export.msst.config import Config, read_config
 from export.msst.state import State
@@ -17,6 +18,7 @@ from export.parity import torch_rows
 from export.scnet.graph import SCNetModule, to_onnx
 from export.scnet.published import published
 from export.scnet.sizes import Sizes, sizes_of
+from export.weights import check_finite
 from separation.contract import Contract
 from separation.errors import UsageError
 from separation.models.bag import Licence
@@ -66,9 +68,7 @@ class SCNetModel:
 
     @property
     def contract_name(self) -> str:
-        """`scnet_11s`, or the samples where seconds are not whole."""
-        seconds, rest = divmod(self.contract.segment, self.contract.sample_rate)
-        return f"scnet_{self.contract.segment if rest else f'{seconds}s'}"
+        return contract_name("scnet", self.contract)
 
     def to_onnx(self, precision: str) -> bytes:
         """The graph of these rows in `precision`. Raises `UsageError` for int8."""
@@ -77,17 +77,15 @@ class SCNetModel:
     def run(self, segments: np.ndarray, rows: Sequence[str]) -> np.ndarray:
         """What the published network computes: float32 (n, 2, segment) -> (n, rows, 2, segment)."""
         with warnings.catch_warnings():
-            warnings.simplefilter(
-                "ignore"
-            )  # PyTorch's of a transform without a window, as the plain ones have
+            warnings.simplefilter("ignore")  # of a transform without a window, as the plain ones have
             return torch_rows(self._published, [self.rows[row] for row in rows], segments)
 
     def _module(self, precision: str) -> SCNetModule:
         if precision == "int8":
             # Its work is in convolutions and LSTMs; int8 here is of linear layers.
             raise UsageError("--precision int8 is not for SCNet; expected fp32 or fp16")
+        check_finite(self.checkpoint.where, self.checkpoint.weights)
         state = State(self.checkpoint.where, self.checkpoint.weights)
-        state.check_finite()
         rows = [*self.rows.values()]
         return SCNetModule(state, self.sizes, self.contract.segment, rows, self.masked, precision)
 

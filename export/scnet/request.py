@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from export import licence
-from export.model_folder import parse_origin, write_model_folder
+from export.model_folder import write_model_folder
 from export.msst.arguments import add_arguments, origin_words
+from export.origin import parse_origin
 from export.scnet.model import SCNetModel, graph_name, open_model
 from separation.models.bag import Bag, Licence
 

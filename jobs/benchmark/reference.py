@@ -21,6 +21,7 @@ from jobs.pipeline.output import tables
 from separation.audio import limits
 from separation.audio.decoder_process.pool import DecoderPool
 from separation.audio.mixes import read_mix
+from separation.contract import HTDEMUCS
 from separation.errors import SeparationError, UsageError
 from separation.models.bag import RestOfMix
 from separation.models.graph import ON_GPU
@@ -71,7 +72,7 @@ def check(job: Job | JobRequest, bag: str | None) -> None:
     if job.options.shifts:
         raise UsageError("--compare demucs: demucs draws its shifts at random; compare without --shifts")
     for name, contract in job.contracts.items():
-        if contract.window == "fade" or contract.edges == "reflect" or contract.level == "msst":
+        if any(getattr(contract, rule) != getattr(HTDEMUCS, rule) for rule in ("window", "edges", "level")):
             raise UsageError(
                 f"--compare demucs: the contract {name} is not demucs's; --stems can leave it out"
             )

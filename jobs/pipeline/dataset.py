@@ -6,7 +6,6 @@ from functools import partial
 from typing import Any, TypeVar
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import ray
 from ray.data import ActorPoolStrategy, DataContext, Dataset
 
@@ -88,7 +87,7 @@ def sections(tracks: pa.Table, job: Job, stages: Stages, log: RemoteLedger) -> D
     Tasks and actors restart without end, which is Ray Data's default: `attempts` decides when to give up.
     """
     listed = _row_per_block(ray.data.from_arrow(_blocks(tracks)))  # a track per task
-    probed = listed.map_batches(**_task(stages.probe, job, log, ProbeRunner))
+    probed = listed.map_batches(**_task(stages.probe, job, log))
     split = probed.map_batches(**_task(stages.split, job, log))
     dataset = _row_per_block(split)  # a section per task
     dataset = dataset.map_batches(**_task(stages.cut, job, log))
@@ -112,12 +111,10 @@ def _row_per_block(dataset: Dataset) -> Dataset:
     return rows  # type: ignore[no-any-return]
 
 
-def _task(
-    stage: TaskStage, job: Job, log: RemoteLedger, runner: "type[TaskRunner] | None" = None
-) -> dict[str, Any]:
+def _task(stage: TaskStage, job: Job, log: RemoteLedger) -> dict[str, Any]:
     """The stage as arguments of `map_batches`."""
     return {
-        "fn": named(stage.name, runner or TaskRunner)(stage, log),
+        "fn": named(stage.name, TaskRunner)(stage, log),
         "fn_kwargs": {"job": job},
         "batch_format": "pyarrow",
         "num_cpus": stage.cpus,
@@ -157,20 +154,11 @@ class TaskRunner:
         def step(part: pa.Table) -> pa.Table:
             return self._stage.work(part, job, this_worker(job))
 
-        if not self._stage.verb:
-            return step(table)
-        return attempts.guard(table, self._stage.verb, self._log, step)
-
-
-class ProbeRunner(TaskRunner):
-    """The probe in a task, which also tells the lengths that it found."""
-
-    def __call__(self, table: pa.Table, job: Job) -> pa.Table:
-        probed = super().__call__(table, job)
-        lengths = probed["length"].drop_null()  # none of a track in error
-        if len(lengths):
-            self._log.add(Live(probed=len(lengths), probed_s=pc.sum(lengths).as_py() / job.sample_rate))
-        return probed
+        stage = self._stage
+        done = attempts.guard(table, stage.verb, self._log, step) if stage.verb else step(table)
+        if stage.tells:
+            self._log.add(stage.tells(done, job))
+        return done
 
 
 class ActorRunner:

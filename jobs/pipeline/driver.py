@@ -16,7 +16,7 @@ from jobs.pipeline.progress import Counts, Events, Live, Progress
 from jobs.pipeline.records import FinishedSection, FinishedTrack, merge
 from separation.console import counted
 from separation.errors import SeparationError
-from separation.files.settings import Settings
+from separation.settings import Settings
 from separation.store.redact import shown
 
 HOSTS_NAMED = 10  # in the sentence about sources that could not be reached

@@ -2,8 +2,8 @@
 
 from collections.abc import Collection
 
-from separation.files.settings import Settings
 from separation.models.bag import taken_from_mix
+from separation.settings import Settings
 
 FOUR = {"drums", "bass", "other", "vocals"}  # of outputs whose record does not say what was written
 

@@ -11,7 +11,7 @@ from jobs.pipeline.job import Job
 from jobs.pipeline.job_request import JobRequest
 from jobs.pipeline.output import run_record, tables
 from separation.errors import UsageError
-from separation.files.settings import Settings, mixture
+from separation.settings import Settings, mixture
 from separation.store.objects import Store
 
 

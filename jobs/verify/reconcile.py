@@ -12,7 +12,7 @@ from jobs.pipeline.output.folder import OutputFolder
 from jobs.pipeline.output.table_files import DamagedTable
 from jobs.verify.name_hashes import contains, hash_names
 from jobs.verify.problems import Kind, Problem, Problems
-from separation.files.settings import Settings
+from separation.settings import Settings
 
 TRACKS = ["track_id", "status", "finished_at", "run_id", "settings_sha256"]
 TIMINGS = ["track_id", "stem", "uri", "bytes", "sha256"]

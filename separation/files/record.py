@@ -12,9 +12,9 @@ from concurrent.futures import ThreadPoolExecutor
 import msgspec
 
 from separation.errors import StorageError, TrackError, UsageError
-from separation.files.settings import Settings, mixture
 from separation.files.tracks import Track
 from separation.options import Options
+from separation.settings import Settings, mixture
 from separation.store.filesystems import join
 from separation.store.objects import Store
 

@@ -19,11 +19,11 @@ from separation.console import LineConsole
 from separation.errors import SourceUnreachable, TrackError, UsageError
 from separation.files.progress import AlbumProgress
 from separation.files.record import StemRecord
-from separation.files.settings import Settings
 from separation.files.tracks import Track, find_tracks
 from separation.local import LocalSeparator
 from separation.options import Options
 from separation.program import ExitCode
+from separation.settings import Settings
 from separation.store.disk.full_disk import DiskFull
 from separation.store.disk.private_folder import default_cache
 from separation.store.errors import BadAddress

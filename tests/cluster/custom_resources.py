@@ -26,6 +26,11 @@ def record(required: tuple[str, ...] = (), **fields: Schema) -> Schema:
     return {"type": "object", "properties": fields, "required": [*required], "additionalProperties": False}
 
 
+def array_of(item: Schema, least: int = 0) -> Schema:
+    """At least so many of `item`."""
+    return {"type": "array", "items": item, "minItems": least}
+
+
 def one_of(*values: str) -> Schema:
     """One of these strings."""
     return {"enum": [*values]}
@@ -73,7 +78,7 @@ CLUSTER_SPEC = record(
     gcsFaultToleranceOptions={"type": "object"},
     headGroupSpec=HEAD,
     rayVersion=TEXT,
-    workerGroupSpecs={"type": "array", "items": WORKERS, "minItems": 1},
+    workerGroupSpecs=array_of(WORKERS, least=1),
 )
 JOB_SPEC = record(
     (),
@@ -118,7 +123,7 @@ REQUIREMENT = record(
     ("key", "operator"),
     key=TEXT,
     operator=one_of("In", "NotIn", "Exists", "DoesNotExist", "Gt", "Lt"),
-    values={"type": "array", "items": TEXT},
+    values=array_of(TEXT),
     minValues={"type": "integer", "minimum": 1, "maximum": 50},
 )
 NODE_TEMPLATE = record(
@@ -126,14 +131,14 @@ NODE_TEMPLATE = record(
     expireAfter=DURATION_OR_NEVER,
     nodeClassRef=record(("group", "kind", "name"), group=TEXT, kind=TEXT, name=TEXT),
     requirements={"type": "array", "items": REQUIREMENT, "maxItems": 100},
-    startupTaints={"type": "array", "items": TAINT},
-    taints={"type": "array", "items": TAINT},
+    startupTaints=array_of(TAINT),
+    taints=array_of(TAINT),
     terminationGracePeriod=DURATION,
 )
 BUDGET = record(
     ("nodes",),
     nodes={"type": "string", "pattern": "^((100|[0-9]{1,2})%|[0-9]+)$"},
-    reasons={"type": "array", "items": one_of("Underutilized", "Empty", "Drifted", "Unhealthy")},
+    reasons=array_of(one_of("Underutilized", "Empty", "Drifted", "Unhealthy")),
     schedule=TEXT,
     duration=TEXT,
 )
@@ -144,7 +149,7 @@ NODE_POOL = resource(
         ("template",),
         disruption=record(
             ("consolidateAfter",),
-            budgets={"type": "array", "items": BUDGET},
+            budgets=array_of(BUDGET),
             consolidateAfter=DURATION_OR_NEVER,
             consolidationPolicy=one_of("WhenEmpty", "WhenEmptyOrUnderutilized", "Balanced"),
         ),
@@ -160,9 +165,8 @@ NODE_CLASS = resource(
     record(
         ("amiSelectorTerms", "subnetSelectorTerms", "securityGroupSelectorTerms"),
         amiFamily=one_of("AL2", "AL2023", "Bottlerocket", "Custom"),
-        amiSelectorTerms={
-            "type": "array",
-            "items": record(
+        amiSelectorTerms=array_of(
+            record(
                 alias={"type": "string", "pattern": "^(al2|al2023|bottlerocket)@.+$", "maxLength": 30},
                 id=TEXT,
                 name=TEXT,
@@ -170,10 +174,10 @@ NODE_CLASS = resource(
                 tags=TEXTS,
                 ssmParameter=TEXT,
             ),
-            "minItems": 1,
-        },
-        subnetSelectorTerms={"type": "array", "items": SELECTOR, "minItems": 1},
-        securityGroupSelectorTerms={"type": "array", "items": SELECTOR, "minItems": 1},
+            least=1,
+        ),
+        subnetSelectorTerms=array_of(SELECTOR, least=1),
+        securityGroupSelectorTerms=array_of(SELECTOR, least=1),
         role=TEXT,
         instanceProfile=TEXT,
         associatePublicIPAddress=FLAG,
@@ -188,9 +192,8 @@ NODE_CLASS = resource(
             httpPutResponseHopLimit={"type": "integer", "minimum": 1, "maximum": 64},
             httpTokens=one_of("required", "optional"),
         ),
-        blockDeviceMappings={
-            "type": "array",
-            "items": record(
+        blockDeviceMappings=array_of(
+            record(
                 deviceName=TEXT,
                 rootVolume=FLAG,
                 ebs=record(
@@ -203,8 +206,8 @@ NODE_CLASS = resource(
                     volumeSize={"type": "string", "pattern": "^[1-9][0-9]*(Gi|G|Ti|T)$"},
                     volumeType=one_of("standard", "io1", "io2", "gp2", "sc1", "st1", "gp3"),
                 ),
-            ),
-        },
+            )
+        ),
     ),
 )
 
@@ -220,16 +223,15 @@ ALERT = record(
 )
 RULES = record(
     ("groups",),
-    groups={
-        "type": "array",
-        "items": record(
+    groups=array_of(
+        record(
             ("name", "rules"),
             name={"type": "string", "minLength": 1},
             interval=PROMETHEUS_DURATION,
             limit=COUNT,
-            rules={"type": "array", "items": ALERT, "minItems": 1},
-        ),
-    },
+            rules=array_of(ALERT, least=1),
+        )
+    ),
 )
 PROMETHEUS_RULE = resource("monitoring.coreos.com/v1", "PrometheusRule", RULES)
 POD_MONITOR = resource(
@@ -238,33 +240,28 @@ POD_MONITOR = resource(
     record(
         ("selector", "podMetricsEndpoints"),
         selector=record(matchLabels=TEXTS),
-        namespaceSelector=record(any=FLAG, matchNames={"type": "array", "items": TEXT}),
-        podMetricsEndpoints={
-            "type": "array",
-            "items": record(
+        namespaceSelector=record(any=FLAG, matchNames=array_of(TEXT)),
+        podMetricsEndpoints=array_of(
+            record(
                 port=TEXT,
                 path=TEXT,
                 interval=PROMETHEUS_DURATION,
-                relabelings={
-                    "type": "array",
-                    "items": record(
-                        sourceLabels={"type": "array", "items": TEXT},
+                relabelings=array_of(
+                    record(
+                        sourceLabels=array_of(TEXT),
                         targetLabel=TEXT,
                         regex=TEXT,
                         replacement=TEXT,
                         action=TEXT,
-                    ),
-                },
+                    )
+                ),
             ),
-            "minItems": 1,
-        },
+            least=1,
+        ),
     ),
 )
 
-POLICY_ARNS = {
-    "type": "array",
-    "items": {"type": "string", "pattern": "^arn:aws:iam::(aws|[0-9]{12}):policy/"},
-}
+POLICY_ARNS = array_of({"type": "string", "pattern": "^arn:aws:iam::(aws|[0-9]{12}):policy/"})
 POD_IDENTITY = record(
     ("namespace", "serviceAccountName"),
     namespace=TEXT,
@@ -281,13 +278,13 @@ NODE_GROUP = record(
     name=TEXT,
     amiFamily=one_of("AmazonLinux2023", "Bottlerocket", "Ubuntu2404"),
     instanceType=TEXT,
-    instanceTypes={"type": "array", "items": TEXT},
+    instanceTypes=array_of(TEXT),
     desiredCapacity=COUNT,
     minSize=COUNT,
     maxSize=COUNT,
     labels=TEXTS,
     tags=TEXTS,
-    taints={"type": "array", "items": TAINT},
+    taints=array_of(TAINT),
     volumeSize=COUNT,
     volumeType=one_of("gp2", "gp3", "io1", "io2", "sc1", "st1"),
     volumeEncrypted=FLAG,
@@ -305,25 +302,21 @@ EKS_CLUSTER = record(
     accessConfig=record(
         authenticationMode=one_of("CONFIG_MAP", "API", "API_AND_CONFIG_MAP"),
         bootstrapClusterCreatorAdminPermissions=FLAG,
-        accessEntries={
-            "type": "array",
-            "items": record(
+        accessEntries=array_of(
+            record(
                 ("principalARN",),
                 principalARN=TEXT,
                 type=one_of("EC2_LINUX", "EC2_WINDOWS", "FARGATE_LINUX", "STANDARD"),
                 kubernetesUsername=TEXT,
-                kubernetesGroups={"type": "array", "items": TEXT},
+                kubernetesGroups=array_of(TEXT),
                 accessPolicies={"type": "array"},
-            ),
-        },
-    ),
-    iam=record(withOIDC=FLAG, podIdentityAssociations={"type": "array", "items": POD_IDENTITY}),
-    addonsConfig=record(autoApplyPodIdentityAssociations=FLAG, disableDefaultAddons=FLAG),
-    addons={
-        "type": "array",
-        "items": record(
-            ("name",), name=TEXT, version=TEXT, tags=TEXTS, useDefaultPodIdentityAssociations=FLAG
+            )
         ),
-    },
-    managedNodeGroups={"type": "array", "items": NODE_GROUP},
+    ),
+    iam=record(withOIDC=FLAG, podIdentityAssociations=array_of(POD_IDENTITY)),
+    addonsConfig=record(autoApplyPodIdentityAssociations=FLAG, disableDefaultAddons=FLAG),
+    addons=array_of(
+        record(("name",), name=TEXT, version=TEXT, tags=TEXTS, useDefaultPodIdentityAssociations=FLAG)
+    ),
+    managedNodeGroups=array_of(NODE_GROUP),
 )

@@ -8,13 +8,14 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import jsonschema
 import promql_parser
 import pytest
 import ray
 import yaml
+from promql_parser import AggregateExpr, VectorSelector
 from ray.core.generated import gcs_pb2
 from ray.data._internal.execution.operators import actor_pool_map_operator
 
@@ -45,29 +46,19 @@ VALUES = {
     "Name": {"MapWorker.*"},
 }
 CLUSTERS = {"ray_io_cluster"}  # from podmonitor.yaml
+Part = TypeVar("Part", VectorSelector, AggregateExpr)
 
 
 def parsed(alert: str) -> promql_parser.Expr:
     return promql_parser.parse(ALERTS[alert]["expr"])
 
 
-def selectors(expression: promql_parser.Expr) -> list[promql_parser.VectorSelector]:
-    found: list[promql_parser.VectorSelector] = []
+def parts(expression: promql_parser.Expr, kind: type[Part]) -> list[Part]:
+    """The parts of that kind, wherever they stand in the expression."""
+    found: list[Part] = []
 
     def visit(node: promql_parser.Expr) -> bool:
-        if isinstance(node, promql_parser.VectorSelector):
-            found.append(node)
-        return True
-
-    promql_parser.walk(expression, visit)
-    return found
-
-
-def aggregations(expression: promql_parser.Expr) -> list[promql_parser.AggregateExpr]:
-    found: list[promql_parser.AggregateExpr] = []
-
-    def visit(node: promql_parser.Expr) -> bool:
-        if isinstance(node, promql_parser.AggregateExpr):
+        if isinstance(node, kind):
             found.append(node)
         return True
 
@@ -82,14 +73,14 @@ def test_prometheus_takes_the_file() -> None:
 
 @pytest.mark.parametrize("alert", ALERTS)
 def test_every_metric_of_a_rule_is_exported_with_its_labels(alert: str) -> None:
-    assert selectors(parsed(alert))
-    for selector in selectors(parsed(alert)):
+    assert parts(parsed(alert), VectorSelector)
+    for selector in parts(parsed(alert), VectorSelector):
         for matcher in selector.matchers.matchers:
             assert matcher.name in LABELS[selector.name]
             assert set(matcher.value.split("|")) <= VALUES[matcher.name]
-    for aggregation in aggregations(parsed(alert)):
+    for aggregation in parts(parsed(alert), AggregateExpr):
         kept = set(aggregation.modifier.labels) - CLUSTERS
-        for selector in selectors(aggregation.expr):
+        for selector in parts(aggregation.expr, VectorSelector):
             assert kept <= LABELS[selector.name]
 
 
@@ -106,7 +97,7 @@ def test_ray_has_what_the_rules_take_from_it() -> None:
 def test_its_text_shows_labels_that_it_keeps(alert: str) -> None:
     rule = ALERTS[alert]
     shown = set(re.findall(r"\$labels\.(\w+)", " ".join(rule["annotations"].values())))
-    kept = {label for each in aggregations(parsed(alert)) for label in each.modifier.labels}
+    kept = {label for each in parts(parsed(alert), AggregateExpr) for label in each.modifier.labels}
     assert shown <= kept
     assert rule["labels"]["severity"] in ("critical", "warning")
 

@@ -17,9 +17,9 @@ from jobs.pipeline.sizing import Node
 from separation import __version__
 from separation.arguments import absolute
 from separation.errors import StorageError
-from separation.files.settings import Settings
 from separation.models.bag import Licence
 from separation.models.bag_json import DEMO
+from separation.settings import Settings
 from separation.store.filesystems import join
 from separation.store.objects import Store
 from separation.store.redact import without_credentials

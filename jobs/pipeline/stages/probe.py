@@ -4,10 +4,12 @@ import time
 from datetime import UTC, datetime
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from jobs.pipeline.arrow import from_table, to_table
 from jobs.pipeline.job import Job
 from jobs.pipeline.output.paths import check_key
+from jobs.pipeline.progress import Live
 from jobs.pipeline.records import Encoded, Failure, ListedTrack, Source, Track
 from jobs.pipeline.stages.worker import Worker
 from separation.errors import SourceUnreachable, TrackError
@@ -17,6 +19,12 @@ from separation.level import LevelMeter, warnings
 def probe(listed: pa.Table, job: Job, worker: Worker) -> pa.Table:
     """Table of `ListedTrack` -> table of `Track`."""
     return to_table([probe_track(track, job, worker) for track in from_table(ListedTrack, listed)], Track)
+
+
+def tell_lengths(probed: pa.Table, job: Job) -> Live:
+    """The lengths that were found; a track in error has none."""
+    lengths = probed["length"].drop_null()
+    return Live(probed=len(lengths), probed_s=(pc.sum(lengths).as_py() or 0) / job.sample_rate)
 
 
 def probe_track(listed: ListedTrack, job: Job, worker: Worker) -> Track:

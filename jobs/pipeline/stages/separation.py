@@ -4,7 +4,7 @@ from jobs.pipeline.job import Job
 from jobs.pipeline.sizing import PROBE_CPUS
 from jobs.pipeline.stages.cut import cut_sections
 from jobs.pipeline.stages.infer import load_infer
-from jobs.pipeline.stages.probe import probe
+from jobs.pipeline.stages.probe import probe, tell_lengths
 from jobs.pipeline.stages.split import split
 from jobs.pipeline.stages.stage import FinishStage, PoolStage, Stages, TaskStage, infer_name
 from jobs.pipeline.stages.stitch import finish, stitch
@@ -27,7 +27,7 @@ def separation_stages(job: Job) -> Stages:
         for graph in job.graphs
     )
     return Stages(
-        probe=TaskStage(name="probe", verb="probe", cpus=PROBE_CPUS, work=probe),
+        probe=TaskStage(name="probe", verb="probe", cpus=PROBE_CPUS, work=probe, tells=tell_lengths),
         split=TaskStage(name="split", verb="", cpus=PROBE_CPUS, work=split),
         cut=TaskStage(name="cut", verb="cut", cpus=plan.task_cpus, work=cut_sections),
         infer=tuple(infer),

@@ -7,6 +7,7 @@ from typing import Protocol
 import pyarrow as pa
 
 from jobs.pipeline.job import Job
+from jobs.pipeline.progress import Live
 from jobs.pipeline.records import FinishedSection, FinishedTrack
 from jobs.pipeline.stages.worker import Worker
 
@@ -34,6 +35,7 @@ class Unobserved:
 Observe = Callable[[str], InferenceObserver]  # from the device that a graph's session reports
 Step = Callable[[pa.Table], pa.Table]
 TaskWork = Callable[[pa.Table, Job, Worker], pa.Table]
+Tell = Callable[[pa.Table, Job], Live]
 Load = Callable[[str, Job, Worker, Observe], Step]  # a graph by its name, ready for tables of chunks
 FinishWork = Callable[[Sequence[FinishedSection], Job, Worker], FinishedTrack]
 
@@ -61,6 +63,7 @@ class TaskStage(Stage):
     """Runs as stateless tasks, one per block."""
 
     work: TaskWork
+    tells: Tell | None = None  # what a finished block adds to what is known of the run
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

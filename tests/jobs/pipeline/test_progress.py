@@ -12,6 +12,7 @@ import pytest
 from jobs.pipeline import dataset
 from jobs.pipeline.live_counts import InferredAudio, LiveCounter
 from jobs.pipeline.progress import WARM_UP_S, Counts, Events, Live, Progress
+from jobs.pipeline.stages.probe import tell_lengths
 from jobs.pipeline.stages.stage import TaskStage
 from separation.console import LineConsole
 
@@ -147,15 +148,15 @@ def test_an_actor_tells_the_first_chunk_at_once_and_the_others_together(
 def test_a_probe_tells_the_lengths_that_it_finds() -> None:
     """Two of three tracks: the other one is an error and has none."""
     found = pa.table({"length": pa.array([44_100, None, 88_200], pa.int64())})
-
-    stage = TaskStage(name="probe", verb="", cpus=1.0, work=lambda table, job, worker: found)
+    stage = TaskStage(name="p", verb="", cpus=1.0, work=lambda table, job, worker: found, tells=tell_lengths)
     counter: Any = LiveCounter()
-    runner = dataset.ProbeRunner(stage, counter)  # a stage without a verb asks nothing of the attempts
     job: Any = SimpleNamespace(sample_rate=44_100)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(dataset, "this_worker", lambda job: None)
-        assert runner(pa.table({}), job) is found
+        assert dataset.TaskRunner(stage, counter)(pa.table({}), job) is found
     assert counter.live == Live(probed=2, probed_s=3.0)
+    none = pa.table({"length": pa.array([None], pa.int64())})
+    assert tell_lengths(none, job) == Live()
 
 
 def test_counts_of_many_processes_add_up() -> None:

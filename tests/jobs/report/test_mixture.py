@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 
 from jobs.report.mixture import stems_of_mix
-from separation.files.settings import Settings
+from separation.settings import Settings
 from tests.bags import FOUR_STEMS
 
 SIX = (*FOUR_STEMS, "guitar", "piano")

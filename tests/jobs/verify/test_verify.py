@@ -25,7 +25,7 @@ from jobs.verify.stored_stems import Sample, StemRow
 from separation.arguments import share_or_count
 from separation.console import LineConsole
 from separation.errors import UsageError
-from separation.files.settings import Settings
+from separation.settings import Settings
 from tests.outputs import write_tables
 from tests.stores import STORE
 

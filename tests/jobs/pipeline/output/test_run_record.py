@@ -13,11 +13,11 @@ from jobs.pipeline.output.run_record import NodePrice, RunRecord, Standing, Stat
 from jobs.pipeline.sizing import JobPlan, Node
 from separation.contract import HTDEMUCS
 from separation.errors import StorageError, UsageError
-from separation.files.settings import Settings
 from separation.grid import draw_shifts
 from separation.models.bag import Licence
 from separation.models.bag_json import read_bag
 from separation.options import Options
+from separation.settings import Settings
 from tests.bags import write_gain_bag
 from tests.stores import STORE
 

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 from separation.contract import HTDEMUCS
-from separation.files.settings import Settings
 from separation.models.bag import Bag, WeightedRow
 from separation.models.bag_json import read_bag
 from separation.options import Options
 from separation.selection import Selection
+from separation.settings import Settings
 from tests.bags import bag_of_stems, write_rows_bag
 from tests.stores import STORE
 
