@@ -132,7 +132,7 @@ def _export(model: ExportableModel, origin: str, folder: Path, out: Path, precis
     path.write_bytes(content)
     checkpoint = model.checkpoint
     snr_db = None if precision == "fp32" else _snr_db(model, path)
-    if snr_db is not None and (math.isnan(snr_db) or snr_db == -math.inf):
+    if snr_db is not None and not snr_db > -math.inf:  # NaN, too
         raise ModelError(checkpoint.source, f"{model.name} computes NaN or infinite samples in {precision}")
     cost = "" if snr_db is None else f"{snr_db:.1f} dB  "
     rows = ", ".join(model.weights)
