@@ -59,7 +59,7 @@ def meanings(parser: argparse.ArgumentParser) -> Iterable[set[str]]:
 def meaning(action: argparse.Action) -> str:
     """An option with its help, as `--help` shows it; the same for every user."""
     text = argparse.HelpFormatter("")._expand_help(action) if action.help else ""
-    return f"{action.option_strings[-1:]} {text.replace(str(default_cache()), '/tmp/stemfleet-UID')}"
+    return f"{action.option_strings[-1:]} {text.replace(str(default_cache()), '$TMPDIR/stemfleet-UID')}"
 
 
 def columns(table: str) -> Cells:
