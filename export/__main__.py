@@ -93,6 +93,34 @@ def export_scnet(args: argparse.Namespace) -> int:
     return ExitCode.DONE
 
 
+def add_combine(parser: argparse.ArgumentParser) -> None:
+    from export.combine.parts import part
+
+    parser.set_defaults(command=combine_folders)
+    parser.add_argument(
+        "parts",
+        metavar="STEMS=FOLDER",
+        nargs="+",
+        type=part,
+        help="drums,bass=FOLDER: these stems of a model folder, a path or a URI; or "
+        "instrumental=mix-vocals: a stem that is the mix minus others",
+    )
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the model folder to write")
+    parser.add_argument(
+        "--name", metavar="NAME", help="of the new bag (default: those of the folders' bags, joined by +)"
+    )
+
+
+def combine_folders(args: argparse.Namespace) -> int:
+    check_folder(args.out)
+    from export.combine.combine import combine
+    from separation.store.objects import Store
+    from separation.store.retry import RetryPolicy
+
+    combine(args.parts, args.name, args.out, Store(RetryPolicy.from_environment()))
+    return ExitCode.DONE
+
+
 def add_verify(parser: argparse.ArgumentParser) -> None:
     from export.htdemucs.arguments import BAG_HELP, add_arguments
 
@@ -179,6 +207,7 @@ def check_gpu(args: argparse.Namespace) -> int:
 COMMANDS = {
     "bag": (add_bag, "write a model folder from a bag of HTDemucs checkpoints"),
     "scnet": (add_scnet, "write a model folder from an SCNet in MSST's formats"),
+    "combine": (add_combine, "write a model folder with stems of others"),
     "verify": (add_verify, "compare every row of a model folder with PyTorch"),
     "bench": (add_bench, "measure a model of full size beside PyTorch"),
     "gpu-check": (add_gpu_check, "check and measure a model of full size on this machine's GPU"),

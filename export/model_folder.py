@@ -3,7 +3,7 @@
 import hashlib
 import math
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
@@ -70,15 +70,22 @@ def write_model_folder(
 ) -> Bag:
     """Exports `models`, then writes bag.json, and returns what it says.
 
-    `name` is the bag's, `origin` the command-line words that name the checkpoints again. What is at `out`
-    stays until all graphs are there, and bag.json comes last. Raises `ModelError` if the rows of a stem have
-    different contracts, and for a model that computes no numbers.
+    `name` is the bag's, `origin` the command-line words that name the checkpoints again. Raises `ModelError`
+    if the rows of a stem have different contracts, and for a model that computes no numbers.
+    """
+    return put_in_place(out, lambda folder: _export_all(models, name, origin, folder, out, precision))
+
+
+def put_in_place(out: Path, fill: Callable[[Path], Bag]) -> Bag:
+    """The bag that `fill` returns, at `out`: it writes the graphs' files to the folder that it gets.
+
+    What is at `out` stays until they are all there, and bag.json comes last.
     """
     is_new = not out.exists()
     out.mkdir(parents=True, exist_ok=True)
     try:
         with tempfile.TemporaryDirectory(prefix=".export-", dir=out) as folder:
-            bag = _export_all(models, name, origin, Path(folder), out, precision)
+            bag = fill(Path(folder))
             for graph in bag.graphs.values():
                 publish(Path(folder, graph.file), out / graph.file)
     except BaseException:

@@ -1,6 +1,6 @@
 """Which sessions `export verify` compares; test_main.py has the command on exported models."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
@@ -26,6 +26,12 @@ class Gain:
 
     gain: float
     name: str = "low"
+    sha256: str = ""
+    weights: dict[str, float] = field(default_factory=lambda: {"bass": 1.0})
+
+    @property
+    def checkpoint(self) -> "Gain":
+        return self
 
     def run(self, segments: np.ndarray, rows: Any) -> np.ndarray:
         assert rows == ("bass",)
@@ -48,3 +54,19 @@ def test_a_gpu_runs_the_batches_too_each_in_a_session_of_its_size(
     assert gpu.sizes == [1, 1, 2, 2, 3, 3]  # of each session: on silence at load, then compared
     lines = [line.split() for line in capsys.readouterr().out.splitlines()[2:]]
     assert [line[3:5] for line in lines] == [["cuda", "1"], ["cuda", "2"], ["cuda", "3"]]
+
+
+def test_a_graph_of_another_name_is_known_by_its_checkpoint(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Two graphs of one network, in a bag that was combined of two."""
+    gains = {"low": {"bass": 0.25}, "low_2": {"bass": 0.125}}
+    recipes = {"bass": (WeightedRow("low", "bass"),), "double_bass": (WeightedRow("low_2", "bass"),)}
+    bag = read_bag(write_rows_bag(tmp_path, gains, recipes, {"htdemucs": CONTRACT}), STORE)
+    models = [
+        cast(ExportableModel, Gain(gain, sha256=bag.graphs[name].source_sha256))
+        for name, gain in (("low", 0.25), ("low_2", 0.125))
+    ]
+    assert verify(bag, models, STORE)
+    assert not verify(bag, models[:1], STORE)
+    assert "low_2: no model of its checkpoints gives it" in capsys.readouterr().out

@@ -1,0 +1,1 @@
+"""Several model folders become one: each stem from the folder where it is best."""
