@@ -108,6 +108,11 @@ def write_rows_bag(
     return folder
 
 
+def write_one_graph(folder: Path, gains: Mapping[str, float] = GAINS) -> Path:
+    """A bag of one graph, `all`, which gives every stem of `gains` as a row."""
+    return write_rows_bag(folder, {"all": gains}, {stem: (WeightedRow("all", stem),) for stem in gains})
+
+
 def write_two_contracts(folder: Path) -> Path:
     """A graph of two rows under htdemucs's contract, and one of a row under that of 10 s."""
     return write_rows_bag(

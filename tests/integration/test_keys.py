@@ -12,13 +12,14 @@ import soundfile
 from jobs.pipeline.catalogue.reading import read_catalogue
 from jobs.pipeline.output.tables import read_table
 from separation.contract import HTDEMUCS
-from tests.bags import GAINS, write_gain_bag
+from tests.bags import write_gain_bag
 from tests.integration.conftest import Run
 from tests.keys import BAD, GOOD
 from tests.stores import STORE
 
 TOO_LONG = "k" * 1_000 + ".wav"
 REFUSED = {*BAD, TOO_LONG}
+GAINS = {"drums": 0.5, "vocals": 0.0625}
 # Only a manifest names these: no URL holds the steps . and .., and the test's servers take no newline.
 UNLISTED = {key for key in BAD if "\n" in key or {".", ".."} & set(key.split("/"))}
 NO_FILES = {key for key in BAD if "" in key.split("/")} | {TOO_LONG}  # localbucket keeps keys as files
@@ -45,7 +46,7 @@ def test_every_key_is_its_own_place_or_a_bad_key(
     entries = [*listed, *({"track_id": key, "uri": f"{bucket}/in/{key}", "error": None} for key in unlisted)]
     manifest = tmp_path_factory.mktemp("catalogue") / "manifest.parquet"
     pq.write_table(pa.Table.from_pylist(entries), manifest)
-    models = str(write_gain_bag(tmp_path_factory.mktemp("models")))
+    models = str(write_gain_bag(tmp_path_factory.mktemp("models"), GAINS))
     where = ("--input", str(manifest), "--output", f"{bucket}/out", "--models", models)
     done = separate(*where, "--float32", "--clip-mode", "none")
     assert done.returncode == 1, done.stdout + done.stderr

@@ -16,7 +16,7 @@ import soundfile
 from jobs.pipeline.output import tables
 from jobs.pipeline.output.paths import part_folder
 from separation.store.filesystems import S3_SETTINGS
-from tests.bags import write_gain_bag
+from tests.bags import write_one_graph
 from tests.integration.conftest import Run
 from tests.integration.session import Session
 from tests.stores import STORE
@@ -50,7 +50,7 @@ def test_each_problem_is_seen_then_swept_then_gone(
         path.parent.mkdir(parents=True, exist_ok=True)
         soundfile.write(path, [[0.01 * number, 0.1]] * 30_000, 44_100)
     (catalogue / "bad.wav").write_bytes(b"")
-    models = str(write_gain_bag(tmp_path / "models"))
+    models = str(write_one_graph(tmp_path / "models"))
     output = f"{bucket}/out"
     job = ("--input", str(catalogue), "--output", output, "--models", models)
     job += ("--filename", "{stem}/{track_id}.{ext}")
