@@ -17,6 +17,7 @@ from xdist.workermanage import WorkerController
 WAITING = (
     "tests/integration/test_job.py",
     "tests/integration/test_small_jobs.py",
+    "tests/integration/test_bags.py",
     "tests/integration/test_storm.py",
     "tests/integration/test_benchmark.py",
     "tests/integration/test_canary.py",
@@ -31,7 +32,6 @@ WAITING = (
     "tests/integration/test_million.py",
 )
 COMPUTING = (
-    "tests/integration/test_bags.py",
     "tests/export/htdemucs/test_bags.py",
     "tests/integration/test_parity.py",
     "tests/export/htdemucs/test_graph.py",
