@@ -54,13 +54,12 @@ def add_bag(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_export(parser: argparse.ArgumentParser, precisions: Sequence[str]) -> None:
-    """The options of every command that writes a model folder."""
+    """The options of every command that exports checkpoints."""
+    from export.htdemucs.arguments import names
+
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the model folder to write")
     parser.add_argument(
-        "--stems",
-        nargs="+",
-        metavar="STEM",
-        help="export only what these stems need (default: all)",
+        "--stems", type=names, metavar="A,B", help="export only what these stems need (default: all)"
     )
     parser.add_argument(
         "--precision", choices=precisions, default="fp32", help="of the weights (default: %(default)s)"

@@ -69,6 +69,9 @@ def find_listing(bag: str, repo: Path | None) -> tuple[Listing, Path | None]:
             names = ", ".join(path.name for path in found) or "none"
             raise ModelError(bag, f"expected one <name>.yaml in the folder, found {names}")
         return read_listing(found[0]), Path(bag)
+    if Path(bag).is_file():
+        listing = f"<name>.yaml that says models: [{Path(bag).stem}]"
+        raise ModelError(bag, f"is a file; expected a folder that holds it, and a {listing}")
     if repo is not None and not repo.is_dir():
         raise ModelError(str(repo), "not a folder; --repo is where the checkpoints are")
     own = None if repo is None else repo / f"{bag}.yaml"

@@ -65,12 +65,13 @@ def read_listing(path: Path) -> Listing:
     where = str(path)
     try:
         content = yaml.safe_load(path.read_text())
-        signatures = [str(signature) for signature in content["models"]]
-        weights, segment = content.get("weights"), content.get("segment")
-    except (OSError, ValueError, yaml.YAMLError, TypeError, KeyError, AttributeError) as error:
+    except (OSError, ValueError, yaml.YAMLError) as error:
         raise ModelError(where, f"not a bag: {type(error).__name__}: {error}") from None
-    if not signatures:
-        raise ModelError(where, "models is empty, expected at least one signature")
+    listed = content.get("models") if isinstance(content, dict) else None
+    if not isinstance(listed, list) or not listed:
+        raise ModelError(where, f"models is {listed!r}, expected a list of signatures: models: [955717e8]")
+    signatures = [str(signature) for signature in listed]
+    weights, segment = content.get("weights"), content.get("segment")
     if segment is not None and not _is_number(segment):
         raise ModelError(where, f"segment is {segment!r}, expected seconds")
     models: dict[str, tuple[tuple[float, ...] | None, ...]] = {}

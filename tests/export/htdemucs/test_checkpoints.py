@@ -123,7 +123,8 @@ def test_the_yaml_shortens_segments_as_demucs_does(folders: dict[str, Path], tmp
         ({"weights": [[1, 0, 0, 0]] * 4}, "source 1 has the weight 0"),
         ({"weights": [[1, 1, 1, -1]] * 4}, "expected a list of numbers from 0 up"),
         ({"weights": [[1, 1, 1, ".nan"]] * 4}, "expected a list of numbers from 0 up"),
-        ({"models": []}, "models is empty"),
+        ({"models": []}, r"models is \[\], expected a list of signatures"),
+        ({"models": "955717e8"}, "models is '955717e8', expected a list"),
         ({"segment": "long"}, "segment is 'long'"),
     ],
 )
@@ -133,6 +134,19 @@ def test_a_yaml_that_demucs_could_not_use(
     folder = copied(folders["safetensors"], tmp_path / "bag", **listing)
     with pytest.raises(ModelError, match=expected):
         opened(folder)
+
+
+@pytest.mark.parametrize("text", ["", "- drums", "drums"])
+def test_a_yaml_without_models_is_no_bag(text: str, tmp_path: Path) -> None:
+    (tmp_path / "bag.yaml").write_text(text)
+    with pytest.raises(ModelError, match=r"bag\.yaml: models is None, expected a list of signatures"):
+        opened(tmp_path)
+
+
+def test_a_checkpoint_alone_is_no_bag(folders: dict[str, Path]) -> None:
+    path = folders["safetensors"] / "drums.safetensors"
+    with pytest.raises(ModelError, match=r"is a file; expected a folder .*models: \[drums\]"):
+        opened(path)
 
 
 def test_the_models_of_a_bag_separate_the_same(folders: dict[str, Path], tmp_path: Path) -> None:
