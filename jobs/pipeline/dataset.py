@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import pyarrow as pa
 import ray
-from ray.data import ActorPoolStrategy, DataContext, Dataset
+from ray.data import ActorPoolStrategy, DataContext, Dataset, TaskPoolStrategy
 
 from jobs.pipeline import attempts, ledger
 from jobs.pipeline.arrow import Row, from_row
@@ -89,7 +89,7 @@ def sections(tracks: pa.Table, job: Job, stages: Stages, log: RemoteLedger) -> D
     listed = _row_per_block(ray.data.from_arrow(_blocks(tracks)))  # a track per task
     probed = listed.map_batches(**_task(stages.probe, job, log))
     split = probed.map_batches(**_task(stages.split, job, log))
-    dataset = _row_per_block(split)  # a section per task
+    dataset = _row_per_block(split, stages.split.most)  # a section per task
     dataset = dataset.map_batches(**_task(stages.cut, job, log))
     for infer in stages.infer:
         dataset = dataset.map_batches(**_pool(infer, job, log))
@@ -100,14 +100,17 @@ def _blocks(tracks: pa.Table) -> list[pa.Table]:
     return [tracks.slice(first, TRACKS_PER_BLOCK) for first in range(0, tracks.num_rows, TRACKS_PER_BLOCK)]
 
 
-def _row_per_block(dataset: Dataset) -> Dataset:
-    """Each row as a block of its own.
+def _row_per_block(dataset: Dataset, most: int | None = None) -> Dataset:
+    """Each row as a block of its own; by `most` tasks at once, so that Ray makes one task of probe, split and
+    this.
 
     Ray Data takes a whole CPU for that, and has no setting: beside pools that fill a node and a probe whose
     source does not answer, none would be free, and nothing would come after the probes.
     """
     rows: Any = dataset.repartition(target_num_rows_per_block=1)
-    rows._logical_plan.dag.ray_remote_args["num_cpus"] = PROBE_CPUS
+    repartition = rows._logical_plan.dag
+    repartition.ray_remote_args["num_cpus"] = PROBE_CPUS
+    object.__setattr__(repartition, "compute", TaskPoolStrategy(most))
     return rows  # type: ignore[no-any-return]
 
 
@@ -118,6 +121,7 @@ def _task(stage: TaskStage, job: Job, log: RemoteLedger) -> dict[str, Any]:
         "fn_kwargs": {"job": job},
         "batch_format": "pyarrow",
         "num_cpus": stage.cpus,
+        "compute": TaskPoolStrategy(stage.most),
     }
 
 

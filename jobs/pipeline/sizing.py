@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from jobs.pipeline.cost.encoding import encoder_cpus
 from separation.console import counted, plural
 from separation.errors import PlanError, UsageError
 from separation.models.graph import ON_GPU, check_precision
@@ -26,16 +27,15 @@ TASK_CPUS = 0.3  # of a cut or stitch task; at 0.4 or more, four pools on 2 CPUs
 # operators, in equal parts, and the pools have the rest: at 0.3 a cluster of 4 CPUs ran one probe at a time,
 # at 0.05 about one per CPU (measured). With eight pools on 2 CPUs, 0.03 still lets two run.
 PROBE_CPUS = 0.03
+# At once on a node: as many as it has CPUs, within these. A probe is a process, of 1.7 CPU-seconds to start
+# and 0.2 GB, and a source that does not answer holds one up. PROBE_CPUS alone lets 2 CPUs start 33 (measured).
+FEWEST_PROBES, MOST_PROBES = 4, 8
 RAY_TASK_CPUS = 1.0  # left free on every node for all of its tasks
 GPU_ACTOR_CPUS = 0.25  # an actor on a GPU only feeds it
 # Chunks of an inference on a GPU. One is 309 GFLOP, at least 40 ms of an L4; a second one takes 0.5 GB more
 # in each session, and a track of an odd number pays for one of silence. A large GPU in float16 may want more:
 # not measured.
 GPU_BATCH = 1
-# Seconds of audio a second in an L4, four graphs of htdemucs's size (estimated: docs/benchmarks.md).
-L4_X_REALTIME = {"fp32": 19, "fp16": 35}
-# CPU-seconds to encode one second of one stem (measured, AMD EPYC Zen 4).
-ENCODING_S = {"mp3": 0.157 / 4, "ogg": 0.045 / 4, "flac": 0.007 / 4, "wav": 0.002 / 4}
 MOST_THREADS = 8  # of a session: beyond that, a second actor gains more
 SESSION_BYTES = 1.1e9  # of memory, full-size htdemucs in float32 on one thread (measured)
 STORE_OF_MEMORY = 0.25  # of a node's memory: Ray's object store takes 0.3 of what the system leaves free
@@ -100,6 +100,7 @@ class JobPlan:
     store_chunks: int  # the longest section that the object stores hold without spilling
     chunk_bytes: int  # of a chunk's mix; the largest, where graphs take segments of different lengths
     task_cpus: float = TASK_CPUS
+    probes: int = FEWEST_PROBES  # at once on the cluster
     sections_per_track: int = 1  # at least, of each grid, where that leaves FEWEST_CHUNKS in each
     encoder_cpus: float = 0.0  # with which encoding keeps up with a GPU, if it is an L4; 0 on CPUs
     spare_cpus: float = 0.0  # that the cluster has for it, for each of its GPUs
@@ -185,11 +186,14 @@ def plan_job(nodes: Sequence[Node], work: Workload, provider: str, overrides: Ma
         size(nodes, work.graphs, given.get("threads")), provider=provider, chunk_bytes=work.chunk_bytes
     )
     plan = replace(plan, **{"max_actors": given.get("actors", plan.max_actors), **given})
+    probes = sum(min(max(FEWEST_PROBES, int(node.cpus)), MOST_PROBES) for node in nodes)
+    plan = replace(plan, probes=probes * math.ceil(plan.max_actors / max(1, plan.actors)))  # nodes may come
     most = _store_chunks([node for node in nodes if node.gpus or not plan.gpus_per_actor], work, plan.actors)
     plan = replace(plan, store_chunks=most)
     if provider in ON_GPU:
         spare = sum(node.cpus for node in nodes) - work.graphs * plan.actors * plan.cpus_per_actor
-        plan = replace(plan, encoder_cpus=_encoder_cpus(work), spare_cpus=round(spare / gpus, 2))
+        encoders = encoder_cpus(work.format, work.written, work.graphs, work.precisions == {"fp16"})
+        plan = replace(plan, encoder_cpus=encoders, spare_cpus=round(spare / gpus, 2))
     if "chunks_per_section" not in given:
         plan = replace(plan, chunks_per_section=_whole_batches(min(MOST_CHUNKS, most), plan.batch))
     check(plan, nodes, work.graphs)
@@ -233,12 +237,6 @@ def _on_gpus(nodes: Sequence[Node], graphs: int, threads: int | None) -> JobPlan
     share = math.floor(10_000 / (graphs * per_gpu)) / 10_000  # Ray counts in these
     cpus = min(_actor_cpus(node.cpus, graphs * per_gpu * node.gpus) for node in with_gpu)
     return JobPlan("cuda", actors, actors, min(GPU_ACTOR_CPUS, cpus), share, 1, 0, GPU_BATCH, 1, 1, 1)
-
-
-def _encoder_cpus(work: Workload) -> float:
-    """The CPUs that encode what an L4 infers; each graph is taken for one of htdemucs's size."""
-    x_realtime = L4_X_REALTIME["fp16" if work.precisions == {"fp16"} else "fp32"] * 4 / work.graphs
-    return round(work.written * ENCODING_S[work.format] * x_realtime, 3)
 
 
 def _actor_cpus(node_cpus: float, actors: float) -> float:

@@ -21,6 +21,7 @@ from tests.integration.conftest import (
     job_command,
     start_cluster,
 )
+from tests.integration.session import Session
 from tests.sounds import write_track
 from tests.stores import STORE
 
@@ -202,3 +203,19 @@ def test_the_run_record_tells_what_ran(separate: Run, models: str, tmp_path: Pat
     assert record["totals"] == {"total": 1, "done": 1, "failed": 0, "pending": 0, "left": 0, "audio_s": 1.0}
     assert record["catalogue"] == {"tracks": 1}
     assert os.environ.get("AWS_SECRET_ACCESS_KEY", "-") not in (output / "run.json").read_text()
+
+
+def test_probe_split_and_rows_of_their_own_are_one_task_and_few_at_once(
+    session: Session, models: str, tmp_path: Path
+) -> None:
+    words = ("--input", "in/", "--output", "out", "--models", models, "--cache", str(tmp_path), *TWO)
+    done = session.run("tests.integration.operators", *words)
+    assert done.returncode == 0, done.stderr
+    rows = "StreamingRepartition[num_rows_per_block=1,strict=False]"
+    assert json.loads(done.stdout) == [
+        ["MapBatches(stitch)", None],
+        *([f"MapBatches(infer_{graph})", 2] for graph in ("vocals", "bass")),
+        ["MapBatches(cut)", None],
+        [f"MapBatches(probe)->MapBatches(split)->{rows}", 8],
+        [rows, None],
+    ]

@@ -27,8 +27,10 @@ def separation_stages(job: Job) -> Stages:
         for graph in job.graphs
     )
     return Stages(
-        probe=TaskStage(name="probe", verb="probe", cpus=PROBE_CPUS, work=probe, tells=tell_lengths),
-        split=TaskStage(name="split", verb="", cpus=PROBE_CPUS, work=split),
+        probe=TaskStage(
+            name="probe", verb="probe", cpus=PROBE_CPUS, most=plan.probes, work=probe, tells=tell_lengths
+        ),
+        split=TaskStage(name="split", verb="", cpus=PROBE_CPUS, most=plan.probes, work=split),
         cut=TaskStage(name="cut", verb="cut", cpus=plan.task_cpus, work=cut_sections),
         infer=tuple(infer),
         stitch=TaskStage(name="stitch", verb="stitch", cpus=plan.task_cpus, work=stitch),

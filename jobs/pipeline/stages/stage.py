@@ -64,6 +64,7 @@ class TaskStage(Stage):
 
     work: TaskWork
     tells: Tell | None = None  # what a finished block adds to what is known of the run
+    most: int | None = None  # tasks at once on the cluster; None: as many as its CPUs hold
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -169,6 +169,13 @@ def test_probes_run_side_by_side_where_ray_data_reserves_no_more_than_an_equal_p
     assert int(reserved / PROBE_CPUS) >= max(2, cpus)
 
 
+def test_probes_are_some_on_every_node_and_grow_with_the_pools() -> None:
+    """Each is a process: as many as Ray has CPUs for would fill a node's memory."""
+    assert [plan(cpu_node(cpus)).probes for cpus in (2, 4, 6, 64)] == [4, 4, 6, 8]
+    assert plan(*[cpu_node(16)] * 3).probes == 24
+    assert plan(cpu_node(16), actors=4, max_actors=10).probes == 3 * 8
+
+
 def test_many_gpu_nodes_beside_an_idle_head() -> None:
     many = plan(Node(0, 0, 2 * GB), *[Node(4, 1, 5 * GB)] * 16)
     assert many.actors == 16
