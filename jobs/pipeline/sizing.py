@@ -28,7 +28,7 @@ TASK_CPUS = 0.3  # of a cut or stitch task; at 0.4 or more, four pools on 2 CPUs
 # at 0.05 about one per CPU (measured). With eight pools on 2 CPUs, 0.03 still lets two run.
 PROBE_CPUS = 0.03
 # At once on a node: as many as it has CPUs, within these. A probe is a process, of 1.7 CPU-seconds to start
-# and 0.2 GB, and a source that does not answer holds one up. PROBE_CPUS alone lets 2 CPUs start 33 (measured).
+# and 0.2 GB, and a source that does not answer holds one up. PROBE_CPUS alone lets 2 CPUs start 33 (seen).
 FEWEST_PROBES, MOST_PROBES = 4, 8
 RAY_TASK_CPUS = 1.0  # left free on every node for all of its tasks
 GPU_ACTOR_CPUS = 0.25  # an actor on a GPU only feeds it
