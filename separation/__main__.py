@@ -58,7 +58,7 @@ def parser(prog: str = PROG) -> argparse.ArgumentParser:
         type=positive_int,
         default=os.cpu_count() or 1,
         metavar="N",
-        help="CPU threads, shared by the models that run in parallel (default: all cores, %(default)s)",
+        help="CPU threads, shared by the models that run in parallel (default: all cores)",
     )
     options.add_arguments(parser)
     limits.add_arguments(parser)

@@ -26,29 +26,35 @@ log = logging.getLogger("stemfleet")
 
 
 class Separator:
-    """Separates tracks on this machine with the models at `models`: a folder, an fsspec URI, or "demo".
+    """Separates tracks on this machine, with models that stay loaded as long as the object lives.
 
     The options are those of `python -m separation`, and so are the samples: to the bit what
-    `--float32 --clip-mode none` writes.
+    `--float32 --clip-mode none` writes. There is nothing to close. One object may be used from several
+    threads: tracks are read at the same time and separated one after the other.
 
-    provider    what runs the models: auto, cpu, cuda, openvino or openvino-bf16
-    threads     CPU threads, shared by the models that run in parallel; all cores by default
-    overlap     of neighbouring chunks, 0 to under 1; by default that of the models, 0.25 for htdemucs
-    shifts      average over this many random shifts of up to half a second, drawn from `seed`
-    stems       only these; all that the models have by default
-    two_stems   only this stem and no_<stem>, the mix minus it
-    skip_silence  run no model on digital silence inside a track, which changes the samples around it
-    cache       folder for downloaded and optimized models; by default one per user in the temporary folder
+    Args:
+        models: A folder, an fsspec URI, or "demo".
+        provider: What runs the models: auto, cpu, cuda, openvino or openvino-bf16.
+        threads: CPU threads, shared by the models that run in parallel; all cores by default.
+        overlap: Of neighbouring chunks, 0 to under 1; by default that of the models, 0.25 for htdemucs.
+        shifts: Average over this many random shifts of up to half a second.
+        seed: Of the random shifts.
+        stems: Only these; all that the models have by default.
+        two_stems: Only this stem and no_STEM, the mix minus it.
+        skip_silence: Run no model on digital silence inside a track, which changes the samples around it.
+        cache: Folder for downloaded and optimized models; by default one per user in the temporary folder.
 
-    The models are loaded once, here, and stay loaded as long as the object lives; there is nothing to close.
-    One object may be used from several threads: tracks are read at the same time and separated one after the
-    other. Raises `SeparationError`: `ModelError` for models that are missing or not what they say,
-    `UsageError` for options that contradict the models or each other, `WrongProvider` if the models would
-    run elsewhere than asked for, `DeviceError` for a GPU that is there and does not work.
+    Raises:
+        ModelError: Models that are missing or not what they say.
+        UsageError: Options that contradict the models or each other.
+        WrongProvider: The models would run elsewhere than asked for.
+        DeviceError: A GPU that is there and does not work.
     """
 
-    sample_rate: int  # Hz, of the arrays that `separate` returns: the models'
-    stems: tuple[str, ...]  # the names of what `separate` returns
+    sample_rate: int
+    """Hz, of the arrays that `separate` returns: the models'."""
+    stems: tuple[str, ...]
+    """The names of what `separate` returns."""
 
     def __init__(
         self,
@@ -95,15 +101,22 @@ class Separator:
     def separate(
         self, track: str | os.PathLike[str] | npt.ArrayLike, sample_rate: float | None = None
     ) -> dict[str, np.ndarray]:
-        """The stems of a track: name -> float32 (samples, channels) at `self.sample_rate`, never clipped.
+        """The stems of a track, never clipped. What is unusual about it (silence, a downmix) is a warning of
+        the logger "stemfleet".
 
-        `track` is an audio file (a path or an fsspec URI), or an array of its samples with its `sample_rate`
-        in Hz: (samples,) or (samples, channels) as soundfile.read gives it, floats or integers. Other rates
-        than `self.sample_rate` are resampled, one channel becomes two, more than two are mixed to stereo.
-        What is unusual about a track (silence, a downmix) is a warning of the logger "stemfleet".
+        Args:
+            track: An audio file (a path or an fsspec URI), or an array of samples, (samples,) or
+                (samples, channels) as soundfile.read gives it, floats or integers. Other rates than
+                `self.sample_rate` are resampled, one channel becomes two, more than two are mixed to stereo.
+            sample_rate: Hz of an array, 8,000 to 1,536,000.
 
-        Raises `TrackError` for a file that cannot be separated, or of which the models make samples that are
-        no numbers, `UsageError` for an array that is not audio.
+        Returns:
+            Name -> float32 (samples, channels) at `self.sample_rate`.
+
+        Raises:
+            TrackError: A file that cannot be separated, or of which the models make samples that are no
+                numbers.
+            UsageError: An array that is not audio.
         """
         if isinstance(track, str | os.PathLike):
             if sample_rate is not None:
