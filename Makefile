@@ -9,13 +9,16 @@ WORKERS ?= 2
 # A test that hangs ends its process, with where it stood.
 PYTEST = $(BIN)/python -m pytest -n $(WORKERS) -o faulthandler_timeout=3600 -o faulthandler_exit_on_timeout=true
 
-.PHONY: setup demo test test-long chaos check readme bench gpu-check clean
+# The pages as a site, in build/docs; fails at a link or an anchor that leads nowhere.
+DOCS = NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+.PHONY: setup demo test test-long chaos check docs tables bench gpu-check clean
 
 setup: $(READY)
 
 $(READY): pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --editable '.[cpu,openvino,cluster,export,test]'
+	$(BIN)/python -m pip install --quiet --editable '.[cpu,openvino,cluster,export,docs,test]'
 	touch $(READY)
 
 demo: $(READY)
@@ -37,10 +40,15 @@ check: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	cd scripts && MYPYPATH=.. ../$(BIN)/mypy --config-file ../pyproject.toml *.py
-	$(BIN)/python scripts/readme_tables.py --check
+	$(BIN)/python scripts/docs_tables.py --check
+	$(DOCS)
 
-readme: $(READY)
-	$(BIN)/python scripts/readme_tables.py
+docs: $(READY)
+	$(BIN)/python scripts/docs_tables.py
+	$(DOCS)
+
+tables: $(READY)
+	$(BIN)/python scripts/docs_tables.py
 
 bench: $(READY)
 	$(BIN)/python -m export bench

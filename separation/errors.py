@@ -22,7 +22,7 @@ from separation.store.redact import plain, shown
 
 
 class ExplainedEnum(StrEnum):
-    """Words that stand in tables, each with its `meaning`, from which the tables of README are written."""
+    """Words that stand in tables, each with its `meaning`: those of docs/output.md are written from it."""
 
     meaning: str
 
@@ -33,7 +33,7 @@ class ExplainedEnum(StrEnum):
 
 
 class ErrorKind(ExplainedEnum):
-    """Why a track could not be separated: `error_kind` in the tracks table. README has the same table."""
+    """Why a track could not be separated: `error_kind` in the tracks table. docs/output.md has the same."""
 
     EMPTY = "empty", "No bytes, or a header and no samples."
     NOT_AUDIO = "not_audio", "Not an audio file: text, a picture, an archive."

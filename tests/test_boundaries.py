@@ -1,4 +1,4 @@
-"""Who may import what (README, "Where things are"): a job node has no torch, a laptop no Ray."""
+"""Who may import what (docs/architecture.md, "Packages"): a job node has no torch, a laptop no Ray."""
 
 import ast
 import pkgutil

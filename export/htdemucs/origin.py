@@ -17,7 +17,7 @@ from separation.errors import UsageError
 from separation.models.bag import Licence
 
 RANDOM = "random"
-BAND = "band_ft"  # the bag in this repository: README, "The demonstration bag"
+BAND = "band_ft"  # the bag in this repository: docs/models.md, "The demonstration bag"
 BAND_CHECKPOINTS = Path(band.__file__).with_name("checkpoints")
 BAND_LICENCE = Licence("MIT", "made by this project from songs that it synthesised itself", "LICENSE")
 DEFAULT_SIZES = RandomBag()

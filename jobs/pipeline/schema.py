@@ -63,7 +63,7 @@ TIMINGS = pa.schema(
     ]
 )
 
-# The meaning of every column, for the tables of README.md: columns that share one, and the sentence.
+# The meaning of every column, for the tables of docs/output.md: columns that share one, and the sentence.
 MEANINGS = {
     "tracks": (
         ("track_id uri run_id", "the track, where its file is, and the run that finished it"),

@@ -42,7 +42,7 @@ def test_in_every_container_of_the_launcher() -> None:
 
 
 def test_in_every_command_that_starts_a_cluster() -> None:
-    texts = [(CLUSTER / "README.md").read_text(), (ROOT / "README.md").read_text()]
+    texts = [path.read_text() for path in (*(ROOT / "docs").glob("*.md"), ROOT / "README.md")]
     commands = [command for text in texts for command in STARTS.findall(text)]
     assert len(commands) >= 2
     assert all("--disable-usage-stats" in command for command in commands), commands

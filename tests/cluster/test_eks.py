@@ -12,7 +12,7 @@ import yaml
 from moto import mock_aws
 from ray._private import ray_constants
 
-from tests.cluster.conftest import ACCOUNT, CLUSTER
+from tests.cluster.conftest import ACCOUNT, CLUSTER, ROOT
 from tests.cluster.custom_resources import EKS_CLUSTER, NODE_CLASS, NODE_POOL, Schema
 
 EKS: dict[str, Any] = yaml.safe_load((CLUSTER / "eks/cluster.yaml").read_text())
@@ -20,7 +20,7 @@ NODE_CLASSES, *NODE_POOLS = yaml.safe_load_all((CLUSTER / "eks/nodepools.yaml").
 POOLS = {pool["metadata"]["name"]: pool["spec"] for pool in NODE_POOLS}
 RAY: dict[str, Any] = yaml.safe_load((CLUSTER / "kuberay/raycluster.yaml").read_text())["spec"]
 GROUPS = {"head": RAY["headGroupSpec"]} | {group["groupName"]: group for group in RAY["workerGroupSpecs"]}
-README = (CLUSTER / "README.md").read_text()
+PAGE = (ROOT / "docs/kubernetes.md").read_text()
 SPOT_NOTICE_S = 120
 OF_THE_SYSTEM = {
     "cpu": 0.25,
@@ -66,14 +66,14 @@ def test_it_has_only_fields_that_exist(
 
 
 def test_the_jobs_pods_have_the_rights_of_the_policy_here() -> None:
-    """Its text is in iam-policy.json alone: the README makes the policy from it, under the name used here."""
+    """Its text is in iam-policy.json alone: the page makes the policy from it, under the name used here."""
     job, karpenter = EKS["iam"]["podIdentityAssociations"]
     accounts = {pod["template"]["spec"]["serviceAccountName"] for pod in GROUPS.values()}
     assert {job["serviceAccountName"]} == accounts
     (arn,) = job["permissionPolicyARNs"]
     name = arn.removeprefix(f"arn:aws:iam::{ACCOUNT}:policy/")
     made = r"aws iam create-policy --policy-name (\S+) --policy-document file://cluster/iam-policy\.json"
-    assert re.findall(made, README.replace("\\\n   ", "")) == [name]
+    assert re.findall(made, PAGE.replace("\\\n   ", "")) == [name]
     assert karpenter["serviceAccountName"] == "karpenter"
     assert all(policy.endswith("-" + EKS["metadata"]["name"]) for policy in karpenter["permissionPolicyARNs"])
 
@@ -86,7 +86,7 @@ def test_karpenter_finds_its_subnets_group_and_role() -> None:
     assert spec["subnetSelectorTerms"] == [{"tags": tag | {"kubernetes.io/role/internal-elb": "1"}}]
     (entry,) = EKS["accessConfig"]["accessEntries"]
     assert entry["principalARN"] == f"arn:aws:iam::{ACCOUNT}:role/{spec['role']}"
-    assert f"settings.clusterName={name} " in README and f"settings.interruptionQueue={name} " in README
+    assert f"settings.clusterName={name} " in PAGE and f"settings.interruptionQueue={name} " in PAGE
     for pool in POOLS.values():
         assert pool["template"]["spec"]["nodeClassRef"] == {
             "group": NODE_CLASSES["apiVersion"].partition("/")[0],

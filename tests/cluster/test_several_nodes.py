@@ -15,9 +15,9 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from tests.cluster.conftest import CLUSTER, ROOT
+from tests.cluster.conftest import ROOT
 
-README = (CLUSTER / "README.md").read_text()
+PAGE = (ROOT / "docs/local.md").read_text()
 LIMIT_S, STOP_LIMIT_S = 900, 120  # both take seconds: a machine may have other things to do
 TEMPORARY = "/tmp"  # Ray's sockets have long names
 RAY_FILES = Path(TEMPORARY) / "several-nodes"  # as the commands name it
@@ -39,7 +39,7 @@ def session(alone: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[t
     for name in COPIED:
         source = ROOT / name
         (shutil.copytree if source.is_dir() else shutil.copy)(source, root / name)
-    (commands,) = re.findall(r"^```sh several-nodes\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+    (commands,) = re.findall(r"^```sh several-nodes\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
     mine = {name: text for name, text in os.environ.items() if not name.startswith(("RAY_", "PYTHON"))}
     environment = mine | {
         "HOME": str(root / "home"),  # no token and no cluster of the user's is touched

@@ -129,7 +129,7 @@ def worker_nodes(head: Cluster, count: int) -> Iterator[Nodes]:
     nodes = Nodes(head)
     try:
         for number in range(count):
-            nodes.start(f"127.0.1.{number + 2}")  # 127.0.0.2 and so on are those of cluster/README.md
+            nodes.start(f"127.0.1.{number + 2}")  # 127.0.0.2 and so on are those of docs/local.md
         yield nodes
     finally:
         for address in list(nodes.workers):

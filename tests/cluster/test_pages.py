@@ -1,4 +1,4 @@
-"""The commands of cluster/README.md are those of the programs."""
+"""The commands of docs/aws.md, kubernetes.md and operations.md are those of the services and charts."""
 
 import json
 import os
@@ -14,32 +14,23 @@ import pytest
 from botocore import xform_name
 from botocore.validate import ParamValidator
 from ray._private.runtime_env.packaging import get_excludes_from_ignore_files
-from ray.dashboard.modules.job.cli import submit
 
-import jobs.separate.__main__
 from tests.cluster.conftest import CLUSTER, ROOT
 from tests.cluster.test_eks import EKS, NODE_CLASSES
 
-README = (CLUSTER / "README.md").read_text()
-BLOCKS = re.findall(r"^```sh[^\n]*\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+INDEX = (CLUSTER / "README.md").read_text()
+PAGES = {
+    name: (ROOT / f"docs/{name}.md").read_text() for name in ("aws", "kubernetes", "operations", "local")
+}
+ALL = "".join(PAGES.values())
+BLOCKS = re.findall(r"^```sh[^\n]*\n(.*?)^```$", ALL, re.MULTILINE | re.DOTALL)
 COMMANDS = [line for block in BLOCKS for line in block.replace("\\\n", " ").splitlines()]
-JOBS = [line.strip() for line in COMMANDS if "jobs.separate" in line]
 BY_HAND = {  # commands of the command line's own making
     ("cloudformation", "deploy"),
     ("ecr", "get-login-password"),
     ("ec2", "authorize-security-group-ingress"),
 }
 OF_ALL = {"--query", "--output"}
-
-
-@pytest.mark.parametrize("command", JOBS)
-def test_a_submitted_command_is_one_of_the_job(command: str) -> None:
-    ray, _, entrypoint = command.partition(" -- ")
-    options = {name for parameter in submit.params for name in parameter.opts}
-    assert {word for word in shlex.split(ray) if word.startswith("--")} <= options
-    words = shlex.split(entrypoint)
-    assert words[:3] == ["python", "-m", "jobs.separate"]
-    jobs.separate.__main__.parser().parse_args(words[3:])  # exits at an option that is none
 
 
 def test_the_token_is_for_its_owner_alone(tmp_path: Path) -> None:
@@ -54,7 +45,7 @@ def test_the_token_is_for_its_owner_alone(tmp_path: Path) -> None:
 
 
 def test_digests_take_the_place_of_the_tags(tmp_path: Path) -> None:
-    """The README's sed over copies of the files leaves no image that a push could replace."""
+    """The page's sed over copies of the files leaves no image that a push could replace."""
     (line,) = [line.strip() for line in COMMANDS if line.strip().startswith('sed -i "s|/stemfleet:$extra')]
     shutil.copytree(CLUSTER, tmp_path / "cluster")
     for extra in ("cpu", "gpu"):
@@ -85,9 +76,8 @@ def test_a_clone_is_sent_without_what_is_large(path: str, is_sent: bool) -> None
 
 
 def test_what_is_installed_has_the_versions_of_the_table() -> None:
-    """In the README and in docs/operations.md."""
-    table = dict(re.findall(r"^\| ([A-Z][^|]+|eksctl) \| ([\d.]+)", README, re.MULTILINE))
-    text = (README + (ROOT / "docs/operations.md").read_text()).replace("\\\n", " ")
+    table = dict(re.findall(r"^\| ([A-Z][^|]+|eksctl) \| ([\d.]+)", PAGES["kubernetes"], re.MULTILINE))
+    text = ALL.replace("\\\n", " ")
     charts = re.findall(
         r"(karpenter|kuberay-operator|nvidia-device-plugin)(?:-crd)? --version ([\d.]+)", text
     )
@@ -100,16 +90,16 @@ def test_what_is_installed_has_the_versions_of_the_table() -> None:
     assert set(re.findall(r"karpenter-provider-aws/v([\d.]+)/", text)) == {table["Karpenter"]}
     assert set(re.findall(r"config/crd\?ref=v([\d.]+)", text)) == {table["KubeRay"]}
     assert EKS["metadata"]["version"] == table["Kubernetes"]
-    (image,) = re.findall(r"Amazon Linux 2023, release (\d+)", README)
+    (image,) = re.findall(r"Amazon Linux 2023, release (\d+)", PAGES["kubernetes"])
     assert NODE_CLASSES["spec"]["amiSelectorTerms"] == [{"alias": f"al2023@v{image}"}]
 
 
-@pytest.mark.parametrize("page", ["cluster/README.md", "docs/operations.md"])
+@pytest.mark.parametrize("page", ["aws", "kubernetes", "operations"])
 def test_commands_of_aws_are_those_of_its_services(page: str) -> None:
     """Every operation and option by the models that its command line is made of, and JSON by their types."""
-    blocks = re.findall(r"^```sh[^\n]*\n(.*?)^```$", (ROOT / page).read_text(), re.MULTILINE | re.DOTALL)
+    blocks = re.findall(r"^```sh[^\n]*\n(.*?)^```$", PAGES[page], re.MULTILINE | re.DOTALL)
     calls = re.findall(r"\baws ((?:'[^']*'|[^'\n#|;)&])+)", "".join(blocks).replace("\\\n", " "))
-    assert len(calls) >= 5
+    assert len(calls) >= 4
     session = botocore.session.get_session()
     for service, operation, *words in map(shlex.split, calls):
         if (service, operation) in BY_HAND or service == "s3":
@@ -127,17 +117,11 @@ def test_commands_of_aws_are_those_of_its_services(page: str) -> None:
                     assert not report.has_errors(), report.generate_report()
 
 
-def test_it_shows_every_road() -> None:
-    assert len(JOBS) >= 4
-    assert sum("--dry-run" in job for job in JOBS) == 1
-    assert sum("--provider cpu" in job for job in JOBS) == 1
-
-
 def test_every_file_it_names_exists() -> None:
-    named = set(re.findall(r"cluster/[\w./-]+\.(?:json|yaml|py)|cluster/image/Dockerfile", README))
+    named = set(re.findall(r"cluster/[\w./-]+\.(?:json|yaml|py)|cluster/image/Dockerfile", ALL))
     assert len(named) >= 5
     assert all((ROOT / name).is_file() for name in named)
-    rows = re.findall(r"^\| (`.+?`) \|", README, re.MULTILINE)
+    rows = re.findall(r"^\| (`.+?`) \|", INDEX, re.MULTILINE)
     listed = {name for cell in rows for name in re.findall(r"`([^`]+)`", cell)}
     files = {
         str(path.relative_to(CLUSTER))
@@ -145,7 +129,3 @@ def test_every_file_it_names_exists() -> None:
         if path.suffix in (".json", ".yaml", ".py")
     }
     assert listed == files | {"image/Dockerfile"}
-
-
-def test_what_it_calls_a_section_of_the_readme_is_one() -> None:
-    assert "## The official model" in (ROOT / "README.md").read_text()
