@@ -39,7 +39,8 @@ def session(alone: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[t
     for name in COPIED:
         source = ROOT / name
         (shutil.copytree if source.is_dir() else shutil.copy)(source, root / name)
-    (commands,) = re.findall(r"^```sh several-nodes\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+    blocks = re.findall(r"^```sh\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+    (commands,) = [block for block in blocks if "ray start" in block]
     mine = {name: text for name, text in os.environ.items() if not name.startswith(("RAY_", "PYTHON"))}
     environment = mine | {
         "HOME": str(root / "home"),  # no token and no cluster of the user's is touched
