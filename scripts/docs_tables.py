@@ -15,7 +15,9 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
+from jobs.evaluate import scoring
 from jobs.pipeline import schema
+from jobs.pipeline.output import run_record
 from jobs.verify.problems import Kind as Problem
 from separation.errors import ErrorKind, WarningKind
 from separation.program import COMMON_OPTIONS
@@ -103,10 +105,10 @@ def row(action: argparse.Action) -> tuple[str, str, str]:
     return f"`{' '.join(words)}`", required + said, f"`{default}`" * bool(default)
 
 
-def columns(table: str) -> Cells:
-    """A row per line of `schema.MEANINGS`, which has every column once."""
+def columns(table: str, meanings: Iterable[tuple[str, str]]) -> Cells:
+    """A row per line of `meanings`: names of columns, or of keys, that share a sentence."""
     yield f"`{table}`", ""
-    for names, text in schema.MEANINGS[table]:
+    for names, text in meanings:
         yield ", ".join(f"`{name}`" for name in names.split()), text
 
 
@@ -118,8 +120,10 @@ def kinds(title: str, of: Iterable[ErrorKind | WarningKind | Problem]) -> Cells:
 
 TABLES: dict[str, Callable[[], str]] = {
     "options": options_of_all,
-    "tracks": lambda: as_table(columns("tracks")),
-    "timings": lambda: as_table(columns("timings")),
+    "run.json": lambda: as_table(columns("run.json", run_record.MEANINGS)),
+    "tracks": lambda: as_table(columns("tracks", schema.MEANINGS["tracks"])),
+    "timings": lambda: as_table(columns("timings", schema.MEANINGS["timings"])),
+    "scores": lambda: as_table(columns("scores.parquet", scoring.MEANINGS)),
     "error_kind": lambda: as_table(kinds("error_kind", ErrorKind)),
     "warnings": lambda: as_table(kinds("warnings", WarningKind)),
     "problems": lambda: as_table(kinds("kind", Problem)),

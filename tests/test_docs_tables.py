@@ -2,12 +2,15 @@
 
 import argparse
 import re
+from collections.abc import Iterable
 
 import pytest
 
 import jobs.separate.__main__
 import separation.__main__
+from jobs.evaluate import scoring
 from jobs.pipeline import schema
+from jobs.pipeline.output import run_record
 from scripts import docs_tables
 from separation.program import COMMON_OPTIONS
 
@@ -47,10 +50,20 @@ def test_a_required_option_stands_in_each_section() -> None:
     assert OPTIONS.count("| `--out DIR` | required: the model folder") >= 2
 
 
-@pytest.mark.parametrize(("table", "columns"), [("tracks", schema.TRACKS), ("timings", schema.TIMINGS)])
-def test_every_column_has_a_meaning_once(table: str, columns) -> None:  # type: ignore[no-untyped-def]
-    names = [name for line, text in schema.MEANINGS[table] if text for name in line.split()]
-    assert sorted(names) == sorted(columns.names)
+@pytest.mark.parametrize(
+    ("meanings", "names"),
+    [
+        (schema.MEANINGS["tracks"], schema.TRACKS.names),
+        (schema.MEANINGS["timings"], schema.TIMINGS.names),
+        (scoring.MEANINGS, scoring.SCORES.names),
+        (run_record.MEANINGS, run_record.RunRecord.__struct_fields__),
+    ],
+    ids=["tracks", "timings", "scores", "run.json"],
+)
+def test_every_column_and_key_has_a_meaning_once(
+    meanings: Iterable[tuple[str, str]], names: Iterable[str]
+) -> None:
+    assert sorted(name for line, text in meanings if text for name in line.split()) == sorted(names)
 
 
 def test_a_laptop_has_the_options_of_a_cluster_s_separation() -> None:

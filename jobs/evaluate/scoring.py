@@ -38,16 +38,26 @@ PAIRS = pa.schema(
 
 SCORES = pa.schema(
     [
-        ("estimates", pa.string()),  # the name given to --estimates
-        ("track_id", pa.string()),  # its path below the reference
+        ("estimates", pa.string()),
+        ("track_id", pa.string()),
         ("stem", pa.string()),
-        ("metric", pa.string()),  # sdr | si_sdr
-        ("score_db", pa.float64()),  # null if the status is not ok
-        ("status", pa.string()),  # ok | silent | error
+        ("metric", pa.string()),
+        ("score_db", pa.float64()),
+        ("status", pa.string()),
         ("reason", pa.string()),
-        ("frames", pa.int32()),  # seconds that count for SDR
+        ("frames", pa.int32()),
         ("duration_s", pa.float64()),
     ]
+)
+
+# The meaning of every column, for the table of docs/evaluation.md: columns that share one, and the sentence.
+MEANINGS = (
+    ("estimates", "the name given to `--estimates`"),
+    ("track_id stem", "the track, by its path below the reference, and the stem"),
+    ("metric score_db", "`sdr` or `si_sdr`, and its value in dB; null if the status is not `ok`"),
+    ("status reason", "`ok`, `silent` or `error`, and why in a sentence"),
+    ("frames", "seconds that count for SDR"),
+    ("duration_s", "of the reference"),
 )
 
 

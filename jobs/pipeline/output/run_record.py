@@ -108,6 +108,33 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
         return self.price.usd_per_node_hour if isinstance(self.price, NodePrice) else self.price
 
 
+# The meaning of every key, for the table of docs/output.md: keys that share one, and the sentence.
+MEANINGS = (
+    ("run_id", "of the run; its rows in the tables and its record in `runs/` have the same"),
+    ("state exit_code reason", "how it ended; `reason` is why it stopped"),
+    ("began ended", "moments, ISO 8601 in UTC; `ended` is null while it runs, and for ever if it was killed"),
+    ("versions", "of stemfleet and of the packages that decide results"),
+    (
+        "settings",
+        "what all stems of the output agree on: each stem's models, precision, engine, options and contracts",
+    ),
+    ("arguments", "the command line, without credentials; addresses are absolute"),
+    ("catalogue", "`tracks`: how many the catalogue has, done or not"),
+    ("licences", "of the weights of each graph, as `bag.json` states them"),
+    ("shifts_samples", "the drawn shifts of each contract, in samples; 0 for none"),
+    ("plan", "actors, CPUs, GPUs, threads, turns, batch and sections, as planned or given"),
+    (
+        "cluster",
+        "CPUs, GPUs and bytes of object store of each node, as the run last saw it",
+    ),
+    ("price", "`usd_per_node_hour`, if `--price` gave one"),
+    (
+        "totals",
+        "of this run, once it has ended: tracks in all, done, failed, pending and left, seconds of audio",
+    ),
+)
+
+
 def read(output: str, store: Store) -> RunRecord | None:
     """None where no run has begun. Raises `StorageError`, which names the key, for anything else."""
     uri = join(output, "run.json")
