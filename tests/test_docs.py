@@ -28,7 +28,7 @@ PAGES = {
 PARSERS: dict[str, argparse.ArgumentParser] = {
     name: parser for command, (python, parser) in docs_tables.programs().items() for name in (command, python)
 }
-OF_OTHERS = {"--runtime-env-json", "--gpus"}  # options of `ray job submit` and `docker run`
+OF_OTHERS = {"--runtime-env-json", "--gpus", "--shm-size"}  # options of `ray job submit` and `docker run`
 
 
 COMMAND = re.compile(r"(?:\S*bin/)?(stemfleet (?=[a-z])|python -m (?:band|export|jobs|separation)\b)")
