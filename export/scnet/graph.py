@@ -46,7 +46,7 @@ class SCNetModule(nn.Module):
         self.rows, self.segment, self.precision = len(rows), segment, precision
         framing, padded = sizes.framing(hann=masked), sizes.padded(segment)
         self.frames, self.padding = framing.frames(padded), padded - segment
-        self.spectrogram = Stft(framing, self.frames, CHANNELS)
+        self.spectrogram = Stft(framing, padded, CHANNELS)
         self.waveform = InverseStft(framing, self.frames, segment)
         counts = sizes.frequencies()
         channels = [*zip(sizes.dims, sizes.dims[1:], strict=False)]
