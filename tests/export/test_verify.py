@@ -1,6 +1,7 @@
 """Which sessions `export verify` compares; test_main.py has the command on exported models."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 
 from export.model_folder import ExportableModel
+from export.parity import BARS, Bar
 from export.verify import verify
 from separation.contract import Contract
 from separation.models.bag import WeightedRow
@@ -26,6 +28,7 @@ class Gain:
 
     gain: float
     name: str = "low"
+    bars: Mapping[str, Bar] = field(default_factory=lambda: BARS)
 
     def run(self, segments: np.ndarray, rows: Any) -> np.ndarray:
         assert rows == ("bass",)

@@ -17,8 +17,8 @@ from safetensors.torch import save_file
 
 from export.__main__ import main
 from export.msst.checkpoint import load_weights
+from export.msst.request import from_origin
 from export.parity import compare, torch_rows
-from export.scnet.request import from_origin
 from separation.contract import Contract, msst_contract
 from separation.models.bag import Licence, WeightedRow
 from separation.models.bag_json import read_bag
