@@ -181,6 +181,10 @@ def check_gpu(args: argparse.Namespace) -> int:
 COMMANDS: dict[str, tuple[Callable[[argparse.ArgumentParser], None], str]] = {
     "bag": (add_bag, "write a model folder from a bag of HTDemucs checkpoints"),
     "scnet": (partial(add_msst, "scnet"), "write a model folder from an SCNet in MSST's formats"),
+    "roformer": (
+        partial(add_msst, "roformer"),
+        "write a model folder from a Mel-Band RoFormer or a BS-RoFormer in MSST's formats",
+    ),
     "verify": (add_verify, "compare every row of a model folder with PyTorch"),
     "bench": (add_bench, "measure a model of full size beside PyTorch"),
     "gpu-check": (add_gpu_check, "check and measure a model of full size on this machine's GPU"),

@@ -6,6 +6,7 @@ from typing import Any
 
 TYPES = {  # of each family, MSST's names of its model types
     "scnet": ("scnet", "scnet_masked"),
+    "roformer": ("mel_band_roformer", "bs_roformer"),
 }
 PRECISIONS = ("fp32", "fp16")
 

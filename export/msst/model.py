@@ -141,6 +141,10 @@ def open_model(
 
 def network_of(family: str, kind: str | None, config: Config) -> Network:
     """The network that a configuration describes. Raises `ModelError` for what is not supported."""
+    if family == "roformer":
+        from export.roformer import network as roformer
+
+        return roformer.network_of(kind, config)
     from export.scnet import network as scnet
 
     return scnet.network_of(kind, config)
