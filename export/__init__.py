@@ -2,8 +2,8 @@
 
 To add a model family:
 
-1. A folder beside `htdemucs/` and `scnet/`: open its checkpoints, and say which of them it supports. Files in
-   MSST's formats are read in `msst/`.
+1. A folder beside `htdemucs/`, `scnet/` and `roformer/`: open its checkpoints, and say which of them it
+   supports. Models in MSST's formats are opened in `msst/`; such a family gives a `msst.model.Network`.
 2. Its network as torch modules made from the checkpoint's weights, with `fourier` or `stft`, `layers` and
    `operations`.
 3. A class like `model_folder.ExportableModel`: `onnx_file` makes the graph, `int8` and `fp16` the precisions;

@@ -2,7 +2,8 @@
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from export import licence
@@ -76,19 +77,20 @@ def export_bag(args: argparse.Namespace) -> int:
     return ExitCode.DONE
 
 
-def add_scnet(parser: argparse.ArgumentParser) -> None:
-    from export.msst.arguments import add_arguments
+def add_msst(family: str, parser: argparse.ArgumentParser) -> None:
+    """The options of a family in MSST's formats."""
+    from export.msst.arguments import PRECISIONS, add_arguments
 
-    parser.set_defaults(command=export_scnet)
-    add_arguments(parser, "scnet")
-    _add_export(parser, ("fp32", "fp16"))
+    parser.set_defaults(command=partial(export_msst, family))
+    add_arguments(parser, family)
+    _add_export(parser, PRECISIONS)
 
 
-def export_scnet(args: argparse.Namespace) -> int:
+def export_msst(family: str, args: argparse.Namespace) -> int:
     check_folder(args.out)
-    from export.scnet.request import export, from_arguments
+    from export.msst.request import export, from_arguments
 
-    export(from_arguments(args), args.out, args.stems, args.precision)
+    export(from_arguments(family, args), args.out, args.stems, args.precision)
     return ExitCode.DONE
 
 
@@ -203,9 +205,13 @@ def check_gpu(args: argparse.Namespace) -> int:
     return ExitCode.DONE
 
 
-COMMANDS = {
+COMMANDS: dict[str, tuple[Callable[[argparse.ArgumentParser], None], str]] = {
     "bag": (add_bag, "write a model folder from a bag of HTDemucs checkpoints"),
-    "scnet": (add_scnet, "write a model folder from an SCNet in MSST's formats"),
+    "scnet": (partial(add_msst, "scnet"), "write a model folder from an SCNet in MSST's formats"),
+    "roformer": (
+        partial(add_msst, "roformer"),
+        "write a model folder from a Mel-Band RoFormer or a BS-RoFormer in MSST's formats",
+    ),
     "combine": (add_combine, "write a model folder with stems of others"),
     "verify": (add_verify, "compare every row of a model folder with PyTorch"),
     "bench": (add_bench, "measure a model of full size beside PyTorch"),

@@ -1,9 +1,9 @@
 """A float32 graph rewritten to half precision, for GPUs; float32 stays where half precision is not enough.
 
-Convolutions and matrix products take and give half precision, except in the Fourier transforms. Operations
+Convolutions and matrix products take and give half precision, except in the modules of FLOAT32. Operations
 that only move numbers, and arithmetic whose inputs are all in half precision, follow them. Everything else
 stays float32: sums and whatever depends on one (so every norm), and the residual stream of a transformer,
-which begins with a norm. A softmax is inside onnxruntime's attention, which sums it in float32.
+which begins with a norm or in FLOAT32. A softmax is inside onnxruntime's attention, which sums it in float32.
 """
 
 import onnx
@@ -15,7 +15,9 @@ FLOAT, HALF = onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16
 PRODUCTS = {"Conv": 3, "ConvTranspose": 3, "MatMul": 2, "MultiHeadAttention": 3}
 ARITHMETIC = {"Add": 2, "Sub": 2, "Mul": 2, "Sigmoid": 1, "Erf": 1, "Neg": 1, "Div": 2}
 MOVES = {"Reshape": 1, "Transpose": 1, "Slice": 1, "Pad": 1, "Expand": 1, "Unsqueeze": 1, "Squeeze": 1}
-FOURIER = ("/spectrogram/", "/waveform/")  # node names begin with the attribute that holds the module
+# Node names begin with the attribute that holds the module. A RoFormer's residual stream begins in its band
+# split, and has no norm of its own there.
+FLOAT32 = ("/spectrogram/", "/waveform/", "/band_split/")
 
 
 def to_half_precision(graph: onnx.GraphProto) -> None:
@@ -39,7 +41,7 @@ def to_half_precision(graph: onnx.GraphProto) -> None:
         variable = [name for name in deciding if name not in constant]
         follows = bool(variable) and all(name in half for name in variable)
         product = node.op_type in PRODUCTS and bool(variable)
-        if not node.name.startswith(FOURIER) and (product or follows):
+        if not node.name.startswith(FLOAT32) and (product or follows):
             for index, name in enumerate(deciding):
                 if name not in half:
                     node.input[index] = cast(name, HALF)

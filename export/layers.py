@@ -44,6 +44,15 @@ def variance(centred: Tensor, over_frequencies: bool = False) -> Tensor:
     return mean(centred * centred, over_frequencies)
 
 
+def complex_product(x: Tensor, y: Tensor) -> Tensor:
+    """x y of complex numbers, (batch, rows, channels, 2, n) each, real before imaginary; one may have one
+    row for all of the other's."""
+    x_real, x_imaginary = x[:, :, :, :1], x[:, :, :, 1:]
+    y_real, y_imaginary = y[:, :, :, :1], y[:, :, :, 1:]
+    product = [x_real * y_real - x_imaginary * y_imaginary, x_real * y_imaginary + x_imaginary * y_real]
+    return torch.cat(product, dim=3)
+
+
 class GatedConv(nn.Module):
     """A convolution followed by GLU over its channels: content * sigmoid(gate), without splitting a tensor.
 

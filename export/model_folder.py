@@ -10,7 +10,7 @@ from typing import Protocol
 
 import numpy as np
 
-from export.parity import compare_rows, music_like
+from export.parity import Bar, compare_rows, music_like
 from separation.contract import Contract
 from separation.errors import ModelError
 from separation.models.bag import Bag, GraphFile, Licence, WeightedRow
@@ -44,6 +44,10 @@ class ExportableModel(Protocol):
 
     @property
     def checkpoint(self) -> "CheckpointFacts": ...
+
+    @property
+    def bars(self) -> Mapping[str, Bar]:
+        """By precision: how near to `run` its graph has to be."""
 
     def to_onnx(self, precision: str) -> bytes:
         """The ONNX file in `precision`, one of `separation.models.bag.PRECISIONS`."""

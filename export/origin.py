@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import NoReturn, Protocol
 
 from export.model_folder import ExportableModel
+from export.msst.arguments import family_of
 from separation.errors import UsageError
 
 
@@ -18,8 +19,8 @@ class Request(Protocol):
 
 def request_of(origin: str, trust: bool) -> Request:
     """The checkpoints that `origin` names; `UsageError` if it names none."""
-    if origin.startswith("scnet "):
-        from export.scnet import request
+    if family_of(origin):
+        from export.msst import request
 
         return request.from_origin(origin, trust)
     from export.htdemucs.origin import from_origin

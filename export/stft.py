@@ -26,11 +26,17 @@ from torch import Tensor, nn
 
 from export.operations import expand, pad_time
 
+SHORT_SUM = 8  # the terms of every product are a multiple of it
+
 
 @dataclass(frozen=True, slots=True)
 class Framing:
-    """`fft` samples per frame, a power of 2 from 64 up; `hop` from frame to frame, a divisor of it and a
-    multiple of `side_2`. `hann`: a periodic Hann window, else none."""
+    """`fft` samples per frame, a power of 2 from 64 up; `hop` from frame to frame, up to half of it.
+
+    `hann`: a periodic Hann window, else none. Frames are cut from the signal and added up again in whole
+    hops, `overlapping` to a frame. Where a frame is whole hops of whole `side_2`, the samples n2 of each n1
+    stay together for that; for any other hop a frame is one row of samples, with zeros to whole hops.
+    """
 
     fft: int
     hop: int
@@ -52,18 +58,22 @@ class Framing:
         return self.fft // 2 + 1
 
     @property
-    def overlapping(self) -> int:
-        """Frames over one sample."""
-        return self.fft // self.hop
+    def unit(self) -> int:
+        """Samples that a hop moves together: N2 or 1."""
+        return 1 if self.fft % self.hop or self.hop % self.side_2 else self.side_2
 
     @property
-    def is_supported(self) -> bool:
-        power_of_2 = self.fft >= 64 and not self.fft & (self.fft - 1)
-        return power_of_2 and self.hop > 0 and not self.fft % self.hop and not self.hop % self.side_2
+    def overlapping(self) -> int:
+        """Frames over one sample, at most."""
+        return -(-self.fft // self.hop)
 
     def frames(self, samples: int) -> int:
-        """Time frames of a signal of `samples`, a multiple of the hop."""
+        """Time frames of a signal of `samples`."""
         return samples // self.hop + 1
+
+    def covered(self, frames: int) -> int:
+        """Samples under `frames` frames in whole hops."""
+        return (frames + self.overlapping - 1) * self.hop
 
 
 class TwoStage(nn.Module):
@@ -76,6 +86,7 @@ class TwoStage(nn.Module):
 
     cosines: Tensor
     window: Tensor
+    short_sums = False  # whether `analyse` sums SHORT_SUM numbers at most at once
 
     def __init__(self, framing: Framing, half_2: int, frames: int) -> None:
         super().__init__()
@@ -110,26 +121,45 @@ class TwoStage(nn.Module):
         """(n1, n2): the window and the factor of the analysis."""
         raise NotImplementedError
 
+    def product(self, table: Tensor, x: Tensor) -> Tensor:
+        """(side, outputs, terms) by (batch, channels, side, terms, frames) -> the same with outputs for
+        terms.
+
+        In short sums, each is of terms that are far apart, as in a fast transform: those of the loud
+        frequencies, which come back in other bins, mostly cancel there before they are rounded.
+        """
+        side, outputs, terms = (int(size) for size in table.shape)
+        if not self.short_sums or terms <= SHORT_SUM:
+            return torch.matmul(table, x)
+        parts = terms // SHORT_SUM
+        table = table.reshape(side, outputs, SHORT_SUM, parts).permute(0, 3, 1, 2)
+        channels, frames = int(x.shape[1]), int(x.shape[4])
+        x = x.reshape(-1, channels, side, SHORT_SUM, parts, frames).permute(0, 1, 2, 4, 3, 5)
+        return torch.matmul(table, x).sum(3)
+
     def analyse(self, padded: Tensor, channels: int) -> Tensor:
-        """(batch, channels, samples) -> (batch, 2 channels, half_2 N1, frames): of each channel real, then
-        imaginary."""
+        """(batch, channels, `framing.covered(frames)`) -> (batch, 2 channels, half_2 N1, frames): of each
+        channel real, then imaginary."""
         framing, frames, half_2 = self.framing, self.frames, self.half_2
-        side_1, side_2, per_hop = framing.side_1, framing.side_2, framing.hop // framing.side_2
-        hops = padded.reshape(-1, channels, frames + framing.overlapping - 1, per_hop, side_2)
+        side_1, side_2, per_hop = framing.side_1, framing.side_2, framing.hop // framing.unit
+        hops = padded.reshape(-1, channels, frames + framing.overlapping - 1, per_hop, framing.unit)
         hops = hops.permute(0, 1, 4, 3, 2)
         samples = torch.cat([hops[..., j : j + frames] for j in range(framing.overlapping)], dim=3)  # n2, n1
+        if framing.unit == 1:  # one row of samples to whole hops -> n2, n1
+            samples = samples[:, :, :, : framing.fft].reshape(-1, channels, side_1, side_2, frames)
+            samples = samples.permute(0, 1, 3, 2, 4)
 
         cos, sin = self.stage_1()
         scaled = self.scaled_window().t()[:, None, :]  # (n2, 1, n1)
         half = torch.cat([cos * scaled, -sin * scaled], dim=1)  # (n2, (part, k1), n1)
-        halfway = torch.matmul(half, samples).reshape(-1, channels, side_2, 2, side_1, frames)
+        halfway = self.product(half, samples).reshape(-1, channels, side_2, 2, side_1, frames)
         halfway = halfway.permute(0, 1, 4, 2, 3, 5)
         halfway = halfway.reshape(-1, channels, side_1, 2 * side_2, frames)  # k1, (n2, part)
 
         cos, sin = self.stage_2()
         real, imaginary = torch.stack([cos, sin], dim=-1), torch.stack([-sin, cos], dim=-1)
         rest = torch.cat([real, imaginary], dim=1).reshape(side_1, 2 * half_2, 2 * side_2)
-        bins = torch.matmul(rest, halfway).reshape(-1, channels, side_1, 2, half_2, frames)
+        bins = self.product(rest, halfway).reshape(-1, channels, side_1, 2, half_2, frames)
         return bins.permute(0, 1, 3, 4, 2, 5).reshape(-1, 2 * channels, half_2 * side_1, frames)
 
     def synthesise(self, spectrogram: Tensor, channels: int, weight: Tensor) -> Tensor:
@@ -155,15 +185,20 @@ class TwoStage(nn.Module):
         return torch.matmul(rest, halfway)
 
     def overlap_add(self, windowed: Tensor, channels: int) -> Tensor:
-        """(batch, channels, n2, n1, frames) -> (batch, channels, samples of all frames)."""
-        framing = self.framing
-        per_hop, last = framing.hop // framing.side_2, framing.overlapping - 1
+        """(batch, channels, n2, n1, frames) -> (batch, channels, `framing.covered(frames)`)."""
+        framing, frames = self.framing, self.frames
+        per_hop, last = framing.hop // framing.unit, framing.overlapping - 1
+        if framing.unit == 1:  # n2, n1 -> one row of samples to whole hops
+            row = windowed.permute(0, 1, 3, 2, 4).reshape(-1, channels, framing.fft * frames)
+            missing = framing.overlapping * framing.hop - framing.fft
+            row = pad_time(row, 0, missing * frames) if missing else row
+            windowed = row.reshape(-1, channels, 1, framing.overlapping * framing.hop, frames)
         parts = (
             pad_time(windowed[:, :, :, j * per_hop : (j + 1) * per_hop], j, last - j)
             for j in range(framing.overlapping)
         )
         hops = cast(Tensor, sum(parts))
-        return hops.permute(0, 1, 4, 3, 2).reshape(-1, channels, (self.frames + last) * framing.hop)
+        return hops.permute(0, 1, 4, 3, 2).reshape(-1, channels, framing.covered(frames))
 
 
 class _Torch(TwoStage):
@@ -191,19 +226,24 @@ class _Torch(TwoStage):
 
 
 class Stft(_Torch):
-    """(batch, channels, (frames - 1) hop) -> (batch, 2 channels, bins, frames): of each channel real, then
-    imaginary."""
+    """(batch, channels, samples) -> (batch, 2 channels, bins, frames): of each channel real, then imaginary.
 
-    def __init__(self, framing: Framing, frames: int, channels: int) -> None:
-        super().__init__(framing, frames)
-        self.channels = channels
+    Where `samples` are no whole hops, the last frame ends before a signal does that is mirrored by N / 2:
+    as much is mirrored here as the hops need. `short_sums` is as exact as a fast Fourier transform, for
+    networks that follow the smallest numbers of a spectrogram.
+    """
+
+    def __init__(self, framing: Framing, samples: int, channels: int, short_sums: bool = False) -> None:
+        super().__init__(framing, framing.frames(samples))
+        self.channels, self.short_sums = channels, short_sums
+        self.before = framing.fft // 2
+        self.after = framing.covered(self.frames) - self.before - samples
 
     def scaled_window(self) -> Tensor:
         return self.window * (1 / math.sqrt(self.framing.fft) if self.framing.normalized else 1.0)
 
     def forward(self, signal: Tensor) -> Tensor:
-        half = self.framing.fft // 2
-        bins = self.analyse(pad_time(signal, half, half, "reflect"), self.channels)
+        bins = self.analyse(pad_time(signal, self.before, self.after, "reflect"), self.channels)
         return bins[:, :, : self.framing.bins]
 
 
@@ -211,17 +251,17 @@ class InverseStft(_Torch):
     """(batch, 2 signals, bins, frames) -> (batch times signals, samples): of each real, then imaginary.
 
     x[n] = Re(X[0]) + (-1)^n Re(X[N/2]) + 2 Re(sum over the bins between of X[k] e(-kn)), divided by N, or by
-    sqrt(N) if normalized. `samples` is at most (frames - 1) hop.
+    sqrt(N) if normalized. `samples` is less than frames times the hop. `dc`: with X[0], else without.
     """
 
     weight: Tensor
 
-    def __init__(self, framing: Framing, frames: int, samples: int) -> None:
+    def __init__(self, framing: Framing, frames: int, samples: int, dc: bool = True) -> None:
         super().__init__(framing, frames)
         self.samples = samples
         weight = torch.zeros(self.half_2 * framing.side_1)  # of bins above N / 2: 0
         weight[: framing.bins] = 2
-        weight[[0, framing.bins - 1]] = 1
+        weight[0], weight[framing.bins - 1] = float(dc), 1
         weight /= math.sqrt(framing.fft) if framing.normalized else framing.fft
         self.register_buffer("weight", weight.reshape(self.half_2, framing.side_1))  # (k2, k1)
 

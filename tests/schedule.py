@@ -37,6 +37,8 @@ COMPUTING = (
     "tests/export/htdemucs/test_graph.py",
     "tests/export/scnet/test_model_folder.py",
     "tests/export/scnet/test_graph.py",
+    "tests/export/roformer/test_model_folder.py",
+    "tests/export/roformer/test_graph.py",
     "tests/export/test_training.py",
     "tests/export/test_main.py",
     "tests/export/htdemucs/test_checkpoints.py",

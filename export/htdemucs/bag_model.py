@@ -1,6 +1,6 @@
 """The models of a bag, one at a time, each with the rows of its output that are exported."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -11,7 +11,7 @@ from export.htdemucs.graph import HTDemucsModule, segment_of, to_onnx
 from export.htdemucs.listing import Listing
 from export.htdemucs.supported import check_supported
 from export.model_folder import contract_name
-from export.parity import torch_rows
+from export.parity import BARS, Bar, torch_rows
 from separation.contract import HTDEMUCS, Contract, htdemucs_contract
 from separation.errors import ModelError, UsageError
 from separation.models.bag import Licence
@@ -57,6 +57,10 @@ class BagModel:
         """`htdemucs`, or with another segment `htdemucs_10s`."""
         contract = self.contract
         return "htdemucs" if contract == HTDEMUCS else contract_name("htdemucs", contract)
+
+    @property
+    def bars(self) -> Mapping[str, Bar]:
+        return BARS
 
     def to_onnx(self, precision: str) -> bytes:
         """The graph of these rows in `precision`."""

@@ -1,9 +1,9 @@
 """A configuration of MSST: the network's arguments, the names of its rows, and its contract."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_origin
 
 import yaml
 
@@ -11,6 +11,11 @@ from separation.contract import CHANNELS, Contract, msst_contract
 from separation.errors import ModelError
 from separation.models.bag_checks import check_names
 from separation.models.bag_format_2 import MOST_SEGMENT, SANE_RATES
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+Sizes = TypeVar("Sizes", bound="DataclassInstance")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +86,34 @@ def read_config(path: Path) -> Config:
     normalize = bool(inference.get("normalize", False))
     contract = msst_contract(segment, overlap, normalize, rate)
     return Config(where, model, tuple(instruments), target, contract)
+
+
+def network_arguments(where: str, model: Mapping[str, Any], network: str, sizes: type[Sizes]) -> Sizes:
+    """The section `model` as a dataclass whose fields are the arguments of the class `network`, each checked
+    for the field's type. Raises `ModelError` for others, and for those that are missing."""
+    known = {field.name: field for field in fields(sizes)}
+    if unknown := sorted(set(map(str, model)) - set(known)):
+        raise ModelError(
+            where, f"model.{unknown[0]} is not an argument of {network}; it has {', '.join(known)}"
+        )
+    values: dict[str, Any] = {}
+    for name, field in known.items():
+        if name not in model:
+            if field.default is MISSING:
+                raise ModelError(where, f"model has no {name}, which {network} needs")
+            continue
+        value, kind = model[name], field.type
+        element = get_args(kind)[0] if get_origin(kind) is tuple else None
+        if element is float and is_list_of(float | int, value):  # type: ignore[arg-type]
+            values[name] = tuple(map(float, value))
+        elif element is not None and is_list_of(element, value):
+            values[name] = tuple(value)
+        elif element is None and type(value) is kind:
+            values[name] = value
+        else:
+            expected = f"a list of {element.__name__}" if element else getattr(kind, "__name__", kind)
+            raise ModelError(where, f"model.{name} is {value!r}, expected {expected}")
+    return sizes(**values)
 
 
 def is_list_of(kind: type, value: Any) -> bool:

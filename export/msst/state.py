@@ -19,6 +19,9 @@ class State:
         below._taken = self._taken
         return below
 
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and self._prefix + name in self._weights
+
     def __call__(self, name: str, *shape: int) -> Tensor:
         """The weight `name` of this shape. Raises `ModelError` if there is none."""
         full = self._prefix + name

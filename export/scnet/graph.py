@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from export.fp16 import to_half_precision
+from export.layers import complex_product
 from export.msst.state import State
 from export.onnx_file import to_bytes, to_graph
 from export.operations import pad_time
@@ -46,7 +47,7 @@ class SCNetModule(nn.Module):
         self.rows, self.segment, self.precision = len(rows), segment, precision
         framing, padded = sizes.framing(hann=masked), sizes.padded(segment)
         self.frames, self.padding = framing.frames(padded), padded - segment
-        self.spectrogram = Stft(framing, self.frames, CHANNELS)
+        self.spectrogram = Stft(framing, padded, CHANNELS)
         self.waveform = InverseStft(framing, self.frames, segment)
         counts = sizes.frequencies()
         channels = [*zip(sizes.dims, sizes.dims[1:], strict=False)]
@@ -109,13 +110,7 @@ class Mask(nn.Module):
             -1, self.rows, CHANNELS, PARTS, bins * frames
         )
         mix = spectrogram.reshape(-1, 1, CHANNELS, PARTS, bins * frames)
-        real, imaginary = mix[:, :, :, :1], mix[:, :, :, 1:]
-        mask_real, mask_imaginary = mask[:, :, :, :1], mask[:, :, :, 1:]
-        product = [
-            real * mask_real - imaginary * mask_imaginary,
-            real * mask_imaginary + imaginary * mask_real,
-        ]
-        return torch.cat(product, dim=3).reshape(-1, PARTS * CHANNELS * self.rows, bins, frames)
+        return complex_product(mix, mask).reshape(-1, PARTS * CHANNELS * self.rows, bins, frames)
 
 
 def to_onnx(module: SCNetModule) -> bytes:

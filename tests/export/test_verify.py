@@ -1,5 +1,6 @@
 """Which sessions `export verify` compares; test_main.py has the command on exported models."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 
 from export.model_folder import ExportableModel
+from export.parity import BARS, Bar
 from export.verify import verify
 from separation.contract import Contract
 from separation.models.bag import WeightedRow
@@ -28,6 +30,7 @@ class Gain:
     name: str = "low"
     sha256: str = ""
     weights: dict[str, float] = field(default_factory=lambda: {"bass": 1.0})
+    bars: Mapping[str, Bar] = field(default_factory=lambda: BARS)
 
     @property
     def checkpoint(self) -> "Gain":

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from export.scnet.request import Request, export
+from export.msst.request import export
 from tests.export.scnet.networks import MASKED, SMALL, Network
 
 
@@ -21,7 +21,7 @@ def one_thread() -> Iterator[None]:
 
 def exported(network: Network, folder: Path) -> Path:
     request = network.write(folder / "checkpoints")
-    export(Request(None, request.config, request.checkpoint), folder / "models", None, "fp32")
+    export(request, folder / "models", None, "fp32")
     return folder
 
 

@@ -14,8 +14,8 @@ import torch
 import yaml
 from torch import nn
 
+from export.msst.request import Request
 from export.scnet.published import published
-from export.scnet.request import Request
 from export.scnet.sizes import Sizes
 
 
@@ -62,7 +62,7 @@ class Network:
         )
         (folder / "model.yaml").write_text(text)
         torch.save({"epoch": 1, "state": self.model.state_dict()}, folder / "model.ckpt")
-        return Request(None, folder / "model.yaml", folder / "model.ckpt")
+        return Request("scnet", None, folder / "model.yaml", folder / "model.ckpt")
 
 
 SMALL = Network(

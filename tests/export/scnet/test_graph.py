@@ -110,7 +110,7 @@ def test_any_segment_has_the_frames_of_the_published_network(segment: int) -> No
     [
         {"sources": ("speech",), "nfft": 4096, "hop_size": 1024, "win_size": 4096, "normalized": False},
         {"dims": (4, 6), "expand": 2, "conv_kernel": 5, "compress": 2, "conv_depths": (1, 1, 2)},
-        {"band_SR": (0.3, 0.3, 0.4), "band_stride": (1, 2, 3), "band_kernel": (5, 2, 3)},
+        {"band_SR": (0.3, 0.3, 0.4), "band_stride": (1, 2, 3), "band_kernel": (5, 2, 3), "hop_size": 441},
     ],
     ids=["transform", "depth", "bands"],
 )

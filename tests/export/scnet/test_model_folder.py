@@ -17,8 +17,8 @@ from safetensors.torch import save_file
 
 from export.__main__ import main
 from export.msst.checkpoint import load_weights
+from export.msst.request import from_origin
 from export.parity import compare, torch_rows
-from export.scnet.request import from_origin
 from separation.contract import Contract, msst_contract
 from separation.models.bag import Licence, WeightedRow
 from separation.models.bag_json import read_bag
@@ -111,12 +111,7 @@ def test_one_stem_of_a_safetensors_file_in_fp16(tmp_path: Path, capsys: pytest.C
     ("section", "key", "value", "expected"),
     [
         ("model", "num_dplayer", 3, "model.num_dplayer is 3; supported: an even number"),
-        (
-            "model",
-            "hop_size",
-            100,
-            "model.hop_size is 100; supported: a divisor of nfft and a multiple of 32",
-        ),
+        ("model", "hop_size", 513, "model.hop_size is 513; supported: 1 to half of nfft, 512"),
         ("model", "win_size", 512, "model.win_size is 512; supported: nfft, 1024"),
         ("model", "dims", [4, "8"], r"model.dims is \[4, '8'\], expected a list of int"),
         ("model", "dims", [2, 8, 12], r"model.dims is \[2, 8, 12\]; supported: 4 first"),

@@ -1,4 +1,4 @@
-"""An SCNet from its configuration and checkpoint: what `model_folder` exports and `verify` compares."""
+"""A network in MSST's formats, of any family: what `model_folder` exports and `verify` compares."""
 
 import re
 import warnings
@@ -6,25 +6,44 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from torch import Tensor, nn
 
 from export.model_folder import contract_name
+from export.msst.arguments import PRECISIONS
 from export.msst.checkpoint import load_weights
 from export.msst.config import Config, read_config
 from export.msst.state import State
-from export.parity import torch_rows
-from export.scnet.graph import SCNetModule, to_onnx
-from export.scnet.published import published
-from export.scnet.sizes import Sizes, sizes_of
+from export.parity import Bar, torch_rows
 from export.weights import check_finite
 from separation.contract import Contract
 from separation.errors import UsageError
 from separation.models.bag import Licence
 
 LONGEST_NAME = 48  # of a graph that is named after its checkpoint
-MASKED = "mask_layer.0.weight"  # a weight of the masked variant alone
+
+
+class Network(Protocol):
+    """What a family makes of a configuration; the weights are given where they are needed."""
+
+    @property
+    def rows(self) -> int:
+        """How many rows the network's output has."""
+
+    @property
+    def bars(self) -> Mapping[str, Bar]:
+        """By precision: how near to the published network its graph has to be."""
+
+    def to_onnx(self, state: State, segment: int, rows: Sequence[int], precision: str) -> bytes:
+        """The graph of the rows `rows` for segments of `segment` samples, in one of PRECISIONS.
+
+        Raises `ModelError` for weights of another network.
+        """
+
+    def published(self, weights: Mapping[str, Tensor]) -> nn.Module:
+        """The published network in eval mode: (n, 2, segment) -> (n, rows, 2, segment)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,13 +58,13 @@ class Checkpoint:
 
 
 @dataclass(frozen=True)
-class SCNetModel:
+class MsstModel:
     """An `export.model_folder.ExportableModel`; `rows` are those exported, by name: each one's index."""
 
+    family: str
     config: Config
-    sizes: Sizes
+    network: Network
     checkpoint: Checkpoint
-    masked: bool
     rows: Mapping[str, int]
 
     @property
@@ -60,7 +79,7 @@ class SCNetModel:
 
     @property
     def sources(self) -> tuple[str, ...]:
-        return tuple(self.config.rows(self.sizes.rows))
+        return tuple(self.config.rows(self.network.rows))
 
     @property
     def contract(self) -> Contract:
@@ -68,55 +87,67 @@ class SCNetModel:
 
     @property
     def contract_name(self) -> str:
-        return contract_name("scnet", self.contract)
+        return contract_name(self.family, self.contract)
+
+    @property
+    def bars(self) -> Mapping[str, Bar]:
+        return self.network.bars
 
     def to_onnx(self, precision: str) -> bytes:
-        """The graph of these rows in `precision`. Raises `UsageError` for int8."""
-        return to_onnx(self._module(precision))
+        """The graph of these rows in `precision`. Raises `UsageError` for one that the families here lack."""
+        if precision not in PRECISIONS:
+            raise UsageError(
+                f"--precision {precision} is not for {self.family}; expected {' or '.join(PRECISIONS)}"
+            )
+        check_finite(self.checkpoint.where, self.checkpoint.weights)
+        state = State(self.checkpoint.where, self.checkpoint.weights)
+        return self.network.to_onnx(state, self.contract.segment, [*self.rows.values()], precision)
 
     def run(self, segments: np.ndarray, rows: Sequence[str]) -> np.ndarray:
         """What the published network computes: float32 (n, 2, segment) -> (n, rows, 2, segment)."""
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of a transform without a window, as the plain ones have
+            warnings.simplefilter("ignore")  # of a transform without a window, as plain SCNets have
             return torch_rows(self._published, [self.rows[row] for row in rows], segments)
-
-    def _module(self, precision: str) -> SCNetModule:
-        if precision == "int8":
-            # Its work is in convolutions and LSTMs; int8 here is of linear layers.
-            raise UsageError("--precision int8 is not for SCNet; expected fp32 or fp16")
-        check_finite(self.checkpoint.where, self.checkpoint.weights)
-        state = State(self.checkpoint.where, self.checkpoint.weights)
-        rows = [*self.rows.values()]
-        return SCNetModule(state, self.sizes, self.contract.segment, rows, self.masked, precision)
 
     @cached_property
     def _published(self) -> nn.Module:
-        return published(self.sizes, self.masked, self.checkpoint.weights)
+        return self.network.published(self.checkpoint.weights)
 
 
 def open_model(
+    family: str,
     kind: str | None,
     config: Path,
     checkpoint: Path,
     trust: bool,
     stems: Sequence[str] | None = None,
     licence: Licence | None = None,
-) -> SCNetModel:
-    """The model of MSST's type `kind` (None: by the checkpoint), with the rows `stems` (None: all).
+) -> MsstModel:
+    """The model of MSST's type `kind` (None: by its files), with the rows `stems` (None: all).
 
     Raises `ModelError` for files that do not fit each other or are not supported, and `UsageError` for stems
     that the model has not.
     """
     found = read_config(config)
-    sizes = sizes_of(found.where, found.model)
-    rows = found.rows(sizes.rows)
+    network = network_of(family, kind, found)
+    rows = found.rows(network.rows)
     if unknown := [stem for stem in stems or () if stem not in rows]:
         raise UsageError(f"{config} has no {', '.join(unknown)}; it has {', '.join(rows)}")
     weights, sha256 = load_weights(checkpoint, trust)
-    masked = MASKED in weights if kind is None else kind == "scnet_masked"
     facts = Checkpoint(weights, str(checkpoint), checkpoint.name, sha256, licence or Licence())
     kept = {name: index for name, index in rows.items() if stems is None or name in stems}
-    return SCNetModel(found, sizes, facts, masked, kept)
+    return MsstModel(family, found, network, facts, kept)
+
+
+def network_of(family: str, kind: str | None, config: Config) -> Network:
+    """The network that a configuration describes. Raises `ModelError` for what is not supported."""
+    if family == "roformer":
+        from export.roformer import network as roformer
+
+        return roformer.network_of(kind, config)
+    from export.scnet import network as scnet
+
+    return scnet.network_of(kind, config)
 
 
 def graph_name(file: str) -> str:

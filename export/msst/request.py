@@ -1,4 +1,4 @@
-"""From a command line to an SCNet, and to the line that names it again (`origin` in bag.json)."""
+"""From a command line to a model in MSST's formats, and to the line that names it again: a bag's `origin`."""
 
 import shlex
 from argparse import ArgumentParser, Namespace
@@ -8,18 +8,17 @@ from pathlib import Path
 
 from export import licence
 from export.model_folder import write_model_folder
-from export.msst.arguments import add_arguments, origin_words
+from export.msst.arguments import TYPES, add_arguments, family_of, origin_words
+from export.msst.model import MsstModel, graph_name, open_model
 from export.origin import parse_origin
-from export.scnet.model import SCNetModel, graph_name, open_model
 from separation.models.bag import Bag, Licence
-
-FAMILY = "scnet"
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """`type` is MSST's, or None to see it in the checkpoint; `trust` opens a pickle of more than weights."""
+    """`type` is MSST's, or None to see it in the files; `trust` opens a pickle of more than weights."""
 
+    family: str
     type: str | None
     config: Path
     checkpoint: Path
@@ -33,27 +32,30 @@ class Request:
 
     @property
     def origin(self) -> str:
-        return shlex.join(origin_words(FAMILY, self))
+        return shlex.join(origin_words(self.family, self))
 
-    def models(self, stems: Sequence[str] | None = None) -> Iterator[SCNetModel]:
+    def models(self, stems: Sequence[str] | None = None) -> Iterator[MsstModel]:
         """The model, with the rows `stems` (None: all)."""
-        yield open_model(self.type, self.config, self.checkpoint, self.trust, stems, self.licence)
+        yield open_model(
+            self.family, self.type, self.config, self.checkpoint, self.trust, stems, self.licence
+        )
 
 
-def from_arguments(args: Namespace) -> Request:
+def from_arguments(family: str, args: Namespace) -> Request:
     said = licence.from_arguments(args)
-    return Request(args.type, args.config, args.checkpoint, args.trust_checkpoint, said)
+    return Request(family, args.type, args.config, args.checkpoint, args.trust_checkpoint, said)
 
 
 def from_origin(origin: str, trust: bool) -> Request:
-    """The request behind a bag.json's `origin`."""
+    """The request behind a bag.json's `origin`, which begins with the name of a family."""
+    family = family_of(origin)
 
     def add(parser: ArgumentParser) -> None:
-        parser.add_argument("family", choices=[FAMILY])
-        add_arguments(parser, FAMILY)
+        parser.add_argument("family", choices=[*TYPES])
+        add_arguments(parser, family)
 
     args = parse_origin(origin, add)
-    return Request(args.type, args.config, args.checkpoint, trust)
+    return Request(family, args.type, args.config, args.checkpoint, trust)
 
 
 def export(request: Request, out: Path, stems: Sequence[str] | None, precision: str) -> Bag:
