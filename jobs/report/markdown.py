@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from jobs.report import formatting
 from jobs.report.facts import Facts
-from jobs.report.page import time_shares
+from jobs.report.page.render import time_shares
 from jobs.report.standing import sentence
 
 

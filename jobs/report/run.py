@@ -3,9 +3,10 @@
 import argparse
 import os
 
-from jobs.report import markdown, page
+from jobs.report import markdown
 from jobs.report.facts import gather
 from jobs.report.listening import listen
+from jobs.report.page import render
 from separation.arguments import check_folder
 from separation.audio.decoder_process.pool import DecoderPool
 from separation.console import LineConsole
@@ -29,4 +30,4 @@ def report(output: str, form: str, store: Store, price: float | None = None) -> 
     if form == "md":
         return markdown.render(facts)
     with DecoderPool() as decoders:
-        return page.render(facts, [listen(track, store, decoders) for track in facts.samples])
+        return render.render(facts, [listen(track, store, decoders) for track in facts.samples])

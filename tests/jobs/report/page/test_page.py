@@ -15,8 +15,9 @@ import soundfile
 
 from jobs.report import formatting
 from jobs.report import run as report
-from jobs.report.charts import nice_ticks
-from jobs.report.colours import EXTRA
+from jobs.report.page import colours
+from jobs.report.page.charts import nice_ticks
+from jobs.report.page.colours import EXTRA
 from jobs.report.tally import SAMPLES
 from tests.outputs import HOSTILE, Row, finished_rows, write_record, write_stems, write_tables
 from tests.sounds import RATE
@@ -214,7 +215,7 @@ def test_any_stems_of_any_graphs(tmp_path: Path, stems: tuple[str, ...], graphs:
     assert [text for text in found.text("h3") if text in graphs] == graphs
     classes = {str(a["class"]) for a in found.all("path")}
     assert len(classes) == min(1 + len(stems), 1 + EXTRA) or "mix" in stems
-    style = Path(report.__file__).with_name("page.css").read_text()
+    style = Path(colours.__file__).with_name("page.css").read_text()
     assert all(f".{each} {{" in style for each in classes)
     bars = [a for a in found.all("rect") if str(a.get("class")).startswith("c-")]
     assert sum(float(str(a["width"]).rstrip("%")) for a in bars[: 5 + len(graphs)]) == pytest.approx(

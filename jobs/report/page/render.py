@@ -12,14 +12,15 @@ from importlib.resources import files
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-from jobs.report import charts, colours, formatting
-from jobs.report.charts import Part
+from jobs.report import formatting
 from jobs.report.entries import GraphUse
 from jobs.report.facts import Facts
 from jobs.report.listening import CLIP_S, SampleSounds
+from jobs.report.page import charts, colours
+from jobs.report.page.charts import Part
 from jobs.report.standing import sentence
 
-FILES = files("jobs.report")
+FILES = files("jobs.report.page")
 STAGE_LABELS = {
     "probe": "probe (decode once, for length and loudness)",
     "decode": "decode into chunks",
