@@ -15,9 +15,11 @@ from jobs.pipeline.output.table_files import DamagedTable
 from jobs.report import benchmark
 from jobs.report.benchmark import Benchmark
 from jobs.report.entries import ErrorGroup, GraphUse, Run, SampleTrack, SlowTrack
+from jobs.report.made_with import licences_of
 from jobs.report.mixture import stems_of_mix
 from jobs.report.tally import TIMINGS_READ, TRACKS_READ, Tally
 from jobs.report.timeline import Bin, plan_bins
+from separation.errors import UsageError
 from separation.models.bag import Licence
 from separation.store.objects import Store
 
@@ -58,6 +60,7 @@ class Facts:
     slowest: list[SlowTrack]
     median_chunk_s: float | None
     samples: list[SampleTrack]
+    licences: dict[Licence, tuple[str, ...]]  # of the models -> their graphs; none of older runs
     benchmark: Benchmark | None = None
     damaged_tables: tuple[str, ...] = ()  # files that cannot be read: their tracks are left out
     state: str | None = None  # a `State`, of the last run; None where an older version wrote `run.json`
@@ -109,14 +112,6 @@ class Facts:
         node_hours = sum(run.wall_s * len(run.nodes) for run in self.runs) / 3600
         return Cost(self.usd_per_node_hour, node_hours, self.audio_s / 3600)
 
-    @property
-    def licences(self) -> dict[Licence, tuple[str, ...]]:
-        """What is said about the use of the models -> the graphs of which it is said; none in older runs."""
-        found: dict[Licence, tuple[str, ...]] = {}
-        for graph, licence in self.record.licences.items() if self.record else ():
-            found[licence] = (*found.get(licence, ()), graph)
-        return found
-
     def utilisation(self, graph: GraphUse) -> tuple[float, float] | None:
         """Shares of its actors' time in inference and in waiting for a slot; None if it is unknown."""
         if not self.actors or not self.wall_s:
@@ -127,9 +122,10 @@ class Facts:
 
 
 def gather(output: str, store: Store, price: float | None = None) -> Facts:
-    """Reads what is known about `output`: finished, running, empty, or a benchmark's.
+    """Reads what is known about `output`: finished, running, just begun, or a benchmark's.
 
-    `price` is in dollars per node-hour; it replaces the one in `run.json`.
+    `price` is in dollars per node-hour; it replaces the one in `run.json`. Raises `UsageError` for a folder
+    that is no output.
     """
     record = run_record.read(output, store)
     if record is None and (found := benchmark.find(output, store)):
@@ -140,6 +136,11 @@ def gather(output: str, store: Store, price: float | None = None) -> Facts:
     for tracks, timings in tables.read_pairs(output, TRACKS_READ, TIMINGS_READ, store, damaged.append):
         tally.add(tracks, timings)
     runs = tally.runs()
+    if record is None and not runs and not damaged:
+        raise UsageError(
+            f"{output} is no output: it has neither run.json nor tables; expected the --output of "
+            "jobs.separate or jobs.benchmark"
+        )
     if price is None and record is not None:
         price = record.usd_per_node_hour
     folder = OutputFolder.of(record, output, store)
@@ -156,6 +157,7 @@ def gather(output: str, store: Store, price: float | None = None) -> Facts:
         slowest=tally.slowest(),
         median_chunk_s=tally.median_chunk_s(),
         state=state_of(record, output, store) if record else None,
+        licences=licences_of(output, record, [run.run_id for run in runs], store),
         damaged_tables=tuple(error.uri for error in damaged),
         samples=[locate_stems(sample, folder, record) for sample in tally.samples()],
     )

@@ -6,6 +6,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -218,14 +219,33 @@ def test_the_stems_that_make_the_mix_are_those_of_the_settings(tmp_path: Path) -
         assert gather(str(tmp_path), STORE).samples[0].mix == mix
 
 
-def test_licences_are_those_of_the_record(tmp_path: Path) -> None:
-    assert not gather(str(tmp_path), STORE).licences
+def test_licences_are_those_of_all_runs_that_have_tracks(tmp_path: Path) -> None:
     science = {"weights": "for science only", "terms": "none", "said_at": "https://example.org/327"}
-    write_record(tmp_path, licences={"drums": science, "mine": {"weights": "MIT"}, "bass": science})
-    assert gather(str(tmp_path), STORE).licences == {
-        Licence(**science): ("drums", "bass"),
-        Licence("MIT"): ("mine",),
-    }
+    for run_id, licences in (
+        ("r1", {"drums": science, "bass": {"weights": "MIT"}}),
+        ("r2", {"drums": science, "vocals": science}),
+        ("r3", {"mine": {"weights": "no track of it is left"}}),
+    ):
+        write_record(tmp_path, run_id=run_id, licences=licences)
+        (tmp_path / "runs").mkdir(exist_ok=True)
+        shutil.copy(tmp_path / "run.json", tmp_path / f"runs/{run_id}.json")
+    for run_id in ("r1", "r2", "../run"):  # the last one is no name of a file
+        write_tables(tmp_path / "made", run_id.rpartition("/")[2], finished_rows(3))
+        (made,) = (tmp_path / "made/tracks").iterdir()
+        rows = pq.read_table(made)
+        rows = rows.set_column(0, "run_id", pa.array([run_id] * len(rows)))
+        (tmp_path / "tracks").mkdir(exist_ok=True)
+        pq.write_table(rows, tmp_path / "tracks" / made.name)
+        made.unlink()
+    both = {Licence(**science): ("drums", "vocals"), Licence("MIT"): ("bass",)}
+    assert gather(str(tmp_path), STORE).licences == both
+
+
+def test_without_records_of_its_runs_an_output_has_the_last_one_s_licences(tmp_path: Path) -> None:
+    write_tables(tmp_path, "of before the records", finished_rows(3))
+    assert not gather(str(tmp_path), STORE).licences
+    write_record(tmp_path, licences={"mine": {"weights": "MIT"}})
+    assert gather(str(tmp_path), STORE).licences == {Licence("MIT"): ("mine",)}
 
 
 @pytest.mark.parametrize("written_to", ["s3://music/out", "s3://music/out/", "out"])
