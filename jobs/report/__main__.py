@@ -46,7 +46,8 @@ def parser(prog: str = PROG) -> argparse.ArgumentParser:
         "--to",
         type=uri,
         metavar="PATH",
-        help="path or URI of the page (default: report.html or report.md at the output)",
+        help="path or URI of the page; errors.csv is written beside it (default: report.html or report.md at "
+        "the output)",
     )
     return parser
 

@@ -4,8 +4,11 @@ The tables are read one file at a time, and only the columns that are used. Thre
 memory (16 bytes: 16 MB for a million tracks), beside what the report shows.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+
+import pyarrow as pa
 
 from jobs.pipeline.output import run_record, tables
 from jobs.pipeline.output.folder import OutputFolder
@@ -74,6 +77,11 @@ class Facts:
         return sum(run.failed for run in self.runs)
 
     @property
+    def unlisted_errors(self) -> int:
+        """Tracks in error of which the page shows neither name nor sentence."""
+        return self.failed - sum(len(group.examples) for group in self.errors)
+
+    @property
     def catalogue_tracks(self) -> int | None:
         """The size of the last run's catalogue, if `run.json` says it.
 
@@ -121,20 +129,27 @@ class Facts:
         return busy, min(1.0 - busy, graph.queue_s / actor_s)
 
 
-def gather(output: str, store: Store, price: float | None = None) -> Facts:
+def gather(
+    output: str,
+    store: Store,
+    price: float | None = None,
+    also: Sequence[Callable[[pa.Table], None]] = (),
+) -> Facts:
     """Reads what is known about `output`: finished, running, just begun, or a benchmark's.
 
-    `price` is in dollars per node-hour; it replaces the one in `run.json`. Raises `UsageError` for a folder
-    that is no output.
+    `price` is in dollars per node-hour; it replaces the one in `run.json`. Each of `also` is given the rows
+    of `TRACKS_READ`, file by file. Raises `UsageError` for a folder that is no output.
     """
     record = run_record.read(output, store)
     if record is None and (found := benchmark.find(output, store)):
         if price is None and found.summary and found.summary.figures.price:
             price = found.summary.figures.price.usd_per_node_hour
-        return replace(gather(found.run, store, price), output=output, benchmark=found)
+        return replace(gather(found.run, store, price, also), output=output, benchmark=found)
     tally, damaged = Tally(), list[DamagedTable]()
     for tracks, timings in tables.read_pairs(output, TRACKS_READ, TIMINGS_READ, store, damaged.append):
         tally.add(tracks, timings)
+        for take in also:
+            take(tracks)
     runs = tally.runs()
     if record is None and not runs and not damaged:
         raise UsageError(
@@ -153,7 +168,7 @@ def gather(output: str, store: Store, price: float | None = None) -> Facts:
         stages=tally.stages,
         graphs=tally.graphs(),
         timeline=plan_bins(runs, tally.finished()),
-        errors=tally.errors(),
+        errors=tally.errors.groups(),
         slowest=tally.slowest(),
         median_chunk_s=tally.median_chunk_s(),
         state=state_of(record, output, store) if record else None,

@@ -4,7 +4,7 @@ import html
 import re
 from collections.abc import Iterable, Sequence
 
-from jobs.report import formatting
+from jobs.report import errors_csv, formatting
 from jobs.report.facts import Facts
 from jobs.report.page.render import time_shares
 from jobs.report.standing import sentence
@@ -20,15 +20,14 @@ def render(facts: Facts) -> str:
     lines += _benchmark(facts)
     if not facts.runs:
         return "\n".join([*lines, "Nothing is finished yet.", ""])
-    lines += [*_summary(facts), ""]
+    lines += [*_summary(facts), "", "## Errors", "", *_errors(facts), ""]
     lines += ["## Where the time went", "", "Seconds of workers and sessions on all nodes, summed.", ""]
     rows = [
         (row.name, formatting.duration(row.seconds), formatting.percent(row.share))
         for row in time_shares(facts)
     ]
     lines += [*table(("step", "time", "share"), rows), "", "## Inference", ""]
-    lines += [*_graphs(facts), "", "## Errors", ""]
-    lines += [*_errors(facts), "", "## Slowest tracks", ""]
+    lines += [*_graphs(facts), "", "## Slowest tracks", ""]
     slow = [
         (
             each.track_id,
@@ -115,13 +114,14 @@ def _licences(facts: Facts) -> list[str]:
 def _errors(facts: Facts) -> list[str]:
     if not facts.errors:
         return ["None."]
-    lines = []
+    lines = [f"All of them are in {text(errors_csv.NAME)}.", ""]
     for error in facts.errors:
         lines.append(f"- **{text(error.kind)}**: {error.count:,}")
         lines += [
             f"  - {text(each.sentence, 300)} ({each.count:,}, as {text(each.track_id)})"
             for each in error.examples
         ]
+        lines += [f"  - {error.unlisted:,} with other sentences"] if error.unlisted else []
     return lines
 
 

@@ -2,14 +2,19 @@
 
 import argparse
 import os
+from collections.abc import Callable, Sequence
 
-from jobs.report import markdown
+import pyarrow as pa
+
+from jobs.report import errors_csv, markdown
+from jobs.report.errors_csv import ErrorsFile
 from jobs.report.facts import gather
 from jobs.report.listening import listen
 from jobs.report.page import render
 from separation.arguments import check_folder
 from separation.audio.decoder_process.pool import DecoderPool
-from separation.console import LineConsole
+from separation.console import LineConsole, counted
+from separation.errors import UsageError
 from separation.program import ExitCode
 from separation.store.filesystems import join
 from separation.store.objects import Store
@@ -19,14 +24,26 @@ def write_report(args: argparse.Namespace, console: LineConsole, store: Store) -
     output = args.output.rstrip("/")
     target = args.to or join(output, f"report.{args.format}")
     check_folder(os.path.dirname(target) or ".")
-    store.put_bytes(report(output, args.format, store, args.price).encode(), target)
+    if os.path.basename(target) == errors_csv.NAME:
+        raise UsageError(f"--to {target}: that is the list of errors beside the page; give another name")
+    with ErrorsFile() as errors:
+        page = report(output, args.format, store, args.price, [errors.add])
+        errors.publish(errors_csv.beside(target), store)
+    store.put_bytes(page.encode(), target)
     console.result(f"report: {target}")
+    console.result(f"errors: {errors_csv.beside(target)} ({counted(errors.tracks, 'track')})")
     return ExitCode.DONE
 
 
-def report(output: str, form: str, store: Store, price: float | None = None) -> str:
-    """The page about `output` as HTML or as Markdown (`form` is html or md)."""
-    facts = gather(output, store, price)
+def report(
+    output: str,
+    form: str,
+    store: Store,
+    price: float | None = None,
+    also: Sequence[Callable[[pa.Table], None]] = (),
+) -> str:
+    """The page about `output` as HTML or as Markdown (`form` is html or md); `also` as for `gather`."""
+    facts = gather(output, store, price, also)
     if form == "md":
         return markdown.render(facts)
     with DecoderPool() as decoders:

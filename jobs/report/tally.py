@@ -2,7 +2,6 @@
 
 import hashlib
 import heapq
-from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,11 +10,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from jobs.pipeline.stem_order import stem_order
-from jobs.report.entries import ErrorGroup, Example, GraphUse, Run, SampleTrack, SlowTrack
+from jobs.report.entries import GraphUse, Run, SampleTrack, SlowTrack
+from jobs.report.findings import Findings
 
 STAGES = ("probe", "decode", "stitch", "write")  # those of `tracks`, each with a column `<stage>_s`
 TRACKS_READ = [
-    *("run_id", "track_id", "status", "error_kind", "error", "duration_s", "chunks", "clip_factor"),
+    *("run_id", "track_id", "uri", "status", "error_kind", "error", "duration_s", "chunks", "clip_factor"),
     *(f"{stage}_s" for stage in STAGES),
     *("started_at", "finished_at"),
 ]
@@ -25,7 +25,6 @@ TIMINGS_READ = [
 ]
 
 SLOWEST = 12  # tracks listed
-SENTENCES = 6  # listed per kind of error
 SAMPLES = 4  # tracks
 LONG_S = 900.0  # a longer track is a sample only if there are too few shorter ones
 
@@ -46,8 +45,7 @@ class Tally:
         self._finished: dict[str, list[Finished]] = {}  # by run
         self._chunk_s: list[np.ndarray] = [np.empty(0, np.float32)]
         self._slowest: list[tuple[float, str, SlowTrack]] = []
-        self._errors: Counter[str] = Counter()
-        self._examples: dict[str, dict[str, Example]] = {}
+        self.errors = Findings()
         self._samples: list[tuple[tuple[bool, str], SampleTrack]] = []
 
     def add(self, tracks: pa.Table, timings: pa.Table) -> None:
@@ -62,7 +60,7 @@ class Tally:
             self.stages[stage] += pc.sum(tracks[f"{stage}_s"]).as_py() or 0.0
         self._add_graphs(good, timings)
         self._add_slowest(good, timings)
-        self._add_errors(bad)
+        self.errors.add_errors(bad)
         self._add_samples(good, timings)
 
     def _add_runs(self, tracks: pa.Table, timings: pa.Table) -> None:
@@ -147,16 +145,6 @@ class Tally:
             push = heapq.heappush if len(self._slowest) < SLOWEST else heapq.heappushpop
             push(self._slowest, (*entry, slow))
 
-    def _add_errors(self, bad: pa.Table) -> None:
-        for row in bad.select(["track_id", "error_kind", "error"]).to_pylist():
-            kind, sentence = row["error_kind"] or "unknown", row["error"] or "no sentence"
-            self._errors[kind] += 1
-            examples = self._examples.setdefault(kind, {})
-            if sentence not in examples and len(examples) < SENTENCES:
-                examples[sentence] = Example(sentence, row["track_id"])
-            if sentence in examples:
-                examples[sentence].count += 1
-
     def _add_samples(self, tracks: pa.Table, timings: pa.Table) -> None:
         """Keeps the tracks whose ids hash lowest: always the same ones, from all over the catalogue."""
         ids, lengths = tracks["track_id"].to_pylist(), tracks["duration_s"].to_pylist()
@@ -187,11 +175,6 @@ class Tally:
             )
             for run_id, parts in self._finished.items()
         }
-
-    def errors(self) -> list[ErrorGroup]:
-        """The most frequent kind first."""
-        counts = sorted(self._errors.items(), key=lambda item: (-item[1], item[0]))
-        return [ErrorGroup(kind, count, list(self._examples[kind].values())) for kind, count in counts]
 
     def slowest(self) -> list[SlowTrack]:
         """The slowest first, by seconds of work per chunk."""

@@ -12,7 +12,7 @@ from importlib.resources import files
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-from jobs.report import formatting
+from jobs.report import errors_csv, formatting
 from jobs.report.entries import GraphUse
 from jobs.report.facts import Facts
 from jobs.report.listening import CLIP_S, SampleSounds
@@ -69,6 +69,7 @@ def render(facts: Facts, samples: Sequence[SampleSounds]) -> str:
         "waveform": lambda sample, number: waveform(sample, number, of_stems[sample.sounds[number].name]),
         "data_uri": data_uri,
         "clip_s": CLIP_S,
+        "errors_csv": errors_csv.NAME,
     }
     template = environment.from_string(FILES.joinpath("page.html").read_text())
     return template.render(

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from jobs.report.facts import gather
+from jobs.report.findings import KINDS, OTHER_KINDS
 from jobs.report.listening import listen
 from jobs.report.tally import SAMPLES, SLOWEST, STAGES
 from separation.errors import StorageError
@@ -70,6 +71,15 @@ def test_sentences_of_which_every_track_has_its_own_are_not_all_kept(tmp_path: P
     write_tables(tmp_path, "r1", rows)
     (error,) = gather(str(tmp_path), STORE).errors
     assert (error.count, len(error.examples), error.unlisted) == (50, 6, 44)
+
+
+def test_a_table_of_a_thousand_kinds_has_a_few_groups(tmp_path: Path) -> None:
+    row = finished_rows(1)[0] | {"status": "error", "error": "no"}
+    rows = [row | {"track_id": str(n), "error_kind": f"kind {n}"} for n in range(1_000)]
+    write_tables(tmp_path, "r1", rows)
+    found = gather(str(tmp_path), STORE).errors
+    assert len(found) == KINDS + 1
+    assert (found[0].kind, found[0].count) == (OTHER_KINDS, 1_000 - KINDS)
 
 
 def test_slowest_are_those_of_the_most_work_a_chunk(full_output: Full) -> None:

@@ -55,7 +55,7 @@ ELEMENTS = {
         "ul",
         "li",
     ),
-    *("table", "thead", "tbody", "tr", "th", "td", "dl", "dt", "dd", "audio"),
+    *("table", "thead", "tbody", "tr", "th", "td", "dl", "dt", "dd", "audio", "a"),
     *("svg", "g", "rect", "line", "path", "text"),
 }
 
@@ -142,8 +142,13 @@ def test_the_page_needs_nothing_else(page: Page) -> None:
         for name, value in attributes.items()
         if name in ("src", "href", "xlink:href", "srcset", "action", "poster", "style", "srcdoc")
     ]
-    assert links
-    assert all(name == "src" and str(value).startswith("data:audio/mpeg;base64,") for name, value in links)
+    clips = [value for name, value in links if name == "src" and value is not None]
+    assert clips
+    assert all(value.startswith("data:audio/mpeg;base64,") for value in clips)
+    assert {(name, value) for name, value in links if name != "src"} == {
+        ("href", "#errors"),
+        ("href", "errors.csv"),
+    }
     (style,) = page.text("style")
     assert not re.search(r"url\(|@import", style)
     policies = [a["content"] for a in page.all("meta") if a.get("http-equiv") == "Content-Security-Policy"]
@@ -176,6 +181,11 @@ def test_the_players_hold_music(page: Page) -> None:
         )
         assert len(samples) / rate == pytest.approx(10, abs=0.1)
     assert samples.std() > 1e-3
+
+
+def test_errors_come_second(page: Page) -> None:
+    sections = [str(a["id"]) for a in page.all("section")]
+    assert sections[:2] == ["summary", "errors"]
 
 
 def test_the_figures_are_on_the_page(page: Page) -> None:
