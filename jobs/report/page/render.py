@@ -17,6 +17,7 @@ from jobs.report.entries import GraphUse
 from jobs.report.facts import Facts
 from jobs.report.listening import CLIP_S, SampleSounds
 from jobs.report.page import charts, colours
+from jobs.report.page.axes import axis, length_ticks
 from jobs.report.page.charts import Part
 from jobs.report.standing import sentence
 
@@ -67,6 +68,7 @@ def render(facts: Facts, samples: Sequence[SampleSounds]) -> str:
         "share_bar": share_bar,
         "busy_bar": lambda graph: busy_bar(facts, graph, of_graphs[colours.key_of(graph)]),
         "waveform": lambda sample, number: waveform(sample, number, of_stems[sample.sounds[number].name]),
+        "length_axis": lambda sample: axis(length_ticks(sample.track.duration_s)),
         "data_uri": data_uri,
         "clip_s": CLIP_S,
         "errors_csv": errors_csv.NAME,

@@ -16,7 +16,6 @@ import soundfile
 from jobs.report import formatting
 from jobs.report import run as report
 from jobs.report.page import colours
-from jobs.report.page.charts import nice_ticks
 from jobs.report.page.colours import EXTRA
 from jobs.report.tally import SAMPLES
 from tests.outputs import HOSTILE, Row, finished_rows, write_record, write_stems, write_tables
@@ -166,7 +165,12 @@ def test_the_plots_are_there(page: Page) -> None:
     for stem in ("drums", "bass", "other", "vocals"):
         assert coloured[f"c-{stem}"] >= 3  # where the time went, its key, the graph
     heights = [float(str(a["height"]).rstrip("%")) for a in page.all("rect", "rate")]
-    assert 30 < max(heights) <= 84.01
+    assert 40 < max(heights) <= 100
+    strip = [float(str(a["height"]).rstrip("%")) for a in page.all("rect", "failed")]
+    assert max(strip) == 100
+    assert any(re.fullmatch(r"\d\d:\d\d", text) for text in page.text("text"))  # of the day
+    assert any(re.fullmatch(r"\d:\d\d", text) for text in page.text("text"))  # in a track
+    assert "2026-11-20" in page.text("text")
     road = [float(str(a["width"]).rstrip("%")) for a in page.all("rect") if str(a["class"]).startswith("c-")]
     assert sum(road[:9]) == pytest.approx(100, abs=0.1)
 
@@ -279,11 +283,3 @@ def test_one_track_that_took_no_time(tmp_path: Path) -> None:
     row = finished_rows(1)[0]
     write_tables(tmp_path, "r1", [row | {"started_at": row["finished_at"]}])
     assert Page(report.report(str(tmp_path), "html", STORE)).wrong == []
-
-
-@pytest.mark.parametrize(
-    ("highest", "ticks"),
-    [(0.0, [0, 1]), (1.0, [0, 0.5, 1]), (57.0, [0, 20, 40, 60]), (0.031, [0, 0.01, 0.02, 0.03, 0.04])],
-)
-def test_ticks(highest: float, ticks: list[float]) -> None:
-    assert nice_ticks(highest) == pytest.approx(ticks)
