@@ -5,20 +5,20 @@ memory (16 bytes: 16 MB for a million tracks), beside what the report shows.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 import pyarrow as pa
 
 from jobs.pipeline.output import run_record, tables
 from jobs.pipeline.output.folder import OutputFolder
-from jobs.pipeline.output.run_record import RunRecord
+from jobs.pipeline.output.run_record import RunRecord, State
 from jobs.pipeline.output.run_state import state_of
 from jobs.pipeline.output.table_files import DamagedTable
 from jobs.report import benchmark
 from jobs.report.benchmark import Benchmark
-from jobs.report.entries import ErrorGroup, GraphUse, Run, SampleTrack, SlowTrack
-from jobs.report.made_with import licences_of
+from jobs.report.entries import GraphUse, KindGroup, NodeUse, Run, SampleTrack, SlowTrack
+from jobs.report.made_with import licences_of, records_of
 from jobs.report.mixture import stems_of_mix
 from jobs.report.tally import TIMINGS_READ, TRACKS_READ, Tally
 from jobs.report.timeline import Bin, plan_bins
@@ -59,13 +59,16 @@ class Facts:
     stages: dict[str, float]  # seconds of tasks, by stage; the graphs are apart
     graphs: list[GraphUse]
     timeline: list[Bin]
-    errors: list[ErrorGroup]  # the most frequent kind first
+    errors: list[KindGroup]  # the most frequent kind first
+    warnings: list[KindGroup]  # of tracks that are done
+    nodes: list[NodeUse]  # the longest silent before its run's end first
     slowest: list[SlowTrack]
     median_chunk_s: float | None
     samples: list[SampleTrack]
     licences: dict[Licence, tuple[str, ...]]  # of the models -> their graphs; none of older runs
     benchmark: Benchmark | None = None
     damaged_tables: tuple[str, ...] = ()  # files that cannot be read: their tracks are left out
+    ends: dict[str, str] = field(default_factory=dict)  # run id -> its `State`, of runs that have a record
     state: str | None = None  # a `State`, of the last run; None where an older version wrote `run.json`
 
     @property
@@ -95,6 +98,17 @@ class Facts:
         """Tracks of the last run's catalogue that are not in the tables, if its size is known."""
         tracks = self.catalogue_tracks
         return None if tracks is None else tracks - self.done - self.failed
+
+    @property
+    def eta_s(self) -> float | None:
+        """Seconds until a running job is done, at the speed of the tracks that it has finished so far."""
+        if self.state != State.RUNNING or self.record is None or not self.left:
+            return None
+        for run in self.runs:
+            elapsed_s = (self.made_at - run.started_at).total_seconds()
+            if run.run_id == self.record.run_id and elapsed_s > 0:
+                return self.left * elapsed_s / (run.done + run.failed)
+        return None
 
     @property
     def audio_s(self) -> float:
@@ -158,6 +172,8 @@ def gather(
         )
     if price is None and record is not None:
         price = record.usd_per_node_hour
+    records = records_of(output, record, [run.run_id for run in runs], store)
+    ends = {run_id: state_of(each, output, store) for run_id, each in records.items()}
     folder = OutputFolder.of(record, output, store)
     return Facts(
         output=output,
@@ -172,7 +188,10 @@ def gather(
         slowest=tally.slowest(),
         median_chunk_s=tally.median_chunk_s(),
         state=state_of(record, output, store) if record else None,
-        licences=licences_of(output, record, [run.run_id for run in runs], store),
+        warnings=tally.warnings.groups(),
+        nodes=tally.nodes(),
+        ends={run_id: state for run_id, state in ends.items() if state},
+        licences=licences_of(records.values() or ([record] if record else [])),
         damaged_tables=tuple(error.uri for error in damaged),
         samples=[locate_stems(sample, folder, record) for sample in tally.samples()],
     )

@@ -5,7 +5,9 @@ import re
 from collections.abc import Iterable, Sequence
 
 from jobs.report import errors_csv, formatting
+from jobs.report.entries import KindGroup
 from jobs.report.facts import Facts
+from jobs.report.made_with import describe
 from jobs.report.page.render import time_shares
 from jobs.report.standing import sentence
 
@@ -27,7 +29,10 @@ def render(facts: Facts) -> str:
         for row in time_shares(facts)
     ]
     lines += [*table(("step", "time", "share"), rows), "", "## Inference", ""]
-    lines += [*_graphs(facts), "", "## Slowest tracks", ""]
+    lines += [*_graphs(facts), ""]
+    if facts.warnings:
+        lines += ["## Warnings", "", *_groups(facts.warnings), ""]
+    lines += ["## Slowest tracks", ""]
     slow = [
         (
             each.track_id,
@@ -37,7 +42,14 @@ def render(facts: Facts) -> str:
         )
         for each in facts.slowest
     ]
-    lines += [*table(("track", "length", "per chunk", "mostly"), slow), "", *_licences(facts), "## Runs", ""]
+    lines += [
+        *table(("track", "length", "per chunk", "mostly"), slow),
+        "",
+        *_made_with(facts),
+        *_licences(facts),
+        "## Runs",
+        "",
+    ]
     runs = [
         (
             run.run_id,
@@ -46,10 +58,11 @@ def render(facts: Facts) -> str:
             run.done,
             run.failed,
             len(run.nodes),
+            facts.ends.get(run.run_id, "–"),
         )
         for run in facts.runs
     ]
-    return "\n".join([*lines, *table(("run", "began", "took", "done", "errors", "nodes"), runs), ""])
+    return "\n".join([*lines, *table(("run", "began", "took", "done", "errors", "nodes", "end"), runs), ""])
 
 
 def _benchmark(facts: Facts) -> list[str]:
@@ -100,6 +113,11 @@ def _graphs(facts: Facts) -> list[str]:
     return table(("graph", "stems", "device", "provider", "chunks", "× real time", "busy", "waiting"), rows)
 
 
+def _made_with(facts: Facts) -> list[str]:
+    rows = describe(facts.record)
+    return ["## Made with", "", *table(("", "the last run"), rows, 2_000), ""] if rows else []
+
+
 def _licences(facts: Facts) -> list[str]:
     if not facts.licences:
         return []
@@ -114,20 +132,26 @@ def _licences(facts: Facts) -> list[str]:
 def _errors(facts: Facts) -> list[str]:
     if not facts.errors:
         return ["None."]
-    lines = [f"All of them are in {text(errors_csv.NAME)}.", ""]
-    for error in facts.errors:
-        lines.append(f"- **{text(error.kind)}**: {error.count:,}")
+    return [f"All of them are in {text(errors_csv.NAME)}.", "", *_groups(facts.errors)]
+
+
+def _groups(groups: Sequence[KindGroup]) -> list[str]:
+    lines = []
+    for group in groups:
+        lines.append(f"- **{text(group.kind)}**: {group.count:,}")
         lines += [
             f"  - {text(each.sentence, 300)} ({each.count:,}, as {text(each.track_id)})"
-            for each in error.examples
+            for each in group.examples
         ]
-        lines += [f"  - {error.unlisted:,} with other sentences"] if error.unlisted else []
+        lines += [f"  - {group.unlisted:,} with other sentences"] if group.unlisted else []
     return lines
 
 
-def table(names: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
+def table(
+    names: Sequence[str], rows: Iterable[Sequence[object]], longest: int = formatting.LONGEST_NAME
+) -> list[str]:
     head = [f"| {' | '.join(names)} |", f"|{'---|' * len(names)}"]
-    return head + [f"| {' | '.join(text(str(cell)) for cell in row)} |" for row in rows]
+    return head + [f"| {' | '.join(text(str(cell), longest) for cell in row)} |" for row in rows]
 
 
 def text(found: str, longest: int = formatting.LONGEST_NAME) -> str:

@@ -27,7 +27,7 @@ def write_report(args: argparse.Namespace, console: LineConsole, store: Store) -
     if os.path.basename(target) == errors_csv.NAME:
         raise UsageError(f"--to {target}: that is the list of errors beside the page; give another name")
     with ErrorsFile() as errors:
-        page = report(output, args.format, store, args.price, [errors.add])
+        page = report(output, args.format, store, args.price, [errors.add], os.path.dirname(target))
         errors.publish(errors_csv.beside(target), store)
     store.put_bytes(page.encode(), target)
     console.result(f"report: {target}")
@@ -41,10 +41,15 @@ def report(
     store: Store,
     price: float | None = None,
     also: Sequence[Callable[[pa.Table], None]] = (),
+    page_folder: str | None = None,
 ) -> str:
-    """The page about `output` as HTML or as Markdown (`form` is html or md); `also` as for `gather`."""
+    """The page about `output` as HTML or as Markdown (`form` is html or md); `also` as for `gather`.
+
+    The page is to stand in `page_folder`, by default at the output.
+    """
     facts = gather(output, store, price, also)
     if form == "md":
         return markdown.render(facts)
     with DecoderPool() as decoders:
-        return render.render(facts, [listen(track, store, decoders) for track in facts.samples])
+        samples = [listen(track, store, decoders) for track in facts.samples]
+    return render.render(facts, samples, output if page_folder is None else page_folder or ".")

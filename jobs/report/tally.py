@@ -3,6 +3,7 @@
 import hashlib
 import heapq
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -10,12 +11,23 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from jobs.pipeline.stem_order import stem_order
-from jobs.report.entries import GraphUse, Run, SampleTrack, SlowTrack
+from jobs.report.entries import GraphUse, NodeUse, Run, SampleTrack, SlowTrack
 from jobs.report.findings import Findings
 
 STAGES = ("probe", "decode", "stitch", "write")  # those of `tracks`, each with a column `<stage>_s`
 TRACKS_READ = [
-    *("run_id", "track_id", "uri", "status", "error_kind", "error", "duration_s", "chunks", "clip_factor"),
+    *(
+        "run_id",
+        "track_id",
+        "uri",
+        "status",
+        "error_kind",
+        "error",
+        "duration_s",
+        "chunks",
+        "clip_factor",
+        "warnings",
+    ),
     *(f"{stage}_s" for stage in STAGES),
     *("started_at", "finished_at"),
 ]
@@ -41,11 +53,12 @@ class Tally:
     def __init__(self) -> None:
         self.stages = dict.fromkeys(STAGES, 0.0)
         self._runs: dict[str, Run] = {}
+        self._nodes: dict[tuple[str, str], tuple[int, datetime]] = {}  # run, node -> tracks, last one's end
         self._graphs: dict[tuple[str, str, str], GraphUse] = {}
         self._finished: dict[str, list[Finished]] = {}  # by run
         self._chunk_s: list[np.ndarray] = [np.empty(0, np.float32)]
         self._slowest: list[tuple[float, str, SlowTrack]] = []
-        self.errors = Findings()
+        self.errors, self.warnings = Findings(), Findings()
         self._samples: list[tuple[tuple[bool, str], SampleTrack]] = []
 
     def add(self, tracks: pa.Table, timings: pa.Table) -> None:
@@ -61,6 +74,7 @@ class Tally:
         self._add_graphs(good, timings)
         self._add_slowest(good, timings)
         self.errors.add_errors(bad)
+        self.warnings.add_warnings(good)
         self._add_samples(good, timings)
 
     def _add_runs(self, tracks: pa.Table, timings: pa.Table) -> None:
@@ -86,10 +100,19 @@ class Tally:
             run.done += row["ok_sum"]
             run.failed += row["ok_count"] - row["ok_sum"]
             run.audio_s += row["audio_s_sum"] or 0.0
-        nodes = timings.select(["run_id", "node"]).group_by(["run_id", "node"]).aggregate([])
-        for row in nodes.to_pylist():
-            if row["node"] is not None and row["run_id"] in self._runs:
+        self._add_nodes(tracks, timings)
+
+    def _add_nodes(self, tracks: pa.Table, timings: pa.Table) -> None:
+        inferred = timings.filter(pc.is_valid(timings["node"])).select(["run_id", "node", "track_id"])
+        index = pc.index_in(inferred["track_id"], value_set=tracks["track_id"])
+        inferred = inferred.append_column("at", tracks["finished_at"].take(index))
+        wanted = [("track_id", "count_distinct"), ("at", "max")]
+        for row in inferred.group_by(["run_id", "node"]).aggregate(wanted).to_pylist():
+            if row["run_id"] in self._runs:
                 self._runs[row["run_id"]].nodes.add(row["node"])
+                key = row["run_id"], row["node"]
+                count, at = self._nodes.get(key, (0, row["at_max"]))
+                self._nodes[key] = count + row["track_id_count_distinct"], max(at, row["at_max"])
 
     def _add_finished(self, tracks: pa.Table) -> None:
         for run_id in pc.unique(tracks["run_id"]).to_pylist():
@@ -162,6 +185,14 @@ class Tally:
     def runs(self) -> list[Run]:
         """In the order of time."""
         return sorted(self._runs.values(), key=lambda run: (run.started_at, run.run_id))
+
+    def nodes(self) -> list[NodeUse]:
+        """Of all runs, the longest silent before its run's end first."""
+        found = [
+            NodeUse(node, run_id, count, at, (self._runs[run_id].ended_at - at).total_seconds())
+            for (run_id, node), (count, at) in self._nodes.items()
+        ]
+        return sorted(found, key=lambda use: (-use.silent_s, use.run_id, use.node))
 
     def graphs(self) -> list[GraphUse]:
         return sorted(self._graphs.values(), key=lambda g: (*stem_order(g.graph), g.provider, g.device))

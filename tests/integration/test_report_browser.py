@@ -114,7 +114,10 @@ def test_no_name_does_anything(open_page: Open, html: Path) -> None:
     assert opened.page.evaluate("document.scripts.length") == 0
     assert opened.page.evaluate("document.images.length") == 0
     links = opened.page.evaluate("[...document.links].map(link => link.href)")
-    assert set(links) == {f"{html.as_uri()}#errors", f"{html.parent.as_uri()}/errors.csv"}
+    here = html.parent.as_uri()
+    stems = {link for link in links if link.startswith(f"{here}/stems/")}
+    assert len(stems) == 4 * 4
+    assert set(links) == {f"{html.as_uri()}#errors", f"{here}/errors.csv", *stems}
     assert [url for url in opened.requests if not url.startswith("data:audio/mpeg")] == [html.as_uri()]
     assert opened.messages == []  # a script or style that the policy stops would be one
     assert opened.dialogs == []

@@ -16,9 +16,11 @@ from jobs.report import errors_csv, formatting
 from jobs.report.entries import GraphUse
 from jobs.report.facts import Facts
 from jobs.report.listening import CLIP_S, SampleSounds
+from jobs.report.made_with import describe
 from jobs.report.page import charts, colours
 from jobs.report.page.axes import axis, length_ticks
 from jobs.report.page.charts import Part
+from jobs.report.page.links import link_to
 from jobs.report.standing import sentence
 
 FILES = files("jobs.report.page")
@@ -28,6 +30,7 @@ STAGE_LABELS = {
     "stitch": "stitch",
     "write": "encode and write",
 }
+NODES = 12  # listed
 NO_LINKS = "base-uri 'none'; form-action 'none'"  # what default-src does not govern
 
 
@@ -41,7 +44,8 @@ class Share:
     share: float
 
 
-def render(facts: Facts, samples: Sequence[SampleSounds]) -> str:
+def render(facts: Facts, samples: Sequence[SampleSounds], page_folder: str) -> str:
+    """The page, which is to stand in `page_folder`: its links to stems are relative."""
     style = FILES.joinpath("page.css").read_text()
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     policy = f"default-src 'none'; style-src 'sha256-{digest}'; media-src data:; {NO_LINKS}"
@@ -69,6 +73,7 @@ def render(facts: Facts, samples: Sequence[SampleSounds]) -> str:
         "busy_bar": lambda graph: busy_bar(facts, graph, of_graphs[colours.key_of(graph)]),
         "waveform": lambda sample, number: waveform(sample, number, of_stems[sample.sounds[number].name]),
         "length_axis": lambda sample: axis(length_ticks(sample.track.duration_s)),
+        "link_to": lambda sample, stem: link_to(sample.track.stems.get(stem, ""), page_folder),
         "data_uri": data_uri,
         "clip_s": CLIP_S,
         "errors_csv": errors_csv.NAME,
@@ -77,6 +82,8 @@ def render(facts: Facts, samples: Sequence[SampleSounds]) -> str:
     return template.render(
         facts=facts,
         standing=sentence(facts),
+        made_with=describe(facts.record),
+        silent_nodes=facts.nodes[:NODES],
         samples=samples,
         shares=time_shares(facts),
         style=Markup(style),

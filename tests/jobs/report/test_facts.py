@@ -82,6 +82,37 @@ def test_a_table_of_a_thousand_kinds_has_a_few_groups(tmp_path: Path) -> None:
     assert (found[0].kind, found[0].count) == (OTHER_KINDS, 1_000 - KINDS)
 
 
+def test_warnings_are_counted_by_track_and_kind(tmp_path: Path) -> None:
+    rows = finished_rows(8)
+    rows[0]["warnings"] = ["level: silence", "level: cancels", "downmix: 6 channels"]
+    rows[1]["warnings"] = ["level: silence", "of a later version"]
+    rows[4]["warnings"] = ["level: of a track in error"]
+    write_tables(tmp_path, "r1", rows, rows_a_file=1)
+    found = gather(str(tmp_path), STORE).warnings
+    assert [(group.kind, group.count) for group in found] == [
+        ("level", 2),
+        ("downmix", 1),
+        ("of a later version", 1),
+    ]
+    assert [(each.sentence, each.count) for each in found[0].examples] == [("silence", 2)]
+    assert found[0].examples[0].track_id == rows[0]["track_id"]
+
+
+def test_a_node_that_was_lost_comes_first(tmp_path: Path) -> None:
+    """node-1 had tracks in the first half of the run alone."""
+    rows = good(finished_rows(60))
+    for at, row in enumerate(rows):
+        nodes = ("node-0", "node-1") if at < 20 else ("node-0",)
+        row["stems"] = [
+            stem | {"node": nodes[number % len(nodes)]} for number, stem in enumerate(row["stems"])
+        ]
+    write_tables(tmp_path, "r1", rows, rows_a_file=17)
+    lost, last = gather(str(tmp_path), STORE).nodes
+    assert (lost.node, lost.tracks, lost.last_at) == ("node-1", 20, rows[19]["finished_at"])
+    assert lost.silent_s == (rows[-1]["finished_at"] - rows[19]["finished_at"]).total_seconds()
+    assert (last.node, last.tracks, last.silent_s) == ("node-0", len(rows), 0.0)
+
+
 def test_slowest_are_those_of_the_most_work_a_chunk(full_output: Full) -> None:
     folder, rows = full_output
 

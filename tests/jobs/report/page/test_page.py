@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import io
+import json
 import re
 from collections import Counter
 from dataclasses import dataclass, field
@@ -125,8 +126,13 @@ def test_every_hostile_name_can_be_shown_anywhere(tmp_path: Path) -> None:
         ]
         error = {"status": "error", "error_kind": name, "error": name, "track_id": name + "!"}
         write_tables(folder, f"{number}", [row | {"track_id": name, "stems": stems[:1]}, row | error])
+        warned = row | {"track_id": name + "?", "warnings": [name, f"{name}: {name}"], "stems": stems[:1]}
+        write_tables(folder, f"{number}?", [warned])
     said = {"weights": HOSTILE[0], "terms": HOSTILE[1], "said_at": HOSTILE[6]}
     write_record(folder, run_id=HOSTILE[0], versions={HOSTILE[0]: HOSTILE[6]}, licences={HOSTILE[8]: said})
+    record = json.loads((folder / "run.json").read_text())
+    record |= {"run_id": "0", "arguments": dict.fromkeys(("input", "models", *HOSTILE), HOSTILE[1])}
+    (folder / "run.json").write_text(json.dumps(record))
     found = Page(report.report(str(folder), "html", STORE))
     assert found.wrong == []
     assert {tag for tag, _ in found.elements} <= ELEMENTS
@@ -144,10 +150,10 @@ def test_the_page_needs_nothing_else(page: Page) -> None:
     clips = [value for name, value in links if name == "src" and value is not None]
     assert clips
     assert all(value.startswith("data:audio/mpeg;base64,") for value in clips)
-    assert {(name, value) for name, value in links if name != "src"} == {
-        ("href", "#errors"),
-        ("href", "errors.csv"),
-    }
+    elsewhere = {(name, str(value)) for name, value in links if name != "src"}
+    stems = {value for _, value in elsewhere if re.fullmatch(r"stems/\w+/\w+\.(wav|ogg|mp3|flac)", value)}
+    assert len(stems) == 4 * 4
+    assert elsewhere == {("href", each) for each in ("#errors", "errors.csv", *stems)}
     (style,) = page.text("style")
     assert not re.search(r"url\(|@import", style)
     policies = [a["content"] for a in page.all("meta") if a.get("http-equiv") == "Content-Security-Policy"]
