@@ -47,15 +47,16 @@ def moment_ticks(bins: Sequence[Bin]) -> list[Tick]:
     total_s = sum(each.width_s for each in bins)
     step = _step(total_s)
     ticks: list[Tick] = []
-    date = ""
+    days: list[str] = []
     for share, when in _moments(bins, step, total_s):
         if ticks and share - ticks[-1].share < NEAREST:
             continue
-        day = f"{when:%Y-%m-%d}"
+        days.append(f"{when:%m-%d}")
+        # On a narrow page the ticks before those of even numbers are not there, nor are their dates.
+        known = days[-3:-2] if len(ticks) % 2 == 0 else days[-2:-1]
         clock = f"{when:%H:%M:%S}" if step < 60 else f"{when:%H:%M}"
-        label, below = (day[5:], "") if step >= DAY_S else (clock, day if day != date else "")
-        ticks.append(Tick(share, label, below))
-        date = day
+        below = "" if days[-1:] == known else days[-1]
+        ticks.append(Tick(share, days[-1]) if step >= DAY_S else Tick(share, clock, below))
     return ticks
 
 

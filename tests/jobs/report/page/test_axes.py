@@ -44,7 +44,7 @@ def test_moments_are_round_and_where_they_are(wall_s: float, labels: list[str] |
     assert labels is None or [tick.label for tick in ticks] == labels
     assert len(ticks) <= MOMENTS + 1
     if wall_s == 3_000.0:
-        assert [tick.below for tick in ticks] == ["2026-11-20", "", "", "", "2026-11-21"]
+        assert [tick.below for tick in ticks] == ["11-20", "", "", "", "11-21"]
         assert ticks[0].share == pytest.approx(150 / wall_s)
 
 
@@ -52,11 +52,11 @@ def test_a_pause_takes_no_room_and_labels_keep_apart() -> None:
     """The second run begins at 900 s of 2,400, ten seconds before a label that would touch the one before."""
     ticks = moment_ticks(bins((BEGAN, 900.0), (BEGAN + timedelta(days=3, seconds=740), 1_500.0)))
     assert [(tick.label, tick.below) for tick in ticks] == [
-        ("23:20", "2026-11-20"),
+        ("23:20", "11-20"),
         ("23:25", ""),
         ("23:30", ""),
-        ("23:35", "2026-11-23"),
-        ("23:40", ""),
+        ("23:35", "11-23"),
+        ("23:40", "11-23"),  # the one before is not there on a narrow page
         ("23:45", ""),
         ("23:50", ""),
     ]
