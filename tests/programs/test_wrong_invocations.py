@@ -95,6 +95,7 @@ WRONG = {
         ("--output @used --to @empty", "empty"),
         ("--output @used --to @file/page.html", "file cannot be a folder"),
         ("--output @used --price -1", "--price"),
+        ("--output @used --format md --interactive", "--interactive needs --format html"),
         (f"--output s3://key:{SECRET}@bucket/out", "--output"),
     ],
     "jobs.verify": [

@@ -79,6 +79,7 @@ def test_it_holds_the_packages_whole_and_nothing_else(wheel: Path) -> None:
         "jobs/pipeline/cost/prices.json",
         "jobs/report/page/page.css",
         "jobs/report/page/page.html",
+        "jobs/report/page/tracks.js",
         "separation/py.typed",
         "stemfleet/py.typed",
     ):

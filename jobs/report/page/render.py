@@ -1,15 +1,18 @@
-"""From facts to one HTML file that needs nothing else: no network, no script, every name escaped.
+"""From facts to one HTML file that needs nothing else: no network, every name escaped, no script by default.
 
-Its Content-Security-Policy allows its own style, by hash, and audio from data URIs, and nothing more.
+Its Content-Security-Policy allows its own style, by hash, and audio from data URIs, and nothing more. With a
+table of tracks it allows the script of that table, by hash, and keeps it from making markup of text.
 """
 
 import base64
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib.resources import files
 
 from jinja2 import Environment, StrictUndefined
+from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup
 
 from jobs.report import errors_csv, formatting
@@ -21,6 +24,7 @@ from jobs.report.page import charts, colours
 from jobs.report.page.axes import axis, length_ticks
 from jobs.report.page.charts import Part
 from jobs.report.page.links import link_to
+from jobs.report.page.track_rows import TrackRows
 from jobs.report.standing import sentence
 
 FILES = files("jobs.report.page")
@@ -31,6 +35,7 @@ STAGE_LABELS = {
     "write": "encode and write",
 }
 NODES = 12  # listed
+NO_MARKUP = "require-trusted-types-for 'script'; trusted-types 'none'"  # no innerHTML and the like
 NO_LINKS = "base-uri 'none'; form-action 'none'"  # what default-src does not govern
 
 
@@ -44,11 +49,18 @@ class Share:
     share: float
 
 
-def render(facts: Facts, samples: Sequence[SampleSounds], page_folder: str) -> str:
-    """The page, which is to stand in `page_folder`: its links to stems are relative."""
-    style = FILES.joinpath("page.css").read_text()
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    policy = f"default-src 'none'; style-src 'sha256-{digest}'; media-src data:; {NO_LINKS}"
+def render(
+    facts: Facts, samples: Sequence[SampleSounds], page_folder: str, tracks: TrackRows | None = None
+) -> str:
+    """The page, which is to stand in `page_folder`: its links to stems are relative.
+
+    `tracks` adds a table that can be sorted, searched and filtered.
+    """
+    style, script = (FILES.joinpath(name).read_text() for name in ("page.css", "tracks.js"))
+    allowed = f"style-src {_digest(style)}; media-src data:"
+    if tracks:
+        allowed = f"script-src {_digest(script)}; {NO_MARKUP}; {allowed}"
+    policy = f"default-src 'none'; {allowed}; {NO_LINKS}"
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
@@ -77,6 +89,7 @@ def render(facts: Facts, samples: Sequence[SampleSounds], page_folder: str) -> s
         "data_uri": data_uri,
         "clip_s": CLIP_S,
         "errors_csv": errors_csv.NAME,
+        "json_of": partial(htmlsafe_json_dumps, separators=(",", ":"), allow_nan=False, ensure_ascii=False),
     }
     template = environment.from_string(FILES.joinpath("page.html").read_text())
     return template.render(
@@ -86,9 +99,16 @@ def render(facts: Facts, samples: Sequence[SampleSounds], page_folder: str) -> s
         silent_nodes=facts.nodes[:NODES],
         samples=samples,
         shares=time_shares(facts),
+        tracks=tracks,
         style=Markup(style),
+        script=Markup(script),
         policy=Markup(policy),
     )
+
+
+def _digest(source: str) -> str:
+    """As a policy names a style or a script."""
+    return f"'sha256-{base64.b64encode(hashlib.sha256(source.encode()).digest()).decode()}'"
 
 
 def time_shares(facts: Facts) -> list[Share]:
