@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_origin
+from typing import Any, ClassVar, Protocol, TypeVar, get_args, get_origin
 
 import yaml
 
@@ -12,10 +12,14 @@ from separation.errors import ModelError
 from separation.models.bag_checks import check_names
 from separation.models.bag_format_2 import MOST_SEGMENT, SANE_RATES
 
-if TYPE_CHECKING:
-    from _typeshed import DataclassInstance
 
-Sizes = TypeVar("Sizes", bound="DataclassInstance")
+class Dataclass(Protocol):
+    """What `dataclasses.fields` takes."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+
+Sizes = TypeVar("Sizes", bound=Dataclass)
 
 
 @dataclass(frozen=True, slots=True)

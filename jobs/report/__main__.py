@@ -37,6 +37,11 @@ def parser(prog: str = PROG) -> argparse.ArgumentParser:
         help="file format of the page; md has no sounds (default: %(default)s)",
     )
     parser.add_argument(
+        "--interactive",
+        action="store_true",
+        help="add a table of the tracks that sorts, searches and filters; it is the page's only script",
+    )
+    parser.add_argument(
         "--price",
         type=non_negative_float,
         metavar="USD",
@@ -46,7 +51,8 @@ def parser(prog: str = PROG) -> argparse.ArgumentParser:
         "--to",
         type=uri,
         metavar="PATH",
-        help="path or URI of the page (default: report.html or report.md at the output)",
+        help="path or URI of the page; errors.csv is written beside it (default: report.html or report.md at "
+        "the output)",
     )
     return parser
 

@@ -21,6 +21,17 @@ class Run:
         return (self.ended_at - self.started_at).total_seconds()
 
 
+@dataclass(frozen=True, slots=True)
+class NodeUse:
+    """What a node did in a run. A last track long before the run's end tells that it was lost or let go."""
+
+    node: str
+    run_id: str
+    tracks: int  # of which it inferred a stem at least
+    last_at: datetime  # when the last of them was finished
+    silent_s: float  # from then to the last track of the run
+
+
 @dataclass
 class GraphUse:
     """What the sessions of a graph did on one kind of device.
@@ -58,8 +69,8 @@ class Example:
 
 
 @dataclass
-class ErrorGroup:
-    """The tracks in error of one kind."""
+class KindGroup:
+    """The tracks in error, or with a warning, of one kind."""
 
     kind: str
     count: int

@@ -4,20 +4,25 @@ The tables are read one file at a time, and only the columns that are used. Thre
 memory (16 bytes: 16 MB for a million tracks), beside what the report shows.
 """
 
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+
+import pyarrow as pa
 
 from jobs.pipeline.output import run_record, tables
 from jobs.pipeline.output.folder import OutputFolder
-from jobs.pipeline.output.run_record import RunRecord
+from jobs.pipeline.output.run_record import RunRecord, State
 from jobs.pipeline.output.run_state import state_of
 from jobs.pipeline.output.table_files import DamagedTable
 from jobs.report import benchmark
 from jobs.report.benchmark import Benchmark
-from jobs.report.entries import ErrorGroup, GraphUse, Run, SampleTrack, SlowTrack
+from jobs.report.entries import GraphUse, KindGroup, NodeUse, Run, SampleTrack, SlowTrack
+from jobs.report.made_with import licences_of, records_of
 from jobs.report.mixture import stems_of_mix
 from jobs.report.tally import TIMINGS_READ, TRACKS_READ, Tally
 from jobs.report.timeline import Bin, plan_bins
+from separation.errors import UsageError
 from separation.models.bag import Licence
 from separation.store.objects import Store
 
@@ -54,12 +59,16 @@ class Facts:
     stages: dict[str, float]  # seconds of tasks, by stage; the graphs are apart
     graphs: list[GraphUse]
     timeline: list[Bin]
-    errors: list[ErrorGroup]  # the most frequent kind first
+    errors: list[KindGroup]  # the most frequent kind first
+    warnings: list[KindGroup]  # of tracks that are done
+    nodes: list[NodeUse]  # the longest silent before its run's end first
     slowest: list[SlowTrack]
     median_chunk_s: float | None
     samples: list[SampleTrack]
+    licences: dict[Licence, tuple[str, ...]]  # of the models -> their graphs; none of older runs
     benchmark: Benchmark | None = None
     damaged_tables: tuple[str, ...] = ()  # files that cannot be read: their tracks are left out
+    ends: dict[str, str] = field(default_factory=dict)  # run id -> its `State`, of runs that have a record
     state: str | None = None  # a `State`, of the last run; None where an older version wrote `run.json`
 
     @property
@@ -69,6 +78,11 @@ class Facts:
     @property
     def failed(self) -> int:
         return sum(run.failed for run in self.runs)
+
+    @property
+    def unlisted_errors(self) -> int:
+        """Tracks in error of which the page shows neither name nor sentence."""
+        return self.failed - sum(len(group.examples) for group in self.errors)
 
     @property
     def catalogue_tracks(self) -> int | None:
@@ -84,6 +98,17 @@ class Facts:
         """Tracks of the last run's catalogue that are not in the tables, if its size is known."""
         tracks = self.catalogue_tracks
         return None if tracks is None else tracks - self.done - self.failed
+
+    @property
+    def eta_s(self) -> float | None:
+        """Seconds until a running job is done, at the speed of the tracks that it has finished so far."""
+        if self.state != State.RUNNING or self.record is None or not self.left:
+            return None
+        for run in self.runs:
+            elapsed_s = (self.made_at - run.started_at).total_seconds()
+            if run.run_id == self.record.run_id and elapsed_s > 0:
+                return self.left * elapsed_s / (run.done + run.failed)
+        return None
 
     @property
     def audio_s(self) -> float:
@@ -109,14 +134,6 @@ class Facts:
         node_hours = sum(run.wall_s * len(run.nodes) for run in self.runs) / 3600
         return Cost(self.usd_per_node_hour, node_hours, self.audio_s / 3600)
 
-    @property
-    def licences(self) -> dict[Licence, tuple[str, ...]]:
-        """What is said about the use of the models -> the graphs of which it is said; none in older runs."""
-        found: dict[Licence, tuple[str, ...]] = {}
-        for graph, licence in self.record.licences.items() if self.record else ():
-            found[licence] = (*found.get(licence, ()), graph)
-        return found
-
     def utilisation(self, graph: GraphUse) -> tuple[float, float] | None:
         """Shares of its actors' time in inference and in waiting for a slot; None if it is unknown."""
         if not self.actors or not self.wall_s:
@@ -126,22 +143,37 @@ class Facts:
         return busy, min(1.0 - busy, graph.queue_s / actor_s)
 
 
-def gather(output: str, store: Store, price: float | None = None) -> Facts:
-    """Reads what is known about `output`: finished, running, empty, or a benchmark's.
+def gather(
+    output: str,
+    store: Store,
+    price: float | None = None,
+    also: Sequence[Callable[[pa.Table], None]] = (),
+) -> Facts:
+    """Reads what is known about `output`: finished, running, just begun, or a benchmark's.
 
-    `price` is in dollars per node-hour; it replaces the one in `run.json`.
+    `price` is in dollars per node-hour; it replaces the one in `run.json`. Each of `also` is given the rows
+    of `TRACKS_READ`, file by file. Raises `UsageError` for a folder that is no output.
     """
     record = run_record.read(output, store)
     if record is None and (found := benchmark.find(output, store)):
         if price is None and found.summary and found.summary.figures.price:
             price = found.summary.figures.price.usd_per_node_hour
-        return replace(gather(found.run, store, price), output=output, benchmark=found)
+        return replace(gather(found.run, store, price, also), output=output, benchmark=found)
     tally, damaged = Tally(), list[DamagedTable]()
     for tracks, timings in tables.read_pairs(output, TRACKS_READ, TIMINGS_READ, store, damaged.append):
         tally.add(tracks, timings)
+        for take in also:
+            take(tracks)
     runs = tally.runs()
+    if record is None and not runs and not damaged:
+        raise UsageError(
+            f"{output} is no output: it has neither run.json nor tables; expected the --output of "
+            "jobs.separate or jobs.benchmark"
+        )
     if price is None and record is not None:
         price = record.usd_per_node_hour
+    records = records_of(output, record, [run.run_id for run in runs], store)
+    ends = {run_id: state_of(each, output, store) for run_id, each in records.items()}
     folder = OutputFolder.of(record, output, store)
     return Facts(
         output=output,
@@ -152,10 +184,14 @@ def gather(output: str, store: Store, price: float | None = None) -> Facts:
         stages=tally.stages,
         graphs=tally.graphs(),
         timeline=plan_bins(runs, tally.finished()),
-        errors=tally.errors(),
+        errors=tally.errors.groups(),
         slowest=tally.slowest(),
         median_chunk_s=tally.median_chunk_s(),
         state=state_of(record, output, store) if record else None,
+        warnings=tally.warnings.groups(),
+        nodes=tally.nodes(),
+        ends={run_id: state for run_id, state in ends.items() if state},
+        licences=licences_of(records.values() or ([record] if record else [])),
         damaged_tables=tuple(error.uri for error in damaged),
         samples=[locate_stems(sample, folder, record) for sample in tally.samples()],
     )

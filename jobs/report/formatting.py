@@ -50,6 +50,11 @@ def utc_time(when: datetime) -> str:
     return f"{when:%Y-%m-%d %H:%M:%S} UTC"
 
 
+def utc_minute(when: datetime) -> str:
+    """`2026-11-24 08:00 UTC`."""
+    return f"{when:%Y-%m-%d %H:%M} UTC"
+
+
 def safe_text(text: str, longest: int = LONGEST_NAME) -> str:
     """`text` as `redact.shown` gives it, on one line and without credentials; shortened in its middle.
 

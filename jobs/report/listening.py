@@ -12,8 +12,8 @@ from typing import BinaryIO
 import numpy as np
 import soundfile
 
-from jobs.report.colours import MIX
 from jobs.report.entries import SampleTrack
+from jobs.report.page.colours import MIX
 from separation.audio.decoder_process.decoding import open_decoding
 from separation.audio.decoder_process.pool import DecoderPool
 from separation.audio.encoding import MP3_RATES

@@ -4,9 +4,11 @@ import html
 import re
 from collections.abc import Iterable, Sequence
 
-from jobs.report import formatting
+from jobs.report import errors_csv, formatting
+from jobs.report.entries import KindGroup
 from jobs.report.facts import Facts
-from jobs.report.page import time_shares
+from jobs.report.made_with import describe
+from jobs.report.page.render import time_shares
 from jobs.report.standing import sentence
 
 
@@ -20,15 +22,17 @@ def render(facts: Facts) -> str:
     lines += _benchmark(facts)
     if not facts.runs:
         return "\n".join([*lines, "Nothing is finished yet.", ""])
-    lines += [*_summary(facts), ""]
+    lines += [*_summary(facts), "", "## Errors", "", *_errors(facts), ""]
     lines += ["## Where the time went", "", "Seconds of workers and sessions on all nodes, summed.", ""]
     rows = [
         (row.name, formatting.duration(row.seconds), formatting.percent(row.share))
         for row in time_shares(facts)
     ]
     lines += [*table(("step", "time", "share"), rows), "", "## Inference", ""]
-    lines += [*_graphs(facts), "", "## Errors", ""]
-    lines += [*_errors(facts), "", "## Slowest tracks", ""]
+    lines += [*_graphs(facts), ""]
+    if facts.warnings:
+        lines += ["## Warnings", "", *_groups(facts.warnings), ""]
+    lines += ["## Slowest tracks", ""]
     slow = [
         (
             each.track_id,
@@ -38,7 +42,14 @@ def render(facts: Facts) -> str:
         )
         for each in facts.slowest
     ]
-    lines += [*table(("track", "length", "per chunk", "mostly"), slow), "", *_licences(facts), "## Runs", ""]
+    lines += [
+        *table(("track", "length", "per chunk", "mostly"), slow),
+        "",
+        *_made_with(facts),
+        *_licences(facts),
+        "## Runs",
+        "",
+    ]
     runs = [
         (
             run.run_id,
@@ -47,10 +58,11 @@ def render(facts: Facts) -> str:
             run.done,
             run.failed,
             len(run.nodes),
+            facts.ends.get(run.run_id, "–"),
         )
         for run in facts.runs
     ]
-    return "\n".join([*lines, *table(("run", "began", "took", "done", "errors", "nodes"), runs), ""])
+    return "\n".join([*lines, *table(("run", "began", "took", "done", "errors", "nodes", "end"), runs), ""])
 
 
 def _benchmark(facts: Facts) -> list[str]:
@@ -101,6 +113,11 @@ def _graphs(facts: Facts) -> list[str]:
     return table(("graph", "stems", "device", "provider", "chunks", "× real time", "busy", "waiting"), rows)
 
 
+def _made_with(facts: Facts) -> list[str]:
+    rows = describe(facts.record)
+    return ["## Made with", "", *table(("", "the last run"), rows, 2_000), ""] if rows else []
+
+
 def _licences(facts: Facts) -> list[str]:
     if not facts.licences:
         return []
@@ -115,19 +132,26 @@ def _licences(facts: Facts) -> list[str]:
 def _errors(facts: Facts) -> list[str]:
     if not facts.errors:
         return ["None."]
+    return [f"All of them are in {text(errors_csv.NAME)}.", "", *_groups(facts.errors)]
+
+
+def _groups(groups: Sequence[KindGroup]) -> list[str]:
     lines = []
-    for error in facts.errors:
-        lines.append(f"- **{text(error.kind)}**: {error.count:,}")
+    for group in groups:
+        lines.append(f"- **{text(group.kind)}**: {group.count:,}")
         lines += [
             f"  - {text(each.sentence, 300)} ({each.count:,}, as {text(each.track_id)})"
-            for each in error.examples
+            for each in group.examples
         ]
+        lines += [f"  - {group.unlisted:,} with other sentences"] if group.unlisted else []
     return lines
 
 
-def table(names: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
+def table(
+    names: Sequence[str], rows: Iterable[Sequence[object]], longest: int = formatting.LONGEST_NAME
+) -> list[str]:
     head = [f"| {' | '.join(names)} |", f"|{'---|' * len(names)}"]
-    return head + [f"| {' | '.join(text(str(cell)) for cell in row)} |" for row in rows]
+    return head + [f"| {' | '.join(text(str(cell), longest) for cell in row)} |" for row in rows]
 
 
 def text(found: str, longest: int = formatting.LONGEST_NAME) -> str:

@@ -1,6 +1,9 @@
 """How far the last run is, as one sentence."""
 
+from datetime import timedelta
+
 from jobs.pipeline.output.run_record import State
+from jobs.report import formatting
 from jobs.report.facts import Facts
 
 ENDS: dict[str, str] = {
@@ -22,5 +25,10 @@ def sentence(facts: Facts) -> str:
     if not facts.left:
         return f"{said}."
     left = f"{facts.left:,} track{'s are' if facts.left > 1 else ' is'} left"
-    advice = "" if facts.state == State.RUNNING else ": run the same command again"
-    return f"{said}; {left}{advice}."
+    if facts.state != State.RUNNING:
+        return f"{said}; {left}: run the same command again."
+    if facts.eta_s is None:
+        return f"{said}; {left}."
+    done_at = formatting.utc_minute(facts.made_at + timedelta(seconds=facts.eta_s))
+    speed = "at the speed of its tracks so far"
+    return f"{said}; {left}, {formatting.duration(facts.eta_s)} {speed}: until about {done_at}."

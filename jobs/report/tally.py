@@ -2,8 +2,8 @@
 
 import hashlib
 import heapq
-from collections import Counter
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -11,11 +11,23 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from jobs.pipeline.stem_order import stem_order
-from jobs.report.entries import ErrorGroup, Example, GraphUse, Run, SampleTrack, SlowTrack
+from jobs.report.entries import GraphUse, NodeUse, Run, SampleTrack, SlowTrack
+from jobs.report.findings import Findings
 
 STAGES = ("probe", "decode", "stitch", "write")  # those of `tracks`, each with a column `<stage>_s`
 TRACKS_READ = [
-    *("run_id", "track_id", "status", "error_kind", "error", "duration_s", "chunks", "clip_factor"),
+    *(
+        "run_id",
+        "track_id",
+        "uri",
+        "status",
+        "error_kind",
+        "error",
+        "duration_s",
+        "chunks",
+        "clip_factor",
+        "warnings",
+    ),
     *(f"{stage}_s" for stage in STAGES),
     *("started_at", "finished_at"),
 ]
@@ -25,7 +37,6 @@ TIMINGS_READ = [
 ]
 
 SLOWEST = 12  # tracks listed
-SENTENCES = 6  # listed per kind of error
 SAMPLES = 4  # tracks
 LONG_S = 900.0  # a longer track is a sample only if there are too few shorter ones
 
@@ -42,12 +53,12 @@ class Tally:
     def __init__(self) -> None:
         self.stages = dict.fromkeys(STAGES, 0.0)
         self._runs: dict[str, Run] = {}
+        self._nodes: dict[tuple[str, str], tuple[int, datetime]] = {}  # run, node -> tracks, last one's end
         self._graphs: dict[tuple[str, str, str], GraphUse] = {}
         self._finished: dict[str, list[Finished]] = {}  # by run
         self._chunk_s: list[np.ndarray] = [np.empty(0, np.float32)]
         self._slowest: list[tuple[float, str, SlowTrack]] = []
-        self._errors: Counter[str] = Counter()
-        self._examples: dict[str, dict[str, Example]] = {}
+        self.errors, self.warnings = Findings(), Findings()
         self._samples: list[tuple[tuple[bool, str], SampleTrack]] = []
 
     def add(self, tracks: pa.Table, timings: pa.Table) -> None:
@@ -62,7 +73,8 @@ class Tally:
             self.stages[stage] += pc.sum(tracks[f"{stage}_s"]).as_py() or 0.0
         self._add_graphs(good, timings)
         self._add_slowest(good, timings)
-        self._add_errors(bad)
+        self.errors.add_errors(bad)
+        self.warnings.add_warnings(good)
         self._add_samples(good, timings)
 
     def _add_runs(self, tracks: pa.Table, timings: pa.Table) -> None:
@@ -88,10 +100,19 @@ class Tally:
             run.done += row["ok_sum"]
             run.failed += row["ok_count"] - row["ok_sum"]
             run.audio_s += row["audio_s_sum"] or 0.0
-        nodes = timings.select(["run_id", "node"]).group_by(["run_id", "node"]).aggregate([])
-        for row in nodes.to_pylist():
-            if row["node"] is not None and row["run_id"] in self._runs:
+        self._add_nodes(tracks, timings)
+
+    def _add_nodes(self, tracks: pa.Table, timings: pa.Table) -> None:
+        inferred = timings.filter(pc.is_valid(timings["node"])).select(["run_id", "node", "track_id"])
+        index = pc.index_in(inferred["track_id"], value_set=tracks["track_id"])
+        inferred = inferred.append_column("at", tracks["finished_at"].take(index))
+        wanted = [("track_id", "count_distinct"), ("at", "max")]
+        for row in inferred.group_by(["run_id", "node"]).aggregate(wanted).to_pylist():
+            if row["run_id"] in self._runs:
                 self._runs[row["run_id"]].nodes.add(row["node"])
+                key = row["run_id"], row["node"]
+                count, at = self._nodes.get(key, (0, row["at_max"]))
+                self._nodes[key] = count + row["track_id_count_distinct"], max(at, row["at_max"])
 
     def _add_finished(self, tracks: pa.Table) -> None:
         for run_id in pc.unique(tracks["run_id"]).to_pylist():
@@ -147,16 +168,6 @@ class Tally:
             push = heapq.heappush if len(self._slowest) < SLOWEST else heapq.heappushpop
             push(self._slowest, (*entry, slow))
 
-    def _add_errors(self, bad: pa.Table) -> None:
-        for row in bad.select(["track_id", "error_kind", "error"]).to_pylist():
-            kind, sentence = row["error_kind"] or "unknown", row["error"] or "no sentence"
-            self._errors[kind] += 1
-            examples = self._examples.setdefault(kind, {})
-            if sentence not in examples and len(examples) < SENTENCES:
-                examples[sentence] = Example(sentence, row["track_id"])
-            if sentence in examples:
-                examples[sentence].count += 1
-
     def _add_samples(self, tracks: pa.Table, timings: pa.Table) -> None:
         """Keeps the tracks whose ids hash lowest: always the same ones, from all over the catalogue."""
         ids, lengths = tracks["track_id"].to_pylist(), tracks["duration_s"].to_pylist()
@@ -175,6 +186,14 @@ class Tally:
         """In the order of time."""
         return sorted(self._runs.values(), key=lambda run: (run.started_at, run.run_id))
 
+    def nodes(self) -> list[NodeUse]:
+        """Of all runs, the longest silent before its run's end first."""
+        found = [
+            NodeUse(node, run_id, count, at, (self._runs[run_id].ended_at - at).total_seconds())
+            for (run_id, node), (count, at) in self._nodes.items()
+        ]
+        return sorted(found, key=lambda use: (-use.silent_s, use.run_id, use.node))
+
     def graphs(self) -> list[GraphUse]:
         return sorted(self._graphs.values(), key=lambda g: (*stem_order(g.graph), g.provider, g.device))
 
@@ -187,11 +206,6 @@ class Tally:
             )
             for run_id, parts in self._finished.items()
         }
-
-    def errors(self) -> list[ErrorGroup]:
-        """The most frequent kind first."""
-        counts = sorted(self._errors.items(), key=lambda item: (-item[1], item[0]))
-        return [ErrorGroup(kind, count, list(self._examples[kind].values())) for kind, count in counts]
 
     def slowest(self) -> list[SlowTrack]:
         """The slowest first, by seconds of work per chunk."""

@@ -30,6 +30,11 @@ class Bin:
         """Seconds of audio finished per second of the clock."""
         return self.audio_s / self.width_s
 
+    @property
+    def error_share(self) -> float:
+        """Of the tracks finished in it, 0 to 1."""
+        return self.failed / self.tracks if self.tracks else 0.0
+
 
 def plan_bins(runs: Sequence[Run], finished: Mapping[str, Finished]) -> list[Bin]:
     """Cuts each run into equal bins. `runs` are in order, `finished` is by run id.

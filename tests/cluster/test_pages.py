@@ -60,7 +60,7 @@ def test_digests_take_the_place_of_the_tags(tmp_path: Path) -> None:
     ("path", "is_sent"),
     [
         ("jobs/separate/run.py", True),
-        ("jobs/report/page.css", True),
+        ("jobs/report/page/page.css", True),
         ("band/bag/drums.onnx", True),
         ("models/drums.onnx", False),
         ("models-int8/bag.json", False),

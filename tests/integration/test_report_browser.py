@@ -14,6 +14,13 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from jobs.report import formatting
+from jobs.report.facts import gather
+from jobs.report.page.render import render
+from jobs.report.page.track_rows import TrackRows
+from tests.outputs import HOSTILE, Row, finished_rows, write_tables
+from tests.stores import STORE
+
 pytestmark = pytest.mark.browser
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
@@ -65,6 +72,23 @@ def html(full_report: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return file
 
 
+@pytest.fixture(scope="module")
+def tracks() -> list[Row]:
+    return finished_rows(200)
+
+
+@pytest.fixture(scope="module")
+def interactive(tracks: list[Row], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page with a table of these tracks, without sounds."""
+    folder = tmp_path_factory.mktemp("interactive")
+    write_tables(folder, "r1", tracks)
+    rows = TrackRows()
+    facts = gather(str(folder), STORE, also=[rows.add])
+    file = folder / "report.html"
+    file.write_text(render(facts, [], str(folder), rows))
+    return file
+
+
 @pytest.fixture
 def listener() -> Iterator[tuple[str, list[str]]]:
     """A web server's address, and the paths that somebody asked of it."""
@@ -112,10 +136,81 @@ def test_no_name_does_anything(open_page: Open, html: Path) -> None:
     opened = open_page(html)
     assert opened.page.title() == "stemfleet report"
     assert opened.page.evaluate("document.scripts.length") == 0
-    assert opened.page.evaluate("document.images.length + document.links.length") == 0
+    assert opened.page.evaluate("document.images.length") == 0
+    links = opened.page.evaluate("[...document.links].map(link => link.href)")
+    here = html.parent.as_uri()
+    stems = {link for link in links if link.startswith(f"{here}/stems/")}
+    assert len(stems) == 4 * 4
+    assert set(links) == {f"{html.as_uri()}#errors", f"{here}/errors.csv", *stems}
     assert [url for url in opened.requests if not url.startswith("data:audio/mpeg")] == [html.as_uri()]
     assert opened.messages == []  # a script or style that the policy stops would be one
     assert opened.dialogs == []
+
+
+def test_no_name_does_anything_in_a_table_that_is_sorted_and_searched(
+    open_page: Open, interactive: Path
+) -> None:
+    """All 200 tracks are shown once, under every order."""
+    opened = open_page(interactive)
+    page = opened.page
+    shown = set()
+    for head in range(page.locator("#tracks-head button").count()):
+        page.locator("#tracks-head button").nth(head).click()
+        while True:
+            shown |= set(page.locator("#tracks-body td:first-child").all_text_contents())
+            if page.locator("#tracks-after").is_disabled():
+                break
+            page.click("#tracks-after")
+    assert {formatting.safe_text(name, 300) for name in HOSTILE} <= shown
+    assert len(shown) == 200
+    page.fill("#tracks-search", HOSTILE[1])
+    assert page.title() == "stemfleet report"
+    assert page.evaluate("document.scripts.length") == 2
+    assert page.evaluate("document.images.length") == 0
+    assert page.evaluate("document.querySelectorAll('#tracks-body :not(tr, td, bdi)').length") == 0
+    assert opened.requests == [interactive.as_uri()]
+    assert (opened.messages, opened.dialogs) == ([], [])
+
+
+def test_tracks_are_sorted_searched_and_filtered(
+    open_page: Open, interactive: Path, tracks: list[Row]
+) -> None:
+    page = open_page(interactive).page
+    bad = [row for row in tracks if row["status"] != "ok"]
+
+    def column(name: str) -> list[str]:
+        found: list[str] = page.locator(f"#tracks-body td[data-label={name}]").all_text_contents()
+        return found
+
+    def count() -> str | None:
+        return page.locator("#tracks-count").text_content()
+
+    assert count() == "1 to 50 of 200 tracks"
+    page.click("#tracks-after")
+    assert count() == "51 to 100 of 200 tracks"
+    page.click("#tracks-head button:text-is('chunks')")
+    page.click("#tracks-head button:text-is('chunks')")
+    chunks = [int(text) for text in column("chunks")]
+    assert chunks == sorted((row["chunks"] for row in tracks if "chunks" in row), reverse=True)[:50]
+    assert page.locator("#tracks-head th[aria-sort=descending]").text_content() == "chunks"
+    page.fill("#tracks-search", "SONG 1 album 000/02")
+    assert column("track") == ["album 000/02 song 1.flac"]
+    page.fill("#tracks-search", "no such track")
+    assert (count(), column("track")) == ("no track", [])
+    page.fill("#tracks-search", "")
+    page.select_option("#tracks-state", label="in error")
+    assert count() == f"1 to {len(bad)} of {len(bad)} tracks"
+    assert "ok" not in column("state")
+    page.select_option("#tracks-state", label="truncated")
+    assert set(column("state")) == {"truncated"}
+    page.select_option("#tracks-state", label="done with warnings")
+    assert count() == "no track"
+
+
+def test_the_policy_keeps_the_script_from_making_markup(open_page: Open, interactive: Path) -> None:
+    page = open_page(interactive).page
+    attempt = "() => { try { document.body.innerHTML = '<b>x'; return 'made' } catch { return 'refused' } }"
+    assert page.evaluate(attempt) == "refused"
 
 
 @pytest.mark.parametrize("policy", [True, False])

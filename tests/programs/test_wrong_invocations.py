@@ -90,9 +90,12 @@ WRONG = {
         ("--output @used --format pdf", "'pdf'"),
         ("--output @file", "file cannot be a folder"),
         ("--output @broken", "broken/run.json"),
+        ("--output @missing", "missing is no output: it has neither run.json nor tables"),
+        ("--output @songs", "songs is no output"),
         ("--output @used --to @empty", "empty"),
         ("--output @used --to @file/page.html", "file cannot be a folder"),
         ("--output @used --price -1", "--price"),
+        ("--output @used --format md --interactive", "--interactive needs --format html"),
         (f"--output s3://key:{SECRET}@bucket/out", "--output"),
     ],
     "jobs.verify": [

@@ -77,8 +77,9 @@ def test_it_holds_the_packages_whole_and_nothing_else(wheel: Path) -> None:
         "band/bag/vocals.onnx",
         "band/checkpoints/band_ft.yaml",
         "jobs/pipeline/cost/prices.json",
-        "jobs/report/page.css",
-        "jobs/report/page.html",
+        "jobs/report/page/page.css",
+        "jobs/report/page/page.html",
+        "jobs/report/page/tracks.js",
         "separation/py.typed",
         "stemfleet/py.typed",
     ):

@@ -135,9 +135,12 @@ MEANINGS = (
 )
 
 
-def read(output: str, store: Store) -> RunRecord | None:
-    """None where no run has begun. Raises `StorageError`, which names the key, for anything else."""
-    uri = join(output, "run.json")
+def read(output: str, store: Store, run_id: str | None = None) -> RunRecord | None:
+    """The record of a run, by default of the last one; None where there is none.
+
+    Raises `StorageError`, which names the key, for anything else.
+    """
+    uri = join(output, f"runs/{run_id}.json" if run_id else "run.json")
     try:
         # The json module, as it reads the `NaN` that it may write.
         return msgspec.convert(json.loads(store.read_bytes(uri)), RunRecord)

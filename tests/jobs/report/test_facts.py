@@ -6,10 +6,12 @@ from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from jobs.report.facts import gather
+from jobs.report.findings import KINDS, OTHER_KINDS
 from jobs.report.listening import listen
 from jobs.report.tally import SAMPLES, SLOWEST, STAGES
 from separation.errors import StorageError
@@ -69,6 +71,46 @@ def test_sentences_of_which_every_track_has_its_own_are_not_all_kept(tmp_path: P
     write_tables(tmp_path, "r1", rows)
     (error,) = gather(str(tmp_path), STORE).errors
     assert (error.count, len(error.examples), error.unlisted) == (50, 6, 44)
+
+
+def test_a_table_of_a_thousand_kinds_has_a_few_groups(tmp_path: Path) -> None:
+    row = finished_rows(1)[0] | {"status": "error", "error": "no"}
+    rows = [row | {"track_id": str(n), "error_kind": f"kind {n}"} for n in range(1_000)]
+    write_tables(tmp_path, "r1", rows)
+    found = gather(str(tmp_path), STORE).errors
+    assert len(found) == KINDS + 1
+    assert (found[0].kind, found[0].count) == (OTHER_KINDS, 1_000 - KINDS)
+
+
+def test_warnings_are_counted_by_track_and_kind(tmp_path: Path) -> None:
+    rows = finished_rows(8)
+    rows[0]["warnings"] = ["level: silence", "level: cancels", "downmix: 6 channels"]
+    rows[1]["warnings"] = ["level: silence", "of a later version"]
+    rows[4]["warnings"] = ["level: of a track in error"]
+    write_tables(tmp_path, "r1", rows, rows_a_file=1)
+    found = gather(str(tmp_path), STORE).warnings
+    assert [(group.kind, group.count) for group in found] == [
+        ("level", 2),
+        ("downmix", 1),
+        ("of a later version", 1),
+    ]
+    assert [(each.sentence, each.count) for each in found[0].examples] == [("silence", 2)]
+    assert found[0].examples[0].track_id == rows[0]["track_id"]
+
+
+def test_a_node_that_was_lost_comes_first(tmp_path: Path) -> None:
+    """node-1 had tracks in the first half of the run alone."""
+    rows = good(finished_rows(60))
+    for at, row in enumerate(rows):
+        nodes = ("node-0", "node-1") if at < 20 else ("node-0",)
+        row["stems"] = [
+            stem | {"node": nodes[number % len(nodes)]} for number, stem in enumerate(row["stems"])
+        ]
+    write_tables(tmp_path, "r1", rows, rows_a_file=17)
+    lost, last = gather(str(tmp_path), STORE).nodes
+    assert (lost.node, lost.tracks, lost.last_at) == ("node-1", 20, rows[19]["finished_at"])
+    assert lost.silent_s == (rows[-1]["finished_at"] - rows[19]["finished_at"]).total_seconds()
+    assert (last.node, last.tracks, last.silent_s) == ("node-0", len(rows), 0.0)
 
 
 def test_slowest_are_those_of_the_most_work_a_chunk(full_output: Full) -> None:
@@ -218,14 +260,33 @@ def test_the_stems_that_make_the_mix_are_those_of_the_settings(tmp_path: Path) -
         assert gather(str(tmp_path), STORE).samples[0].mix == mix
 
 
-def test_licences_are_those_of_the_record(tmp_path: Path) -> None:
-    assert not gather(str(tmp_path), STORE).licences
+def test_licences_are_those_of_all_runs_that_have_tracks(tmp_path: Path) -> None:
     science = {"weights": "for science only", "terms": "none", "said_at": "https://example.org/327"}
-    write_record(tmp_path, licences={"drums": science, "mine": {"weights": "MIT"}, "bass": science})
-    assert gather(str(tmp_path), STORE).licences == {
-        Licence(**science): ("drums", "bass"),
-        Licence("MIT"): ("mine",),
-    }
+    for run_id, licences in (
+        ("r1", {"drums": science, "bass": {"weights": "MIT"}}),
+        ("r2", {"drums": science, "vocals": science}),
+        ("r3", {"mine": {"weights": "no track of it is left"}}),
+    ):
+        write_record(tmp_path, run_id=run_id, licences=licences)
+        (tmp_path / "runs").mkdir(exist_ok=True)
+        shutil.copy(tmp_path / "run.json", tmp_path / f"runs/{run_id}.json")
+    for run_id in ("r1", "r2", "../run"):  # the last one is no name of a file
+        write_tables(tmp_path / "made", run_id.rpartition("/")[2], finished_rows(3))
+        (made,) = (tmp_path / "made/tracks").iterdir()
+        rows = pq.read_table(made)
+        rows = rows.set_column(0, "run_id", pa.array([run_id] * len(rows)))
+        (tmp_path / "tracks").mkdir(exist_ok=True)
+        pq.write_table(rows, tmp_path / "tracks" / made.name)
+        made.unlink()
+    both = {Licence(**science): ("drums", "vocals"), Licence("MIT"): ("bass",)}
+    assert gather(str(tmp_path), STORE).licences == both
+
+
+def test_without_records_of_its_runs_an_output_has_the_last_one_s_licences(tmp_path: Path) -> None:
+    write_tables(tmp_path, "of before the records", finished_rows(3))
+    assert not gather(str(tmp_path), STORE).licences
+    write_record(tmp_path, licences={"mine": {"weights": "MIT"}})
+    assert gather(str(tmp_path), STORE).licences == {Licence("MIT"): ("mine",)}
 
 
 @pytest.mark.parametrize("written_to", ["s3://music/out", "s3://music/out/", "out"])

@@ -54,6 +54,13 @@ def test_a_broken_run_json_is_refused(tmp_path: Path, capsys: pytest.CaptureFixt
     assert not (tmp_path / "report.html").exists()
 
 
+def test_a_folder_that_is_no_output_is_refused(bucket: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """A mistyped prefix of a bucket lists nothing, and no page is left there; of a folder, see WRONG."""
+    assert main(["--output", f"{bucket}/ouptut"]) == 2
+    assert f"error: {bucket}/ouptut is no output: it has neither run.json nor" in capsys.readouterr().err
+    assert fsspec.filesystem("s3", **S3_SETTINGS).ls(bucket, refresh=True) == []
+
+
 @pytest.mark.parametrize("form", ["md", "html"])
 def test_a_damaged_table_is_named_and_left_out(tmp_path: Path, form: str) -> None:
     for run in ("r1", "r2"):

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import io
+import json
 import re
 from collections import Counter
 from dataclasses import dataclass, field
@@ -15,8 +16,8 @@ import soundfile
 
 from jobs.report import formatting
 from jobs.report import run as report
-from jobs.report.charts import nice_ticks
-from jobs.report.colours import EXTRA
+from jobs.report.page import colours
+from jobs.report.page.colours import EXTRA
 from jobs.report.tally import SAMPLES
 from tests.outputs import HOSTILE, Row, finished_rows, write_record, write_stems, write_tables
 from tests.sounds import RATE
@@ -54,7 +55,7 @@ ELEMENTS = {
         "ul",
         "li",
     ),
-    *("table", "thead", "tbody", "tr", "th", "td", "dl", "dt", "dd", "audio"),
+    *("table", "thead", "tbody", "tr", "th", "td", "dl", "dt", "dd", "audio", "a"),
     *("svg", "g", "rect", "line", "path", "text"),
 }
 
@@ -125,8 +126,13 @@ def test_every_hostile_name_can_be_shown_anywhere(tmp_path: Path) -> None:
         ]
         error = {"status": "error", "error_kind": name, "error": name, "track_id": name + "!"}
         write_tables(folder, f"{number}", [row | {"track_id": name, "stems": stems[:1]}, row | error])
+        warned = row | {"track_id": name + "?", "warnings": [name, f"{name}: {name}"], "stems": stems[:1]}
+        write_tables(folder, f"{number}?", [warned])
     said = {"weights": HOSTILE[0], "terms": HOSTILE[1], "said_at": HOSTILE[6]}
     write_record(folder, run_id=HOSTILE[0], versions={HOSTILE[0]: HOSTILE[6]}, licences={HOSTILE[8]: said})
+    record = json.loads((folder / "run.json").read_text())
+    record |= {"run_id": "0", "arguments": dict.fromkeys(("input", "models", *HOSTILE), HOSTILE[1])}
+    (folder / "run.json").write_text(json.dumps(record))
     found = Page(report.report(str(folder), "html", STORE))
     assert found.wrong == []
     assert {tag for tag, _ in found.elements} <= ELEMENTS
@@ -141,8 +147,13 @@ def test_the_page_needs_nothing_else(page: Page) -> None:
         for name, value in attributes.items()
         if name in ("src", "href", "xlink:href", "srcset", "action", "poster", "style", "srcdoc")
     ]
-    assert links
-    assert all(name == "src" and str(value).startswith("data:audio/mpeg;base64,") for name, value in links)
+    clips = [value for name, value in links if name == "src" and value is not None]
+    assert clips
+    assert all(value.startswith("data:audio/mpeg;base64,") for value in clips)
+    elsewhere = {(name, str(value)) for name, value in links if name != "src"}
+    stems = {value for _, value in elsewhere if re.fullmatch(r"stems/\w+/\w+\.(wav|ogg|mp3|flac)", value)}
+    assert len(stems) == 4 * 4
+    assert elsewhere == {("href", each) for each in ("#errors", "errors.csv", *stems)}
     (style,) = page.text("style")
     assert not re.search(r"url\(|@import", style)
     policies = [a["content"] for a in page.all("meta") if a.get("http-equiv") == "Content-Security-Policy"]
@@ -160,7 +171,12 @@ def test_the_plots_are_there(page: Page) -> None:
     for stem in ("drums", "bass", "other", "vocals"):
         assert coloured[f"c-{stem}"] >= 3  # where the time went, its key, the graph
     heights = [float(str(a["height"]).rstrip("%")) for a in page.all("rect", "rate")]
-    assert 30 < max(heights) <= 84.01
+    assert 40 < max(heights) <= 100
+    strip = [float(str(a["height"]).rstrip("%")) for a in page.all("rect", "failed")]
+    assert max(strip) == 100
+    assert any(re.fullmatch(r"\d\d:\d\d", text) for text in page.text("text"))  # of the day
+    assert any(re.fullmatch(r"\d:\d\d", text) for text in page.text("text"))  # in a track
+    assert "11-20" in page.text("text")
     road = [float(str(a["width"]).rstrip("%")) for a in page.all("rect") if str(a["class"]).startswith("c-")]
     assert sum(road[:9]) == pytest.approx(100, abs=0.1)
 
@@ -175,6 +191,11 @@ def test_the_players_hold_music(page: Page) -> None:
         )
         assert len(samples) / rate == pytest.approx(10, abs=0.1)
     assert samples.std() > 1e-3
+
+
+def test_errors_come_second(page: Page) -> None:
+    sections = [str(a["id"]) for a in page.all("section")]
+    assert sections[:2] == ["summary", "errors"]
 
 
 def test_the_figures_are_on_the_page(page: Page) -> None:
@@ -214,7 +235,7 @@ def test_any_stems_of_any_graphs(tmp_path: Path, stems: tuple[str, ...], graphs:
     assert [text for text in found.text("h3") if text in graphs] == graphs
     classes = {str(a["class"]) for a in found.all("path")}
     assert len(classes) == min(1 + len(stems), 1 + EXTRA) or "mix" in stems
-    style = Path(report.__file__).with_name("page.css").read_text()
+    style = Path(colours.__file__).with_name("page.css").read_text()
     assert all(f".{each} {{" in style for each in classes)
     bars = [a for a in found.all("rect") if str(a.get("class")).startswith("c-")]
     assert sum(float(str(a["width"]).rstrip("%")) for a in bars[: 5 + len(graphs)]) == pytest.approx(
@@ -238,12 +259,13 @@ def test_a_licence_is_shown(tmp_path: Path) -> None:
     assert "scientific purposes only" in report.report(str(tmp_path), "md", STORE)
 
 
-def test_an_output_of_which_nothing_is_known(tmp_path: Path) -> None:
-    found = Page(report.report(str(tmp_path / "nothing"), "html", STORE))
+def test_a_run_without_tracks_yet(tmp_path: Path) -> None:
+    write_record(tmp_path, run_id="20261120T093000-abc")
+    source = report.report(str(tmp_path), "html", STORE)
+    found = Page(source)
     assert found.wrong == []
     assert "Nothing is finished yet" in found.text("h2")
-    write_record(tmp_path, run_id="20261120T093000-abc")
-    assert "20261120T093000-abc" in report.report(str(tmp_path), "html", STORE)
+    assert "20261120T093000-abc" in source
 
 
 @pytest.mark.parametrize("tracks", [1, 2, 5])
@@ -267,11 +289,3 @@ def test_one_track_that_took_no_time(tmp_path: Path) -> None:
     row = finished_rows(1)[0]
     write_tables(tmp_path, "r1", [row | {"started_at": row["finished_at"]}])
     assert Page(report.report(str(tmp_path), "html", STORE)).wrong == []
-
-
-@pytest.mark.parametrize(
-    ("highest", "ticks"),
-    [(0.0, [0, 1]), (1.0, [0, 0.5, 1]), (57.0, [0, 20, 40, 60]), (0.031, [0, 0.01, 0.02, 0.03, 0.04])],
-)
-def test_ticks(highest: float, ticks: list[float]) -> None:
-    assert nice_ticks(highest) == pytest.approx(ticks)

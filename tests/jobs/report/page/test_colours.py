@@ -3,8 +3,8 @@
 import re
 from pathlib import Path
 
-from jobs.report import colours
-from jobs.report.colours import EXTRA, MIX, WAITING
+from jobs.report.page import colours
+from jobs.report.page.colours import EXTRA, MIX, WAITING
 from jobs.report.tally import STAGES
 
 SOUNDS = ("drums", "bass", "other", "vocals", "guitar", "piano", MIX, *(f"extra-{n}" for n in range(EXTRA)))

@@ -1,31 +1,41 @@
-"""From facts to one HTML file that needs nothing else: no network, no script, every name escaped.
+"""From facts to one HTML file that needs nothing else: no network, every name escaped, no script by default.
 
-Its Content-Security-Policy allows its own style, by hash, and audio from data URIs, and nothing more.
+Its Content-Security-Policy allows its own style, by hash, and audio from data URIs, and nothing more. With a
+table of tracks it allows the script of that table, by hash, and keeps it from making markup of text.
 """
 
 import base64
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib.resources import files
 
 from jinja2 import Environment, StrictUndefined
+from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup
 
-from jobs.report import charts, colours, formatting
-from jobs.report.charts import Part
+from jobs.report import errors_csv, formatting
 from jobs.report.entries import GraphUse
 from jobs.report.facts import Facts
 from jobs.report.listening import CLIP_S, SampleSounds
+from jobs.report.made_with import describe
+from jobs.report.page import charts, colours
+from jobs.report.page.axes import axis, length_ticks
+from jobs.report.page.charts import Part
+from jobs.report.page.links import link_to
+from jobs.report.page.track_rows import TrackRows
 from jobs.report.standing import sentence
 
-FILES = files("jobs.report")
+FILES = files("jobs.report.page")
 STAGE_LABELS = {
     "probe": "probe (decode once, for length and loudness)",
     "decode": "decode into chunks",
     "stitch": "stitch",
     "write": "encode and write",
 }
+NODES = 12  # listed
+NO_MARKUP = "require-trusted-types-for 'script'; trusted-types 'none'"  # no innerHTML and the like
 NO_LINKS = "base-uri 'none'; form-action 'none'"  # what default-src does not govern
 
 
@@ -39,10 +49,18 @@ class Share:
     share: float
 
 
-def render(facts: Facts, samples: Sequence[SampleSounds]) -> str:
-    style = FILES.joinpath("page.css").read_text()
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    policy = f"default-src 'none'; style-src 'sha256-{digest}'; media-src data:; {NO_LINKS}"
+def render(
+    facts: Facts, samples: Sequence[SampleSounds], page_folder: str, tracks: TrackRows | None = None
+) -> str:
+    """The page, which is to stand in `page_folder`: its links to stems are relative.
+
+    `tracks` adds a table that can be sorted, searched and filtered.
+    """
+    style, script = (FILES.joinpath(name).read_text() for name in ("page.css", "tracks.js"))
+    allowed = f"style-src {_digest(style)}; media-src data:"
+    if tracks:
+        allowed = f"script-src {_digest(script)}; {NO_MARKUP}; {allowed}"
+    policy = f"default-src 'none'; {allowed}; {NO_LINKS}"
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
@@ -66,18 +84,31 @@ def render(facts: Facts, samples: Sequence[SampleSounds]) -> str:
         "share_bar": share_bar,
         "busy_bar": lambda graph: busy_bar(facts, graph, of_graphs[colours.key_of(graph)]),
         "waveform": lambda sample, number: waveform(sample, number, of_stems[sample.sounds[number].name]),
+        "length_axis": lambda sample: axis(length_ticks(sample.track.duration_s)),
+        "link_to": lambda sample, stem: link_to(sample.track.stems.get(stem, ""), page_folder),
         "data_uri": data_uri,
         "clip_s": CLIP_S,
+        "errors_csv": errors_csv.NAME,
+        "json_of": partial(htmlsafe_json_dumps, separators=(",", ":"), allow_nan=False, ensure_ascii=False),
     }
     template = environment.from_string(FILES.joinpath("page.html").read_text())
     return template.render(
         facts=facts,
         standing=sentence(facts),
+        made_with=describe(facts.record),
+        silent_nodes=facts.nodes[:NODES],
         samples=samples,
         shares=time_shares(facts),
+        tracks=tracks,
         style=Markup(style),
+        script=Markup(script),
         policy=Markup(policy),
     )
+
+
+def _digest(source: str) -> str:
+    """As a policy names a style or a script."""
+    return f"'sha256-{base64.b64encode(hashlib.sha256(source.encode()).digest()).decode()}'"
 
 
 def time_shares(facts: Facts) -> list[Share]:

@@ -11,12 +11,10 @@ import numpy as np
 from markupsafe import Markup
 
 from jobs.report import formatting
+from jobs.report.page.axes import axis, moment_ticks, nice_ticks
 from jobs.report.timeline import Bin
 
-TICKS = 4  # per axis, about
 GAP, WIDEST_GAP = 0.14, 0.4  # between bars: share of a bar's width, percent of the chart
-FAILED_TOP = 86.0  # percent: from here down to 100, the share of tracks in error
-FLOOR = 84.0  # percent: the foot of the bars
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,61 +42,74 @@ def bar(parts: Iterable[Part], label: str) -> Markup:
 
 
 def throughput(bins: Sequence[Bin]) -> Markup:
-    """Bars of throughput, below them the share in error; a line for the average, lines between runs.
+    """Bars of throughput with a line for the average; below them a strip of the share of tracks in error.
 
-    Two drawings of one height, side by side: the axis and the plot.
+    Lines separate the runs. Each row is two drawings side by side: its scale and the plot.
     """
-    total_s = sum(each.width_s for each in bins)
-    average = sum(each.audio_s for each in bins) / total_s
+    average = sum(each.audio_s for each in bins) / sum(each.width_s for each in bins)
     ticks = nice_ticks(max(each.x_realtime for each in bins))
-    scale = FLOOR / (ticks[-1] or 1.0)
-    heights = [FLOOR - tick * scale for tick in ticks]
-    drawn = [
-        Markup('<line class="grid" x1="0%" x2="100%" y1="{0}%" y2="{0}%"/>').format(_coordinate(y))
-        for y in heights
+    top = ticks[-1] or 1.0
+    heights = [100 - tick / top * 100 for tick in ticks]
+    drawn = [_across("grid", y) for y in heights]
+    drawn += _bars(bins, "rate", [each.x_realtime / top * 100 for each in bins])
+    drawn.append(_across("average", 100 - average / top * 100))
+    label = f"Audio-hours per hour over time; {formatting.three_digits(average)} on average"
+    found = _row("throughput", label, zip(heights, (f"{tick:g}" for tick in ticks), strict=True), drawn)
+    if worst := max(each.error_share for each in bins):
+        bars = _bars(bins, "failed", [each.error_share / worst * 100 for each in bins])
+        label = f"Share of tracks in error over time; at most {formatting.percent(worst)}"
+        scale = [(0.0, formatting.percent(worst)), (100.0, "0")]
+        found += _row("strip", label, scale, [_across("grid", 100), *bars])
+    return found + Markup('<div class="plot"><span class="ticks"></span>{}</div>').format(
+        axis(moment_ticks(bins))
+    )
+
+
+def _row(kind: str, label: str, scale: Iterable[tuple[float, str]], drawn: Iterable[Markup]) -> Markup:
+    """A plot of this class beside its scale: heights in percent and what is written there."""
+    labels = [
+        Markup('<text x="100%" dx="-8" y="{}%" dy="4">{}</text>').format(_coordinate(y), text)
+        for y, text in scale
     ]
-    for at, each in enumerate(bins):
+    return Markup(
+        '<div class="plot"><svg class="ticks {0}" aria-hidden="true">{1}</svg>'
+        '<svg class="{0}" role="img" aria-label="{2}">{3}</svg></div>'
+    ).format(kind, Markup("").join(labels), label, Markup("").join(drawn))
+
+
+def _across(kind: str, y: float) -> Markup:
+    return Markup('<line class="{0}" x1="0%" x2="100%" y1="{1}%" y2="{1}%"/>').format(kind, _coordinate(y))
+
+
+def _bars(bins: Sequence[Bin], kind: str, heights: Iterable[float]) -> list[Markup]:
+    """A bar of each height above 0, in percent; what its bin holds is shown under the pointer."""
+    total_s = sum(each.width_s for each in bins)
+    drawn = []
+    for at, (each, height) in enumerate(zip(bins, heights, strict=True)):
         x, width = each.position_s / total_s * 100, each.width_s / total_s * 100
-        drawn.append(_throughput_bar(each, x, width, each.x_realtime * scale))
+        inner = width - min(width * GAP, WIDEST_GAP)
+        shape = Markup('<rect class="{}" x="{}%" width="{}%" y="{}%" height="{}%"/>').format(
+            kind, *map(_coordinate, (x, inner, 100 - height, height))
+        )
+        target = Markup('<rect class="target" x="{}%" width="{}%" height="100%"/>').format(
+            *map(_coordinate, (x, width))
+        )
+        drawn.append(
+            Markup("<g>{}{}<title>{}</title></g>").format(shape if height else "", target, _title(each))
+        )
         if at and bins[at - 1].run != each.run:
             drawn.append(
                 Markup('<line class="seam" x1="{0}%" x2="{0}%" y1="0%" y2="100%"/>').format(_coordinate(x))
             )
-    y = FLOOR - average * scale
-    drawn.append(
-        Markup('<line class="average" x1="0%" x2="100%" y1="{0}%" y2="{0}%"/>').format(_coordinate(y))
-    )
-    label = f"Audio-hours per hour over time; {formatting.three_digits(average)} on average"
-    labels = [
-        Markup('<text x="100%" dx="-8" y="{}%" dy="4">{}</text>').format(_coordinate(y), f"{tick:g}")
-        for tick, y in zip(ticks, heights, strict=True)
-    ]
-    return Markup(
-        '<svg class="ticks" aria-hidden="true">{}</svg>'
-        '<svg class="throughput" role="img" aria-label="{}">{}</svg>'
-    ).format(Markup("").join(labels), label, Markup("").join(drawn))
+    return drawn
 
 
-def _throughput_bar(each: Bin, x: float, width: float, height: float) -> Markup:
+def _title(each: Bin) -> str:
     failed = f", {each.failed} in error" if each.failed else ""
-    title = (
+    return (
         f"{formatting.utc_time(each.started_at)}, {formatting.duration(each.width_s)}: "
         f"{formatting.three_digits(each.x_realtime)} audio-hours per hour, {each.tracks} tracks{failed}"
     )
-    inner = width - min(width * GAP, WIDEST_GAP)
-    drawn = Markup('<rect class="rate" x="{}%" width="{}%" y="{}%" height="{}%"/>').format(
-        *map(_coordinate, (x, inner, FLOOR - height, height))
-    )
-    if each.failed:
-        drawn += Markup('<rect class="failed" x="{}%" width="{}%" y="{}%" height="{}%"/>').format(
-            *map(
-                _coordinate, (x, inner, FAILED_TOP, max(1.0, each.failed / each.tracks * (100 - FAILED_TOP)))
-            )
-        )
-    target = Markup('<rect class="target" x="{}%" width="{}%" height="100%"/>').format(
-        *map(_coordinate, (x, width))
-    )
-    return Markup("<g>{}{}<title>{}</title></g>").format(drawn, target, title)
 
 
 def waveform(envelope: np.ndarray, peak: float, clip: tuple[float, float], colour: str, label: str) -> Markup:
@@ -115,16 +126,6 @@ def waveform(envelope: np.ndarray, peak: float, clip: tuple[float, float], colou
         '<svg class="waveform" viewBox="0 0 1000 100" preserveAspectRatio="none" role="img" aria-label="{}">'
         '<rect class="clip" x="{}" width="{}" height="100"/><path class="{}" d="{}"/></svg>'
     ).format(label, _coordinate(start * 1000), _coordinate((end - start) * 1000), colour, path)
-
-
-def nice_ticks(highest: float) -> list[float]:
-    """From 0 to `highest` or just above it, in steps of 1, 2 or 5 times a power of ten."""
-    if highest <= 0:
-        return [0.0, 1.0]
-    rough = highest / TICKS
-    power = 10.0 ** np.floor(np.log10(rough))
-    step = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= rough)
-    return [float(step * at) for at in range(int(np.ceil(highest / step)) + 1)]
 
 
 def _coordinate(value: float) -> str:
