@@ -55,6 +55,7 @@ def cluster(proxy: Proxy, request: pytest.FixtureRequest) -> Iterator[dict[str, 
         patch.setenv("AWS_ENDPOINT_URL", proxy.endpoint)
         patch.setenv(PATIENCE_VARIABLE, str(PATIENCE_S))
         with start_cluster(STORE_BYTES) as cluster:
+            patch.undo()  # this process goes to the store itself: its connections outlive the proxy
             yield cluster.environment
 
 
@@ -230,6 +231,7 @@ def test_outages_of_a_minute_and_of_ten(
         patch.setenv("AWS_ENDPOINT_URL", proxy.endpoint)
         patch.delenv(PATIENCE_VARIABLE, raising=False)  # of the cluster beside this one
         with start_cluster(STORE_BYTES) as cluster, clear_sky(proxy):
+            patch.undo()
             command = job_command(tmp_path, *arguments)
             log = (tmp_path / "log").open("w+")  # a pipe that nobody reads would fill in ten minutes
             driver = subprocess.Popen(command, env=cluster.environment, stdout=log, stderr=subprocess.STDOUT)
