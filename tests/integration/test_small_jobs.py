@@ -167,7 +167,7 @@ def test_a_gpu_in_name_is_no_silent_run_on_the_cpu(models: str, tmp_path: Path, 
         command = job_command(tmp_path, *arguments)
         stopped = subprocess.run(command, env=cluster.environment, capture_output=True, text=True)
     assert stopped.returncode == 2
-    assert "1 actor per graph, each 0.25 GPU" in stopped.stdout
+    assert "1 actor per graph, each 0.5 GPU" in stopped.stdout
     assert "error: the installed onnxruntime " in stopped.stderr and " is one for CPUs" in stopped.stderr
     assert not read_table(str(tmp_path / "out"), "tracks", STORE).num_rows
 
