@@ -57,11 +57,14 @@ def opened_by_demucs(name: str, folder: Path) -> BagOfModels:
     return get_model(name, repo=folder)
 
 
-def exported(name: str, factory: pytest.TempPathFactory) -> Path:
-    """A folder with the bag `name` of BAGS in `checkpoints`, and exported to `models`; made once a run."""
+def exported(name: str, factory: pytest.TempPathFactory, segment: Fraction | None = None) -> Path:
+    """A folder with the bag `name` of BAGS in `checkpoints`, and exported to `models`; made once a run.
+
+    With `segment` seconds, unless None.
+    """
 
     def make(folder: Path) -> None:
-        write_checkpoints(name, folder / "checkpoints")
+        write_checkpoints(name, folder / "checkpoints", segment)
         export(Request(str(folder / "checkpoints"), trust=True), folder / "models", None, "fp32")
 
-    return once_a_run(factory, name, make)
+    return once_a_run(factory, f"{name}-{segment}", make)
