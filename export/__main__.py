@@ -8,7 +8,7 @@ from pathlib import Path
 
 from export import licence
 from separation import program
-from separation.arguments import check_folder, positive_int
+from separation.arguments import check_folder, names, positive_int
 from separation.program import COMMON_OPTIONS, ExitCode
 
 PROG = "python -m export"
@@ -56,8 +56,6 @@ def add_bag(parser: argparse.ArgumentParser) -> None:
 
 def _add_export(parser: argparse.ArgumentParser, precisions: Sequence[str]) -> None:
     """The options of every command that exports checkpoints."""
-    from export.htdemucs.arguments import names
-
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the model folder to write")
     parser.add_argument(
         "--stems", type=names, metavar="A,B", help="export only what these stems need (default: all)"

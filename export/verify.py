@@ -38,16 +38,20 @@ def verify(
                 said.add((entry.precision, bar))
                 least, most = f"{bar.snr_db:g} dB", f"{bar.max_over_peak:g} of the peak"
                 print(f"{entry.precision}: at least {least}, at most {most}")
-            for session, batch, parities in _parities(bag, name, model, provider, batches, store):
-                for given, parity in zip(entry.rows, parities, strict=True):
-                    meets = parity.meets(bar)
-                    all_meet = all_meet and meets
-                    print(
-                        f"{name:<{graph}}{given:<{row}}{entry.precision:<10}{session:<12} {batch:5} "
-                        f"{parity.snr_db:7.1f} {parity.max_over_peak:9.1e} {entry.bytes / 1e6:6.1f}"
-                        f"{'' if meets else '  falls short'}",
-                        flush=True,
-                    )
+            rows = (
+                (session, batch, *each)
+                for session, batch, parities in _parities(bag, name, model, provider, batches, store)
+                for each in zip(entry.rows, parities, strict=True)
+            )
+            for session, batch, given, parity in rows:
+                meets = parity.meets(bar)
+                all_meet = all_meet and meets
+                print(
+                    f"{name:<{graph}}{given:<{row}}{entry.precision:<10}{session:<12} {batch:5} "
+                    f"{parity.snr_db:7.1f} {parity.max_over_peak:9.1e} {entry.bytes / 1e6:6.1f}"
+                    f"{'' if meets else '  falls short'}",
+                    flush=True,
+                )
     for name in sorted(missing):
         print(f"{name}: no model of its checkpoints gives it", flush=True)
     return all_meet and not missing

@@ -32,6 +32,11 @@ def uri(text: str) -> str:
     return with_lower_scheme(text)
 
 
+def names(text: str) -> tuple[str, ...]:
+    """`a,b,c`"""
+    return tuple(text.split(","))
+
+
 def share(text: str) -> float:
     number = _number(text)
     if not 0 <= number <= 1:

@@ -10,6 +10,7 @@ import shlex
 import tomllib
 from pathlib import Path
 
+import duckdb
 import pytest
 from markdown_it import MarkdownIt
 from ray.dashboard.modules.job.cli import submit
@@ -156,7 +157,6 @@ def test_readme_is_short_and_its_picture_small() -> None:
 
 
 def test_the_queries_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    duckdb = pytest.importorskip("duckdb")
     queries = blocks("docs/output.md", "sql")
     assert len(queries) == 10
     assert blocks("README.md", "sql") == queries[:1]

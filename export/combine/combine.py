@@ -20,7 +20,6 @@ from separation.models.graph_files import fetch
 from separation.store.objects import Store
 
 MOST_NAME = 60  # characters of a name that gets a number: names may have 64
-STEM_ROWS = 4  # axes of the output of a graph of several rows: (batch, rows, channels, segment)
 Entry = TypeVar("Entry")
 
 
@@ -88,9 +87,8 @@ class _Draft:
             if other.sample_rate != contract.sample_rate:
                 found = f"{contract.sample_rate} Hz, other folders' {other.sample_rate} Hz"
                 raise ModelError(bag.uri, f"its models are for {found}; expected the same rate")
-        if entry.published:
-            entry = _as_format_2(entry)
-        entry = replace(entry, contract=_name_of(contract, entry.contract, self.contracts))
+        # `published` is of format 1 alone; `_check_rows` refuses a graph of more rows than bag.json names.
+        entry = replace(entry, published=(), contract=_name_of(contract, entry.contract, self.contracts))
         name = next(
             (name for name, graph in self.graphs.items() if replace(graph, file=entry.file) == entry),
             row.graph if row.graph not in self.graphs else _free(row.graph, self.graphs),
@@ -111,14 +109,9 @@ class _Draft:
         return Bag(str(out), name, self.contracts, self.graphs, self.stems)
 
 
-def _as_format_2(entry: GraphFile) -> GraphFile:
-    """A graph of a bag.json of format 1; `_check_rows` refuses one that has more rows than it says."""
-    return replace(entry, published=())
-
-
 def _check_rows(where: str, path: Path, entry: GraphFile) -> None:
     shape = onnx.load(path, load_external_data=False).graph.output[0].type.tensor_type.shape.dim
-    rows = shape[1].dim_value if len(shape) == STEM_ROWS else 1
+    rows = shape[1].dim_value if len(shape) == 4 else 1  # (batch, rows, channels, segment)
     if rows != len(entry.rows):
         found = f"a graph of {rows} rows, of which bag.json names {', '.join(entry.rows)}"
         raise ModelError(where, f"{found}; expected one that was exported by python -m export")

@@ -7,7 +7,7 @@ from argparse import ArgumentParser, ArgumentTypeError
 from fractions import Fraction
 from pathlib import Path
 
-from separation.arguments import non_negative_int, positive_int
+from separation.arguments import names, non_negative_int, positive_int
 
 BAG_HELP = "htdemucs, htdemucs_6s or htdemucs_ft, a folder with <name>.yaml, band_ft or random"
 SOURCES = ("drums", "bass", "other", "vocals")  # of htdemucs and htdemucs_ft, in the order of their rows
@@ -49,11 +49,6 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
     for name, (kind, meaning) in SIZES.items():
         random.add_argument(f"--{name.replace('_', '-')}", type=kind, metavar="N", help=meaning)
-
-
-def names(text: str) -> tuple[str, ...]:
-    """`a,b,c`"""
-    return tuple(text.split(","))
 
 
 def seconds(text: str) -> Fraction:

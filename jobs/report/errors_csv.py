@@ -21,9 +21,8 @@ from separation.store.redact import shown
 
 NAME = "errors.csv"
 COLUMNS = ("track_id", "uri", "error_kind", "error", "run_id", "finished_at")
-FORMULA = re.compile(
-    r"\s*[=+\-@＝＋－＠]"
-)  # OWASP's list for CSV injection; `shown` leaves no tab and no line break
+# OWASP's list for CSV injection; `shown` leaves no tab and no line break.
+FORMULA = re.compile(r"\s*[=+\-@＝＋－＠]")
 
 
 class ErrorsFile:
