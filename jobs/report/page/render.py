@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from importlib.resources import files
 
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined
 from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup
 
@@ -62,7 +62,11 @@ def render(
         allowed = f"script-src {_digest(script)}; {NO_MARKUP}; {allowed}"
     policy = f"default-src 'none'; {allowed}; {NO_LINKS}"
     environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=PackageLoader("jobs.report", "page"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     environment.filters |= {
         name: getattr(formatting, name)
@@ -91,8 +95,7 @@ def render(
         "errors_csv": errors_csv.NAME,
         "json_of": partial(htmlsafe_json_dumps, separators=(",", ":"), allow_nan=False, ensure_ascii=False),
     }
-    template = environment.from_string(FILES.joinpath("page.html").read_text())
-    return template.render(
+    return environment.get_template("page.html").render(
         facts=facts,
         standing=sentence(facts),
         made_with=describe(facts.record),
