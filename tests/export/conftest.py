@@ -1,11 +1,13 @@
 """A small HTDemucs of the same class as htdemucs_ft's, exported once a run."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from export.htdemucs.export_bag import export
 from export.htdemucs.origin import Request
@@ -31,6 +33,15 @@ def music(seed: int) -> np.ndarray:
 def small_graph(path: Path, row: str, provider: str = "cpu", cache: Path | None = None) -> Graph:
     """The graph of CONTRACT at `path` that gives `row` alone."""
     return Graph(path, row, CONTRACT, (row,), provider=provider, threads=1, cache=cache)
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Small networks gain nothing from more of PyTorch's."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="session")

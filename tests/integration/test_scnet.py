@@ -11,7 +11,6 @@ from jobs.pipeline.output.tables import read_table
 from separation.models.bag_json import read_bag
 from separation.separator import collect
 from tests import msst
-from tests.export.scnet.conftest import exported
 from tests.export.scnet.networks import SMALL
 from tests.integration.conftest import Run
 from tests.integration.test_bags import open_graphs, read, separate_by
@@ -23,7 +22,7 @@ CHUNKS = 40
 
 @pytest.mark.long
 def test_an_scnet_through_the_job(separate: Run, tmp_path: Path) -> None:
-    folder = exported(SMALL, tmp_path / "scnet") / "models"
+    folder = SMALL.exported(tmp_path / "scnet") / "models"
     bag = read_bag(folder, STORE)
     step, stems = SMALL.segment // SMALL.num_overlap, SMALL.sizes.sources
     mix = music(CHUNKS * step + 1_234)

@@ -4,30 +4,25 @@ PyTorch's own random weights say little: the gains of all norms are 1, and atten
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
-import yaml
 from torch import nn
 
-from export.msst.request import Request
 from export.roformer.published import published
 from export.roformer.sizes import BSSizes, MelBandSizes, Sizes
+from tests.export.msst_networks import MsstNetwork
 
 NAMES = ("vocals", "drums", "bass", "other")
 
 
 @dataclass(frozen=True)
-class Network:
-    """One of MSST's configurations; `segment` in samples."""
-
+class Network(MsstNetwork):
     sizes: Sizes
-    segment: int
-    num_overlap: int = 4
-    seed: int = 0
+
+    family = "roformer"
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -48,24 +43,17 @@ class Network:
                     parameter *= 1.5
         return model
 
-    def write(self, folder: Path, kind: str | None = None, **training: Any) -> Request:
-        """Writes model.yaml and model.ckpt into `folder`; `training` are more keys of that section."""
-        folder.mkdir(parents=True, exist_ok=True)
-        model = {name: list(v) if isinstance(v, tuple) else v for name, v in asdict(self.sizes).items()}
-        model |= {"attn_dropout": 0, "ff_dropout": 0.1, "flash_attn": True, "dim_freqs_in": 1025}
-        model |= {"multi_stft_hop_size": 147, "multi_stft_normalized": False, "use_torch_checkpoint": False}
-        content = {
-            "audio": {"chunk_size": self.segment, "num_channels": 2, "sample_rate": 44_100},
-            "model": model,
-            "training": {"instruments": [*self.names], "target_instrument": None, **training},
-            "inference": {"batch_size": 4, "num_overlap": self.num_overlap},
-        }
-        text = yaml.safe_dump(content).replace(
+    def configuration(self, **training: Any) -> dict[str, Any]:
+        content = super().configuration(**training)
+        content["model"] |= {"attn_dropout": 0, "ff_dropout": 0.1, "flash_attn": True, "dim_freqs_in": 1025}
+        content["model"] |= {"multi_stft_hop_size": 147, "multi_stft_normalized": False}
+        content["model"]["use_torch_checkpoint"] = False
+        return content
+
+    def tagged(self, text: str) -> str:
+        return text.replace(
             "model:\n", "model:\n  multi_stft_resolutions_window_sizes: !!python/tuple\n  - 4096\n  - 256\n"
         )
-        (folder / "model.yaml").write_text(text)
-        torch.save(self.model.state_dict(), folder / "model.ckpt")
-        return Request("roformer", kind, folder / "model.yaml", folder / "model.ckpt")
 
 
 TINY: dict[str, Any] = {

@@ -11,33 +11,22 @@ import torch
 from onnx import TensorProto
 
 from export.msst.state import State
-from export.parity import compare, compare_rows, music_like, torch_rows
+from export.parity import compare, compare_rows, torch_rows
 from export.roformer import layers
 from export.roformer.bands import BinMean, mel_bands
 from export.roformer.graph import RoformerModule, to_onnx
-from separation.contract import msst_contract
 from separation.errors import ModelError
-from separation.models.graph import Graph
 from tests.export.conftest import ENGINES
+from tests.export.msst_networks import ENOUGH_DB, NEAR_DB
 from tests.export.roformer.networks import BS, BS_4_STEMS, KIM, MEL, Network, in_float64
 
-NEAR_DB = 3  # of PyTorch's own float32, in its distance from float64
-ENOUGH_DB = 110
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def module_of(network: Network, rows: list[int] | None = None, precision: str = "fp32") -> RoformerModule:
     kept = [*range(network.sizes.num_stems)] if rows is None else rows
     state = State("checkpoint", network.model.state_dict())
     return RoformerModule(state, network.sizes, network.segment, kept, precision)
-
-
-def music(network: Network, seed: int = 1) -> np.ndarray:
-    return music_like(seed, msst_contract(network.segment, 4, normalize=False))
-
-
-def opened(path: Path, network: Network, provider: str = "cpu") -> Graph:
-    contract = msst_contract(network.segment, 4, normalize=False)
-    return Graph(path, "graph", contract, network.names, provider=provider, threads=1)
 
 
 def computed(module: RoformerModule, segments: np.ndarray) -> np.ndarray:
@@ -61,7 +50,7 @@ def test_a_graph_is_as_near_to_float64_as_pytorch_is(
 ) -> None:
     """Over three segments where they are short: one alone depends on luck, by some 3 dB."""
     tiny, rows = network in folders, range(network.sizes.num_stems)
-    segments = [music(network, seed) for seed in range(3 if tiny else 1)]
+    segments = [network.music(seed) for seed in range(3 if tiny else 1)]
     path = tmp_path / "graph.onnx"
     if tiny:
         (path,) = (folders[network] / "models").glob("*.onnx")
@@ -70,7 +59,7 @@ def test_a_graph_is_as_near_to_float64_as_pytorch_is(
     exact = in_float64(network, np.concatenate(segments), rows)
     own = compare_rows(exact, torch_rows(network.model, rows, np.concatenate(segments)))
     for engine in ENGINES:
-        graph = opened(path, network, engine)
+        graph = network.opened(path, engine)
         found = np.concatenate([graph(segment).reshape(exact[:1].shape) for segment in segments])
         for row, parity in enumerate(compare_rows(exact, found)):
             assert parity.snr_db >= min(ENOUGH_DB, own[row].snr_db - NEAR_DB), (engine, row, parity, own[row])
@@ -78,7 +67,7 @@ def test_a_graph_is_as_near_to_float64_as_pytorch_is(
 
 @pytest.mark.parametrize("network", [MEL, BS], ids=["mel", "bs"])
 def test_a_batch_is_its_segments(network: Network, folders: dict[Network, Path]) -> None:
-    segments = np.concatenate([music(network), 0.1 * music(network, 2)])
+    segments = np.concatenate([network.music(), 0.1 * network.music(2)])
     (path,) = (folders[network] / "models").glob("*.onnx")
     (found,) = onnxruntime.InferenceSession(path).run(None, {"mix": segments})
     for segment, rows in zip(segments, found.reshape(2, -1, 2, network.segment), strict=True):
@@ -101,7 +90,7 @@ SIZES = [
 @pytest.mark.parametrize(("network", "sizes"), SIZES)
 def test_other_sizes(network: Network, sizes: dict[str, object]) -> None:
     other = replace(network, sizes=replace(network.sizes, **sizes))
-    segments = np.concatenate([music(other, seed) for seed in range(3)])
+    segments = np.concatenate([other.music(seed) for seed in range(3)])
     exact = in_float64(other, segments, range(other.sizes.num_stems))
     own = compare(exact, torch_rows(other.model, range(other.sizes.num_stems), segments))
     found = compare(exact, computed(module_of(other), segments))
@@ -109,14 +98,14 @@ def test_other_sizes(network: Network, sizes: dict[str, object]) -> None:
 
 
 def test_a_row_alone_is_that_of_all_rows() -> None:
-    segments = music(BS)
+    segments = BS.music()
     alone = computed(module_of(BS, [1]), segments)
     assert np.array_equal(alone[:, 0], computed(module_of(BS), segments)[:, 1])
 
 
 def test_masks_are_those_of_the_published_network_given_equal_spectra() -> None:
     """Without what the transform's last bits become: the spectrogram is PyTorch's own on both sides."""
-    segments = torch.from_numpy(music(MEL))
+    segments = torch.from_numpy(MEL.music())
     sizes, module = MEL.sizes, module_of(MEL).eval()
     window = torch.hann_window(sizes.stft_n_fft)
     bins = torch.stft(
@@ -135,7 +124,7 @@ def test_masks_are_those_of_the_published_network_given_equal_spectra() -> None:
 
 def test_parity_sees_attention_positions_and_overlaps(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each must reach the output, or all other figures are worthless."""
-    segments = music(MEL)
+    segments = MEL.music()
     expected = torch_rows(MEL.model, [0], segments)
 
     def snr_db() -> float:
@@ -167,18 +156,18 @@ def test_mel_bands_overlap_and_cover_all_bins() -> None:
 def test_silence_stays_silent_and_loud_music_finite(folders: dict[Network, Path]) -> None:
     for network, folder in folders.items():
         (path,) = (folder / "models").glob("*.onnx")
-        graph = opened(path, network)
+        graph = network.opened(path)
         assert not graph(np.zeros((1, 2, network.segment), np.float32)).any()
-        assert np.isfinite(graph(1_000 * music(network))).all()
+        assert np.isfinite(graph(1_000 * network.music())).all()
 
 
 def test_fp16_keeps_norms_spectrograms_and_the_residual_in_float32(tmp_path: Path) -> None:
     path = tmp_path / "graph.onnx"
     path.write_bytes(to_onnx(module_of(BS, precision="fp16")))
-    segments = music(BS)
+    segments = BS.music()
     expected = torch_rows(BS.model, range(2), segments)
     for gain in (1, 40):  # 30 dB louder: nothing overflows
-        rows = opened(path, BS)(np.float32(gain) * segments)
+        rows = BS.opened(path)(np.float32(gain) * segments)
         assert np.isfinite(rows).all()
         for parity in compare_rows(gain * expected, rows):
             assert parity.snr_db > 35, parity

@@ -6,7 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 import yaml
@@ -14,39 +13,22 @@ import yaml
 from export.__main__ import main
 from export.msst.config import read_config
 from export.msst.request import from_origin
-from export.parity import compare, torch_rows
 from export.roformer.sizes import BSSizes, sizes_of
 from separation.contract import msst_contract
 from separation.errors import ModelError
 from separation.models.bag import Licence, WeightedRow
 from separation.models.bag_json import read_bag
-from separation.models.graph import open_graph
-from separation.models.graph_files import fetch
-from separation.options import Options
-from separation.separator import collect, separate
-from tests import msst
+from tests.export.msst_networks import assert_says, check_whole_tracks
 from tests.export.roformer.networks import BS, MEL, Network
-from tests.export.scnet.test_model_folder import assert_says, music
 from tests.stores import STORE
 
 SNR_DB = 95  # both are float32: each is 105 dB and more from float64
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.mark.parametrize("network", [MEL, BS], ids=["mel", "bs"])
 def test_whole_tracks_are_those_of_demix(network: Network, folders: dict[Network, Path]) -> None:
-    folder, model = folders[network] / "models", network.model
-    bag = read_bag(folder, STORE)
-    graphs = {name: open_graph(bag, name, fetch(bag, name, folder, STORE), "cpu", 1) for name in bag.graphs}
-    rules, rows = Options().grid_rules(bag.contracts), range(network.sizes.num_stems)
-    chunk = network.segment
-    mono = np.repeat(music(2 * chunk)[:1], 2, axis=0)
-    for mix in (music(chunk - 1), music(chunk + 1), music(3 * chunk + 4_321), mono):
-        expected = msst.demix(mix, lambda segments: torch_rows(model, rows, segments), chunk, 4)
-        found = separate(mix, bag, graphs, bag.stems, rules)
-        for row, stem in enumerate(network.names):
-            assert compare(expected[row], collect(found[stem])).snr_db > SNR_DB, (mix.shape, stem)
-    silent = separate(np.zeros((2, 2 * chunk), np.float32), bag, graphs, bag.stems, rules)
-    assert not any(collect(stem).any() for stem in silent.values())
+    check_whole_tracks(network, folders[network] / "models", 3, SNR_DB)
 
 
 def test_the_folder_says_what_it_holds(folders: dict[Network, Path]) -> None:
@@ -137,8 +119,7 @@ def test_a_configuration_is_refused_by_name(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    text = (folders[network] / "checkpoints/model.yaml").read_text().replace(" !!python/tuple", "")
-    content = yaml.safe_load(text)
+    content = network.configuration()
     content[section][key] = value
     (tmp_path / "model.yaml").write_text(yaml.safe_dump(content))
     shutil.copy(folders[network] / "checkpoints/model.ckpt", tmp_path)

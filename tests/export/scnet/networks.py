@@ -4,31 +4,29 @@ PyTorch's own random weights say little: the norms do nothing but norm, and the 
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import Any
 from unittest import mock
 
 import numpy as np
 import torch
-import yaml
 from torch import nn
 
-from export.msst.request import Request
 from export.scnet.published import published
 from export.scnet.sizes import Sizes
+from tests.export.msst_networks import MsstNetwork
 
 
 @dataclass(frozen=True)
-class Network:
-    """One of MSST's configurations; `segment` in samples."""
-
+class Network(MsstNetwork):
     sizes: Sizes
-    segment: int
     masked: bool = False
-    num_overlap: int = 4
-    normalize: bool = False
-    seed: int = 0
+
+    family = "scnet"
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return self.sizes.sources
 
     @property
     def model(self) -> nn.Module:
@@ -45,24 +43,14 @@ class Network:
                         parameter *= 2
         return model
 
-    def write(self, folder: Path, **training: Any) -> Request:
-        """Writes model.yaml and model.ckpt into `folder`; `training` are more keys of that section."""
-        folder.mkdir(parents=True, exist_ok=True)
-        model = {name: list(v) if isinstance(v, tuple) else v for name, v in asdict(self.sizes).items()}
-        instruments = list(self.sizes.sources)
-        content = {
-            "audio": {"chunk_size": self.segment, "num_channels": 2, "sample_rate": 44_100},
-            "model": model,
-            "training": {"instruments": instruments, "target_instrument": None, "use_amp": True, **training},
-            "inference": {"batch_size": 8, "num_overlap": self.num_overlap, "normalize": self.normalize},
-        }
-        text = (
-            yaml.safe_dump(content)
-            + "augmentations:\n  mixup_probs:\n    !!python/tuple\n    - 0.2\n    - 0.02\n"
-        )
-        (folder / "model.yaml").write_text(text)
-        torch.save({"epoch": 1, "state": self.model.state_dict()}, folder / "model.ckpt")
-        return Request("scnet", None, folder / "model.yaml", folder / "model.ckpt")
+    def configuration(self, **training: Any) -> dict[str, Any]:
+        return super().configuration(use_amp=True, **training)
+
+    def tagged(self, text: str) -> str:
+        return f"{text}augmentations:\n  mixup_probs:\n    !!python/tuple\n    - 0.2\n    - 0.02\n"
+
+    def saved(self) -> object:
+        return {"epoch": 1, "state": self.model.state_dict()}
 
 
 SMALL = Network(

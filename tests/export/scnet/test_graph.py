@@ -12,16 +12,14 @@ from onnx import TensorProto
 
 from export.msst.state import State
 from export.operations import lstm
-from export.parity import BARS, compare, compare_rows, music_like, torch_rows
+from export.parity import BARS, compare, compare_rows, torch_rows
 from export.scnet import dual_path
 from export.scnet.graph import SCNetModule, to_onnx
-from separation.contract import msst_contract
-from separation.models.graph import Graph
 from tests.export.conftest import ENGINES
+from tests.export.msst_networks import ENOUGH_DB, NEAR_DB
 from tests.export.scnet.networks import BASE, LARGE, MASKED, SMALL, Network, in_float64
 
-NEAR_DB = 3  # of PyTorch's own float32, in its distance from float64
-ENOUGH_DB = 110
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def module_of(network: Network, rows: list[int] | None = None, precision: str = "fp32") -> SCNetModule:
@@ -30,18 +28,9 @@ def module_of(network: Network, rows: list[int] | None = None, precision: str = 
     return SCNetModule(state, network.sizes, network.segment, kept, network.masked, precision)
 
 
-def music(network: Network, seed: int = 1) -> np.ndarray:
-    return music_like(seed, msst_contract(network.segment, 4, normalize=False))
-
-
 def written(module: SCNetModule, path: Path) -> Path:
     path.write_bytes(to_onnx(module))
     return path
-
-
-def opened(path: Path, network: Network, rows: tuple[str, ...], provider: str = "cpu") -> Graph:
-    contract = msst_contract(network.segment, 4, normalize=False)
-    return Graph(path, "graph", contract, rows, provider=provider, threads=1)
 
 
 @pytest.mark.parametrize(
@@ -56,7 +45,7 @@ def opened(path: Path, network: Network, rows: tuple[str, ...], provider: str = 
 def test_a_graph_is_as_near_to_float64_as_pytorch_is(
     network: Network, folders: dict[Network, Path], tmp_path: Path
 ) -> None:
-    segments, rows = music(network), range(network.sizes.rows)
+    segments, rows = network.music(), range(network.sizes.rows)
     path = (
         folders[network] / "models/model.onnx"
         if network in folders
@@ -67,7 +56,7 @@ def test_a_graph_is_as_near_to_float64_as_pytorch_is(
     exact = in_float64(model, segments, rows)
     own = compare_rows(exact, single)
     for engine in ENGINES:
-        found = opened(path, network, network.sizes.sources, engine)(segments)
+        found = network.opened(path, engine)(segments)
         for row, parity in enumerate(compare_rows(exact, found)):
             assert parity.snr_db >= min(ENOUGH_DB, own[row].snr_db - NEAR_DB), (engine, row, parity, own[row])
         for parity in compare_rows(single, found):
@@ -76,7 +65,7 @@ def test_a_graph_is_as_near_to_float64_as_pytorch_is(
 
 @pytest.mark.parametrize("network", [SMALL, MASKED], ids=["plain", "masked"])
 def test_a_batch_is_its_segments(network: Network, folders: dict[Network, Path]) -> None:
-    segments = np.concatenate([music(network), 0.1 * music(network, 2)])
+    segments = np.concatenate([network.music(), 0.1 * network.music(2)])
     session = onnxruntime.InferenceSession(folders[network] / "models/model.onnx")
     (found,) = session.run(["stems"], {"mix": segments})
     for expected, rows in zip(
@@ -88,7 +77,7 @@ def test_a_batch_is_its_segments(network: Network, folders: dict[Network, Path])
 @pytest.mark.parametrize("network", [SMALL, MASKED], ids=["plain", "masked"])
 def test_a_row_alone_is_that_of_all_rows(network: Network) -> None:
     """Without its axis."""
-    segments = music(network)
+    segments = network.music()
     with torch.no_grad():
         found = module_of(network, [1]).eval()(torch.from_numpy(segments)).numpy()
     assert found.shape == segments.shape
@@ -99,7 +88,7 @@ def test_a_row_alone_is_that_of_all_rows(network: Network) -> None:
 def test_any_segment_has_the_frames_of_the_published_network(segment: int) -> None:
     """Zeros are appended to whole hops and an even number of frames, a whole hop where none is missing."""
     network = Network(SMALL.sizes, segment)
-    segments, found = music(network), module_of(network).eval()
+    segments, found = network.music(), module_of(network).eval()
     with torch.no_grad():
         rows = found(torch.from_numpy(segments)).numpy()
     assert compare(torch_rows(network.model, range(4), segments), rows).snr_db > ENOUGH_DB
@@ -116,7 +105,7 @@ def test_any_segment_has_the_frames_of_the_published_network(segment: int) -> No
 )
 def test_other_sizes(sizes: dict[str, object]) -> None:
     network = Network(replace(SMALL.sizes, **sizes), 9_000)
-    segments = music(network)
+    segments = network.music()
     with torch.no_grad():
         found = module_of(network).eval()(torch.from_numpy(segments)).numpy()
     expected = torch_rows(network.model, range(network.sizes.rows), segments)
@@ -125,7 +114,7 @@ def test_other_sizes(sizes: dict[str, object]) -> None:
 
 def test_parity_sees_swapped_gates_and_a_wrong_transform(monkeypatch: pytest.MonkeyPatch) -> None:
     """The LSTMs and the transform over time must reach the output, or all other figures are worthless."""
-    segments = music(SMALL)
+    segments = SMALL.music()
     expected = torch_rows(SMALL.model, range(4), segments)
 
     def snr_db() -> float:
@@ -143,10 +132,10 @@ def test_parity_sees_swapped_gates_and_a_wrong_transform(monkeypatch: pytest.Mon
 
 def test_fp16_keeps_norms_spectrograms_and_lstms_in_float32(tmp_path: Path) -> None:
     path = written(module_of(SMALL, precision="fp16"), tmp_path / "graph.onnx")
-    segments = music(SMALL)
+    segments = SMALL.music()
     expected = torch_rows(SMALL.model, range(4), segments)
     for gain in (1, 40):  # 30 dB louder: nothing overflows
-        rows = opened(path, SMALL, SMALL.sizes.sources)(np.float32(gain) * segments)
+        rows = SMALL.opened(path)(np.float32(gain) * segments)
         assert np.isfinite(rows).all()
         if gain == 1:
             assert all(each.meets(BARS["fp16"]) for each in compare_rows(expected, rows))

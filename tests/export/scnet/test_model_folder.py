@@ -3,13 +3,11 @@
 import argparse
 import json
 import pickle
-import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 import yaml
@@ -18,46 +16,20 @@ from safetensors.torch import save_file
 from export.__main__ import main
 from export.msst.checkpoint import load_weights
 from export.msst.request import from_origin
-from export.parity import compare, torch_rows
 from separation.contract import Contract, msst_contract
 from separation.models.bag import Licence, WeightedRow
 from separation.models.bag_json import read_bag
-from separation.models.graph import open_graph
-from separation.models.graph_files import fetch
-from separation.options import Options
-from separation.separator import collect, separate
-from tests import msst
+from tests.export.msst_networks import assert_says, check_whole_tracks
 from tests.export.scnet.networks import MASKED, SMALL, Network
 from tests.stores import STORE
 
 SNR_DB = 110
-
-
-def music(samples: int) -> np.ndarray:
-    rng, time = np.random.default_rng(samples), np.arange(samples) / 44_100
-    notes = sum(np.sin(2 * np.pi * pitch * time) * np.exp(-2 * (time % 0.2)) for pitch in (110, 277, 1_760))
-    return (0.1 * np.outer((1, 0.7), notes) + 0.02 * rng.standard_normal((2, samples)) + 0.01).astype(
-        np.float32
-    )
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.mark.parametrize("network", [SMALL, MASKED], ids=["plain", "masked"])
 def test_whole_tracks_are_those_of_demix(network: Network, folders: dict[Network, Path]) -> None:
-    folder, model = folders[network] / "models", network.model
-    bag = read_bag(folder, STORE)
-    graphs = {name: open_graph(bag, name, fetch(bag, name, folder, STORE), "cpu", 1) for name in bag.graphs}
-    rules, rows = Options().grid_rules(bag.contracts), range(network.sizes.rows)
-    chunk = network.segment
-    mono = np.repeat(music(2 * chunk)[:1], 2, axis=0)
-    for mix in (music(chunk - 1), music(chunk + 1), music(5 * chunk + 4_321), mono):
-        expected = msst.separate(
-            mix, lambda segments: torch_rows(model, rows, segments), chunk, 4, network.normalize
-        )
-        found = separate(mix, bag, graphs, bag.stems, rules)
-        for row, stem in enumerate(network.sizes.sources):
-            assert compare(expected[row], collect(found[stem])).snr_db > SNR_DB, (mix.shape, stem)
-    silent = separate(np.zeros((2, 2 * chunk), np.float32), bag, graphs, bag.stems, rules)
-    assert not any(collect(stem).any() for stem in silent.values())
+    check_whole_tracks(network, folders[network] / "models", 5, SNR_DB)
 
 
 def test_the_folder_says_what_it_holds(small_folder: Path, masked_folder: Path) -> None:
@@ -135,18 +107,12 @@ def test_a_configuration_is_refused_by_name(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    text = (small_folder / "checkpoints/model.yaml").read_text().partition("augmentations")[0]
-    content = yaml.safe_load(text)
+    content = SMALL.configuration()
     content[section][key] = value
     (tmp_path / "model.yaml").write_text(yaml.safe_dump(content))
     shutil.copy(small_folder / "checkpoints/model.ckpt", tmp_path)
     assert main([*words(tmp_path), "--out", str(tmp_path / "out")]) == 2
     assert_says(capsys.readouterr().err, expected)
-
-
-def assert_says(error: str, expected: str) -> None:
-    assert len(error.splitlines()) == 1, error
-    assert re.search(expected, error), error
 
 
 class Evil:
